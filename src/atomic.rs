@@ -1,0 +1,169 @@
+//! Conditional atomic writes: all of the writes or none, and which conditions failed.
+
+use crate::batch::Ticket;
+use crate::{Backend, Error, Handle, Result, Store, Write};
+
+/// What a [`Handle`] of an [`AtomicWrite`] stands for: a condition, to be looked for in [`Failed`].
+#[derive(Debug)]
+#[allow(clippy::exhaustive_enums)]
+pub enum Conditional {}
+
+impl Clone for Handle<Conditional> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl Copy for Handle<Conditional> {}
+
+/// Writes that happen together or not at all. From [`Store::atomic_write`].
+///
+/// Conditions (`set_nx`, `set_xx`, `set_eq`, `delete_xx`, `hset_nx`, `zadd_nx`, `zhadd_nx`) are judged
+/// against the state before the write, all of them; if any fails, nothing is written, and
+/// [`Outcome::ConditionFailed`] tells every one that did. Any other error, too, leaves everything as it was.
+///
+/// Up to 100 writes, each item at most once: a key, or in a sorted set or sorted hash a member.
+/// [`delete`](Self::delete) and the conditions of `set*` do not see sorted sets here.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use keyvaluestore::Outcome;
+/// # let store = keyvaluestore::Store::memory();
+/// # store.set("user_by_email:a@b.c", "1").await?;
+/// let mut tx = store.atomic_write();
+/// tx.set("user:2", "{}");
+/// let name = tx.set_nx("user_by_name:bob", "2");
+/// let email = tx.set_nx("user_by_email:a@b.c", "2");
+/// match tx.exec().await? {
+///     Outcome::Committed => unreachable!("the address is taken"),
+///     Outcome::ConditionFailed(failed) => {
+///         assert!(!failed.contains(name));
+///         assert!(failed.contains(email));
+///     }
+/// }
+/// assert_eq!(store.get("user:2").await?, None);
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is written until `exec`"]
+pub struct AtomicWrite<'s, B = crate::backend::DynBackend> {
+    store: &'s Store<B>,
+    ticket: Ticket,
+    writes: Vec<Write>,
+    /// The first thing that was wrong with an argument.
+    refused: Option<Error>,
+}
+
+/// How an atomic write ended. Contention is an error instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "if a condition failed, nothing was written"]
+#[allow(clippy::exhaustive_enums)] // it is written or it is not
+pub enum Outcome {
+    /// Every write was applied.
+    Committed,
+    /// These conditions did not hold, and nothing was written.
+    ConditionFailed(Failed),
+}
+
+impl Outcome {
+    /// Whether it was written, for who does not need to know what stood in the way.
+    pub fn is_committed(&self) -> bool {
+        matches!(self, Outcome::Committed)
+    }
+}
+
+/// The conditions that failed, at least one.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    ticket: Ticket,
+    writes: Vec<usize>,
+}
+
+impl Failed {
+    /// Whether the condition behind `handle` is one of them. A handle of another atomic write never is.
+    pub fn contains(&self, handle: Handle<Conditional>) -> bool {
+        handle.ticket == self.ticket && self.writes.contains(&handle.index)
+    }
+    /// The positions of the writes whose conditions failed, from 0, in the order in which they were added.
+    pub fn indices(&self) -> &[usize] {
+        &self.writes
+    }
+}
+// Which atomic write it was does not make two outcomes differ.
+impl PartialEq for Failed {
+    fn eq(&self, other: &Self) -> bool {
+        self.writes == other.writes
+    }
+}
+impl Eq for Failed {}
+
+/// What a backend answers: the positions of the writes whose conditions failed, committed if there are none.
+impl FromIterator<usize> for Outcome {
+    fn from_iter<I: IntoIterator<Item = usize>>(positions: I) -> Self {
+        let mut writes: Vec<usize> = positions.into_iter().collect();
+        writes.sort_unstable();
+        match writes.is_empty() {
+            true => Outcome::Committed,
+            false => Outcome::ConditionFailed(Failed { ticket: Ticket::NONE, writes }),
+        }
+    }
+}
+
+impl<'s, B: Backend> AtomicWrite<'s, B> {
+    pub(crate) fn new(store: &'s Store<B>) -> Self {
+        AtomicWrite { store, ticket: Ticket::next(), writes: Vec::new(), refused: None }
+    }
+    /// Adds a write that you hold as data.
+    pub fn push(&mut self, write: impl Into<Write>) -> Handle<Conditional> {
+        self.try_push(Ok(write))
+    }
+    pub(crate) fn try_push(&mut self, write: Result<impl Into<Write>>) -> Handle<Conditional> {
+        let index = self.writes.len();
+        match write {
+            Ok(write) => self.writes.push(write.into()),
+            Err(e) => {
+                self.refused.get_or_insert(e);
+            }
+        }
+        Handle::new(self.ticket, index)
+    }
+    /// How many writes it holds.
+    pub fn len(&self) -> usize {
+        self.writes.len()
+    }
+    /// Whether it holds none. Nothing at all can always be written.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Carries it out.
+    ///
+    /// One round trip. Redis: one script. DynamoDB: `TransactWriteItems`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for more than 100 writes, or two of the same item, naming the two; what the
+    /// methods of its writes say; `Conflict` if other writes got in the way too often. Nothing was written
+    /// then. Only an error whose [`outcome_is_unknown`](Error::outcome_is_unknown) leaves that open.
+    pub async fn exec(mut self) -> Result<Outcome> {
+        if let Some(refused) = self.refused.take() {
+            return Err(refused.in_operation("atomic_write"));
+        }
+        let outcome = self.send().await.map_err(|e| e.in_operation("atomic_write"))?;
+        Ok(match outcome {
+            Outcome::ConditionFailed(failed) => {
+                Outcome::ConditionFailed(Failed { ticket: self.ticket, ..failed })
+            }
+            committed => committed,
+        })
+    }
+    async fn send(&self) -> Result<Outcome> {
+        // Every backend can rely on these checks, so they are made once and here.
+        let limits = self.store.limits();
+        limits.check_together(&self.writes)?;
+        self.writes
+            .iter()
+            .try_for_each(|op| limits.check_write(op).map_err(|e| e.in_operation(op.name())))?;
+        if self.writes.is_empty() {
+            return Ok(Outcome::Committed);
+        }
+        self.store.backend().transact(self.store.context(), &self.writes).await
+    }
+}

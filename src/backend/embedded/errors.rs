@@ -1,0 +1,93 @@
+//! What redb's errors mean to a caller.
+
+use crate::{Error, ErrorKind};
+use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
+use std::any::Any;
+use std::io;
+
+pub(super) fn storage(e: StorageError) -> Error {
+    let (kind, message) = match &e {
+        StorageError::Corrupted(_) => (ErrorKind::Corrupt, "the file is damaged"),
+        StorageError::Io(e) => return io_error(e.kind()).with_source(e.to_string()),
+        StorageError::ValueTooLarge(_) => {
+            (ErrorKind::TooLarge, "the value is longer than the file can hold")
+        }
+        StorageError::PreviousIo => {
+            (ErrorKind::Unavailable, "the file could not be read or written a moment ago")
+        }
+        StorageError::DatabaseClosed => (ErrorKind::Unavailable, "the file is being opened again"),
+        StorageError::LockPoisoned(_) => {
+            (ErrorKind::Corrupt, "the storage engine has panicked: the file may be damaged")
+        }
+        _ => (ErrorKind::Other, "the storage engine failed"),
+    };
+    Error::new(kind, message).with_source(e)
+}
+
+pub(super) fn io_error(kind: io::ErrorKind) -> Error {
+    use io::ErrorKind::*;
+    match kind {
+        InvalidData => Error::new(ErrorKind::Corrupt, "the file is not one of keyvaluestore"),
+        UnexpectedEof => Error::new(ErrorKind::Corrupt, "the file is cut short"),
+        PermissionDenied | ReadOnlyFilesystem => {
+            Error::new(ErrorKind::AccessDenied, "the file may not be read and written")
+        }
+        NotFound => Error::invalid("the directory of the file does not exist; make it first"),
+        IsADirectory => Error::invalid("the path names a directory; name a file in it"),
+        NotADirectory => Error::invalid("a part of the path is a file, not a directory"),
+        StorageFull | QuotaExceeded => Error::new(ErrorKind::Unavailable, "the disk is full"),
+        _ => Error::new(ErrorKind::Unavailable, "the file cannot be read or written"),
+    }
+}
+
+pub(super) fn database(e: DatabaseError) -> Error {
+    match e {
+        DatabaseError::Storage(e) => storage(e),
+        DatabaseError::DatabaseAlreadyOpen => Error::new(
+            ErrorKind::Unavailable,
+            "the file is open already, here or in another process; clone the store to share it",
+        ),
+        DatabaseError::UpgradeRequired(_) => Error::new(
+            ErrorKind::Unsupported,
+            "the file was written by an older version of its engine",
+        ),
+        e => Error::new(ErrorKind::Unavailable, "the file cannot be opened").with_source(e),
+    }
+}
+
+pub(super) fn transaction(e: TransactionError) -> Error {
+    match e {
+        TransactionError::Storage(e) => storage(e),
+        e => Error::new(ErrorKind::Other, "no transaction can be begun").with_source(e),
+    }
+}
+
+pub(super) fn table(e: TableError) -> Error {
+    match e {
+        TableError::Storage(e) => storage(e),
+        e => Error::new(ErrorKind::Corrupt, "the file is another application's").with_source(e),
+    }
+}
+
+pub(super) fn commit(e: CommitError) -> Error {
+    match e {
+        CommitError::Storage(e) => storage(e),
+        e => Error::new(ErrorKind::Other, "the commit failed").with_source(e),
+    }
+}
+
+/// A panic of the engine: it found what it takes for impossible.
+pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Error {
+    let text = payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
+        .to_owned();
+    Error::new(ErrorKind::Corrupt, "the storage engine has panicked: the file may be damaged")
+        .with_source(text)
+}
+
+pub(super) fn closed() -> Error {
+    Error::new(ErrorKind::Unavailable, "the store is closed")
+}

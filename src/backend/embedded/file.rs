@@ -1,0 +1,231 @@
+//! The file below redb: how it comes to be, and what has to be known of it while it is open.
+
+use super::EmbeddedOptions;
+use super::errors;
+use super::tx::{FORMAT, META, ROWS};
+use crate::{Error, ErrorKind, Result};
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{BackendError, Builder, Database, ReadableDatabase, StorageBackend};
+use std::cell::Cell;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Where a store is kept.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    File(PathBuf),
+    /// Lost with the last of its handles.
+    Memory,
+    /// A storage of a test's own.
+    #[cfg(test)]
+    Double(fn() -> io::Result<Box<dyn StorageBackend>>),
+}
+
+/// What is known of the file from outside redb.
+#[derive(Debug, Default)]
+pub(super) struct Vitals {
+    /// Its length.
+    len: AtomicU64,
+    /// How often it was read on a thread that had promised not to wait.
+    broken_promises: AtomicU64,
+}
+
+thread_local! {
+    static MUST_NOT_WAIT: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Vitals {
+    pub(super) fn len(&self) -> u64 {
+        self.len.load(Relaxed)
+    }
+    #[cfg(test)]
+    pub(super) fn broken_promises(&self) -> u64 {
+        self.broken_promises.load(Relaxed)
+    }
+}
+
+/// Runs `f`, which promises to read nothing but what is in memory. What it reads from the file even so is
+/// counted, and the tests hold the count to nothing.
+pub(super) fn without_waiting<T>(f: impl FnOnce() -> T) -> T {
+    MUST_NOT_WAIT.set(true);
+    let result = f();
+    MUST_NOT_WAIT.set(false);
+    result
+}
+
+/// Opens the store at `place`, or makes a new one.
+pub(super) fn open(
+    place: &Place,
+    options: &EmbeddedOptions,
+    vitals: &Arc<Vitals>,
+) -> Result<Database> {
+    let storage: Box<dyn StorageBackend> = match place {
+        Place::File(path) => {
+            let file = match OpenOptions::new().read(true).write(true).open(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    create(path)?;
+                    OpenOptions::new().read(true).write(true).open(path)
+                }
+                file => file,
+            };
+            let file = file.map_err(io_error)?;
+            // redb takes an empty file for a new one. Ours never are: it has lost what it held.
+            if file.metadata().map_err(io_error)?.len() == 0 {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    "the file is empty; remove it to begin anew",
+                ));
+            }
+            Box::new(FileBackend::new(file).map_err(errors::database)?)
+        }
+        Place::Memory => Box::new(InMemoryBackend::new()),
+        #[cfg(test)]
+        Place::Double(make) => make().map_err(io_error)?,
+    };
+    let fresh = !matches!(place, Place::File(_))
+        && storage.len().map_err(|e| errors::storage(e.into()))? == 0;
+    let storage = Watched { storage, vitals: vitals.clone() };
+    let database = Builder::new()
+        .set_cache_size(options.cache)
+        .set_check_integrity_on_open(options.verify)
+        .create_with_backend(storage)
+        .map_err(errors::database)?;
+    if fresh {
+        initialize(&database)?;
+    }
+    check_format(&database)?;
+    Ok(database)
+}
+
+fn io_error(e: io::Error) -> Error {
+    errors::io_error(e.kind()).with_source(e)
+}
+
+/// Makes a new store beside `path` and moves it there whole: a process that is killed in between leaves no
+/// half-made file, and of two that do it at once one wins.
+fn create(path: &Path) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    if name.is_empty() {
+        return Err(Error::invalid("the path names no file"));
+    }
+    name.push(format!(".new-{}", std::process::id()));
+    let new = path.with_file_name(name);
+    let made = make(&new).and_then(|()| match fs::hard_link(&new, path) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // A file system without links.
+        Err(_) => fs::rename(&new, path).map_err(io_error),
+    });
+    // Gone already after a rename.
+    let _ = fs::remove_file(&new);
+    made?;
+    sync_directory(path)
+}
+
+fn make(new: &Path) -> Result<()> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(new)
+        .map_err(io_error)?;
+    let storage = FileBackend::new(file).map_err(errors::database)?;
+    let database = Builder::new().create_with_backend(storage).map_err(errors::database)?;
+    initialize(&database)?;
+    database.close().map_err(errors::database)
+}
+
+/// Until its directory is on the disk, a new file may be gone after a power cut.
+fn sync_directory(path: &Path) -> Result<()> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Not every system can open a directory.
+    match File::open(directory) {
+        Ok(directory) if cfg!(unix) => directory.sync_all().map_err(io_error),
+        _ => Ok(()),
+    }
+}
+
+fn initialize(database: &Database) -> Result<()> {
+    let tx = database.begin_write().map_err(errors::transaction)?;
+    {
+        tx.open_table(ROWS).map_err(errors::table)?;
+        let mut meta = tx.open_table(META).map_err(errors::table)?;
+        meta.insert("format", FORMAT).map_err(errors::storage)?;
+    }
+    tx.commit().map_err(errors::commit)
+}
+
+fn check_format(database: &Database) -> Result<()> {
+    let tx = database.begin_read().map_err(errors::transaction)?;
+    let meta = tx.open_table(META).map_err(errors::table)?;
+    match meta.get("format").map_err(errors::storage)?.map(|format| format.value()) {
+        Some(FORMAT) => Ok(()),
+        Some(newer) if newer > FORMAT => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("the file is of format {newer}, and this version knows {FORMAT}"),
+        )),
+        _ => Err(Error::new(ErrorKind::Corrupt, "the file does not tell its format")),
+    }
+}
+
+/// A storage whose length is known without asking it, and whose reads are watched.
+#[derive(Debug)]
+struct Watched {
+    storage: Box<dyn StorageBackend>,
+    vitals: Arc<Vitals>,
+}
+
+impl StorageBackend for Watched {
+    fn len(&self) -> io::Result<u64> {
+        let len = self.storage.len()?;
+        self.vitals.len.store(len, Relaxed);
+        Ok(len)
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if MUST_NOT_WAIT.get() {
+            self.vitals.broken_promises.fetch_add(1, Relaxed);
+        }
+        self.storage.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.storage.set_len(len)?;
+        self.vitals.len.store(len, Relaxed);
+        Ok(())
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.storage.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.storage.write(offset, data)
+    }
+    fn close(&self) -> io::Result<()> {
+        self.storage.close()
+    }
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.storage.try_lock_range(start, end)
+    }
+    fn try_lock_shared_range(
+        &self,
+        start: Bound<u64>,
+        end: Bound<u64>,
+    ) -> Result<bool, BackendError> {
+        self.storage.try_lock_shared_range(start, end)
+    }
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.storage.lock_range(start, end)
+    }
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.storage.lock_shared_range(start, end)
+    }
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.storage.unlock_range(start, end)
+    }
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.storage.query_lock_range(start, end)
+    }
+}

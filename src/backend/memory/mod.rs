@@ -1,0 +1,363 @@
+//! [`Memory`]: std collections behind a lock. The reference model that every other backend is compared
+//! with, so it is written to be read, and shares no code with them.
+//!
+//! One lock is right here: every operation is a few hundred nanoseconds of work on the map, with nothing to
+//! wait for while it is held. A write is judged first ([`judge`]) and only then applied ([`State::apply`]),
+//! which cannot fail any more: that is all there is to atomicity.
+
+mod sorted_set;
+
+use super::{Backend, Context};
+use crate::ops::*;
+use crate::{
+    Condition, Error, ErrorKind, Key, Op, Outcome, Range, Read, Reply, Result, Score, Value, Write,
+};
+use sorted_set::SortedSet;
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Keeps everything in memory and forgets it when the last clone is dropped. For unit tests: thousands can
+/// be made and dropped per second, and what passes here behaves the same on the other backends.
+///
+/// Clones share the data, so a test can keep one beside the store to [`clear`](Self::clear) it.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use keyvaluestore::{Memory, Store};
+/// let memory = Memory::new();
+/// let store = Store::new(memory.clone());
+/// store.set("k", "v").await?;
+/// memory.clear();
+/// assert_eq!(store.get("k").await?, None);
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+///
+/// Every type that an operation does not work on is answered with `WrongType`. Sets come back in an order
+/// that differs from run to run, so that no test comes to rely on one.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<State>>);
+
+impl Memory {
+    /// A new, empty one.
+    pub fn new() -> Self {
+        Memory::default()
+    }
+    /// Removes everything.
+    pub fn clear(&self) {
+        self.lock().entries.clear();
+    }
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.lock().entries.len()
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under the lock panics, and nothing is half done between two statements that could.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("keys", &self.len()).finish()
+    }
+}
+
+impl Backend for Memory {
+    async fn read(&self, _: &Context, op: &Read) -> Result<Reply> {
+        self.lock().read(op)
+    }
+    async fn write(&self, _: &Context, op: &Write) -> Result<Reply> {
+        self.lock().write(op)
+    }
+    async fn batch(&self, _: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        let mut state = self.lock();
+        ops.iter()
+            .map(|op| match op {
+                Op::Read(op) => state.read(op),
+                Op::Write(op) => state.write(op),
+            })
+            .collect()
+    }
+    async fn transact(&self, _: &Context, writes: &[Write]) -> Result<Outcome> {
+        self.lock().transact(writes)
+    }
+}
+
+/// What a key holds. Collections are never empty: they go with their last member.
+#[derive(Debug)]
+enum Entry {
+    /// Counters are strings, too: canonical decimal text.
+    String(Value),
+    Set(HashSet<Value>),
+    Hash(BTreeMap<Value, Value>),
+    Sorted(SortedSet),
+}
+
+impl Entry {
+    fn is_empty(&self) -> bool {
+        match self {
+            Entry::String(_) => false,
+            Entry::Set(set) => set.is_empty(),
+            Entry::Hash(hash) => hash.is_empty(),
+            Entry::Sorted(sorted) => sorted.is_empty(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: HashMap<Key, Entry>,
+}
+
+/// The entry as one type: `None` if it is absent.
+macro_rules! expect {
+    ($entry:expr, $variant:ident) => {
+        match $entry {
+            None => None,
+            Some(Entry::$variant(inner)) => Some(inner),
+            Some(_) => return Err(wrong_type()),
+        }
+    };
+}
+
+fn wrong_type() -> Error {
+    Error::wrong_type("the key holds another type")
+}
+
+impl State {
+    fn read(&self, op: &Read) -> Result<Reply> {
+        let entry = self.entries.get(op.key());
+        Ok(match op {
+            Read::Get(Get { .. }) => Reply::Value(expect!(entry, String).cloned()),
+            Read::SMembers(SMembers { .. }) => {
+                let set = expect!(entry, Set);
+                Reply::Values(set.map(|set| set.iter().cloned().collect()).unwrap_or_default())
+            }
+            Read::HGet(HGet { field, .. }) => {
+                Reply::Value(expect!(entry, Hash).and_then(|hash| hash.get(field)).cloned())
+            }
+            Read::HGetAll(HGetAll { .. }) => {
+                let pairs = expect!(entry, Hash).into_iter().flatten();
+                Reply::Fields(pairs.map(|(field, value)| (field.clone(), value.clone())).collect())
+            }
+            Read::ZScore(ZScore { member, .. }) => {
+                let score = expect!(entry, Sorted).and_then(|sorted| sorted.score(member));
+                Reply::Score(score.map(Score::get))
+            }
+            Read::ZHGet(ZHGet { field, .. }) => {
+                Reply::Value(expect!(entry, Sorted).and_then(|sorted| sorted.value(field)).cloned())
+            }
+            Read::ZCount(ZCount { range, .. }) => {
+                let sorted = expect!(entry, Sorted);
+                Reply::Count(sorted.map_or(0, |sorted| match range {
+                    Range::Score(range) => sorted.by_score(range).count() as u64,
+                    Range::Lex(range) => sorted.by_lex(range).count() as u64,
+                }))
+            }
+            Read::ZRange(op) => match expect!(entry, Sorted) {
+                Some(sorted) => sorted.range(op),
+                None if op.scores => Reply::Scored(Vec::new()),
+                None => Reply::Values(Vec::new()),
+            },
+        })
+    }
+
+    fn write(&mut self, op: &Write) -> Result<Reply> {
+        // Alone, a delete sees sorted sets, too.
+        if let Write::Delete(op) = op {
+            return Ok(Reply::Applied(self.entries.remove(&op.key).is_some()));
+        }
+        match judge(self.entries.get(op.key()), op)? {
+            Verdict::Holds => Ok(self.apply(op)),
+            Verdict::ConditionFailed => Ok(Reply::Applied(false)),
+        }
+    }
+
+    fn transact(&mut self, writes: &[Write]) -> Result<Outcome> {
+        let mut error = None;
+        let mut failed = Vec::new();
+        for (i, op) in writes.iter().enumerate() {
+            match judge(self.entries.get(op.key()), op) {
+                Ok(Verdict::Holds) => {}
+                Ok(Verdict::ConditionFailed) => failed.push(i),
+                Err(e) => error = error.or(Some(e)),
+            }
+        }
+        if !failed.is_empty() {
+            return Ok(Outcome::from_iter(failed));
+        }
+        if let Some(error) = error {
+            return Err(error);
+        }
+        for op in writes {
+            self.apply(op);
+        }
+        Ok(Outcome::Committed)
+    }
+
+    /// Carries out what [`judge`] has allowed.
+    fn apply(&mut self, op: &Write) -> Reply {
+        match self.entries.entry(op.key().clone()) {
+            Slot::Occupied(mut slot) => match op {
+                // In an atomic write, the only way here, a delete does not see sorted sets.
+                Write::Delete(_) => {
+                    if !matches!(slot.get(), Entry::Sorted(_)) {
+                        slot.remove();
+                    }
+                    Reply::Done
+                }
+                Write::Set(op) => {
+                    slot.insert(Entry::String(op.value.clone()));
+                    Reply::Applied(true)
+                }
+                _ => {
+                    let reply = change(slot.get_mut(), op);
+                    if slot.get().is_empty() {
+                        slot.remove();
+                    }
+                    reply
+                }
+            },
+            Slot::Vacant(slot) => {
+                let mut entry = empty(op);
+                let reply = change(&mut entry, op);
+                if !entry.is_empty() {
+                    slot.insert(entry);
+                }
+                reply
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    ConditionFailed,
+}
+
+/// Decides whether `op` can be applied to what its key holds, without changing anything.
+fn judge(entry: Option<&Entry>, op: &Write) -> Result<Verdict> {
+    let holds = match op {
+        Write::Set(Set { condition, .. }) => {
+            // The conditions do not see sorted sets; writing over one is a mistake.
+            let seen = entry.filter(|entry| !matches!(entry, Entry::Sorted(_)));
+            let holds = match condition {
+                Condition::Always => true,
+                Condition::NotExists => seen.is_none(),
+                Condition::Exists => seen.is_some(),
+                Condition::Equals(old) => {
+                    matches!(seen, Some(Entry::String(value)) if value == old)
+                }
+            };
+            if holds && seen.is_none() && entry.is_some() {
+                return Err(wrong_type());
+            }
+            holds
+        }
+        Write::Delete(Delete { must_exist, .. }) => {
+            !must_exist || entry.is_some_and(|entry| !matches!(entry, Entry::Sorted(_)))
+        }
+        Write::IncrBy(IncrBy { by, .. }) => {
+            incremented(expect!(entry, String), *by)?;
+            true
+        }
+        Write::SAdd(_) | Write::SRem(_) => {
+            expect!(entry, Set);
+            true
+        }
+        Write::HSet(_) | Write::HDel(_) => {
+            expect!(entry, Hash);
+            true
+        }
+        Write::HSetNx(HSetNx { field, .. }) => {
+            expect!(entry, Hash).is_none_or(|hash| !hash.contains_key(field))
+        }
+        Write::ZAdd(ZAdd { member, nx, .. }) => {
+            let sorted = expect!(entry, Sorted);
+            !nx || sorted.is_none_or(|sorted| sorted.score(member).is_none())
+        }
+        Write::ZRem(_) => {
+            expect!(entry, Sorted);
+            true
+        }
+        Write::ZIncrBy(ZIncrBy { member, by, .. }) => {
+            let score = expect!(entry, Sorted).and_then(|sorted| sorted.score(member));
+            moved(score, *by)?;
+            true
+        }
+    };
+    Ok(if holds { Verdict::Holds } else { Verdict::ConditionFailed })
+}
+
+/// What a write that creates its key starts from.
+fn empty(op: &Write) -> Entry {
+    match op {
+        Write::Set(Set { value, .. }) => Entry::String(value.clone()),
+        Write::IncrBy(_) => Entry::String(Value::from_static(b"0")),
+        Write::Delete(_) | Write::SAdd(_) | Write::SRem(_) => Entry::Set(HashSet::new()),
+        Write::HSet(_) | Write::HSetNx(_) | Write::HDel(_) => Entry::Hash(BTreeMap::new()),
+        Write::ZAdd(_) | Write::ZRem(_) | Write::ZIncrBy(_) => Entry::Sorted(SortedSet::default()),
+    }
+}
+
+/// Changes an entry as [`judge`] has allowed it.
+fn change(entry: &mut Entry, op: &Write) -> Reply {
+    match (op, entry) {
+        (Write::IncrBy(op), Entry::String(value)) => match incremented(Some(value), op.by) {
+            Ok(sum) => {
+                *value = Value::from(itoa::Buffer::new().format(sum));
+                return Reply::Integer(sum);
+            }
+            Err(_) => debug_assert!(false, "`judge` has added the same numbers"),
+        },
+        (Write::SAdd(op), Entry::Set(set)) => set.extend(op.members.iter().cloned()),
+        (Write::SRem(op), Entry::Set(set)) => op.members.iter().for_each(|member| {
+            set.remove(member);
+        }),
+        (Write::HSet(op), Entry::Hash(hash)) => hash.extend(op.fields.iter().cloned()),
+        (Write::HSetNx(op), Entry::Hash(hash)) => {
+            hash.insert(op.field.clone(), op.value.clone());
+            return Reply::Applied(true);
+        }
+        (Write::HDel(op), Entry::Hash(hash)) => op.fields.iter().for_each(|field| {
+            hash.remove(field);
+        }),
+        (Write::ZAdd(op), Entry::Sorted(sorted)) => {
+            sorted.insert(&op.member, op.score, op.value.clone());
+            return Reply::Applied(true);
+        }
+        (Write::ZRem(op), Entry::Sorted(sorted)) => sorted.remove(&op.member),
+        (Write::ZIncrBy(op), Entry::Sorted(sorted)) => {
+            if let Ok(score) = moved(sorted.score(&op.member), op.by) {
+                sorted.move_to(&op.member, score);
+                return Reply::Score(Some(score.get()));
+            }
+        }
+        (Write::Set(_), Entry::String(_)) => return Reply::Applied(true), // as `empty` made it
+        _ => {} // a delete of what is not there
+    }
+    Reply::Done
+}
+
+fn incremented(value: Option<&Value>, by: i64) -> Result<i64> {
+    let now = match value {
+        None => 0,
+        Some(value) => value
+            .as_canonical_integer()
+            .ok_or_else(|| Error::wrong_type("the string is not a decimal integer"))?,
+    };
+    now.checked_add(by)
+        .ok_or_else(|| Error::new(ErrorKind::Overflow, "the sum does not fit into 64 bits"))
+}
+
+fn moved(score: Option<Score>, by: Score) -> Result<Score> {
+    let sum = score.map_or(0.0, Score::get) + by.get();
+    Score::new(sum).map_err(|_| Error::new(ErrorKind::Overflow, "the new score is not a number"))
+}

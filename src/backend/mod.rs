@@ -1,0 +1,201 @@
+//! What a storage system must provide: four functions over data. And the storage systems that do.
+//!
+//! Writing a backend of your own takes [one page](crate::conformance).
+
+mod memory;
+#[cfg(feature = "ordered")]
+pub(crate) mod ordered;
+
+#[cfg(feature = "embedded")]
+mod embedded;
+
+#[cfg(feature = "embedded")]
+pub use embedded::{Embedded, EmbeddedOptions};
+pub use memory::Memory;
+
+use crate::{ErrorKind, Op, Outcome, Read, Reply, Result, Write};
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Consistency {
+    /// Sees every write that finished before it started.
+    #[default]
+    Strong,
+    /// May miss recent writes, if that is cheaper.
+    Eventual,
+}
+
+/// Hears what a backend does to carry out an operation. It only observes: nothing it does changes a result.
+/// Called in the middle of the work, so it should be quick.
+pub trait Observer: Debug + Send + Sync {
+    /// A request to the storage system ended, answered or not.
+    fn round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
+        let _ = (backend, request, took);
+    }
+    /// A request is about to be sent again, because of an error of this kind.
+    fn retry(&self, backend: &'static str, because: ErrorKind) {
+        let _ = (backend, because);
+    }
+    /// The storage system charged for a request, in units of its own.
+    fn capacity(&self, backend: &'static str, read_units: f64, write_units: f64) {
+        let _ = (backend, read_units, write_units);
+    }
+}
+
+/// What travels down to the backend beside every operation.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Context {
+    /// How fresh reads must be.
+    pub consistency: Consistency,
+    /// Who is listening.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl Context {
+    /// The same with another consistency.
+    #[must_use]
+    pub fn with_consistency(mut self, consistency: Consistency) -> Self {
+        self.consistency = consistency;
+        self
+    }
+    /// The same with an observer.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+}
+
+/// A storage system, or a wrapper around one.
+///
+/// # Contract
+///
+/// - Each operation means what its method of [`Store`](crate::Store) says, and is answered by the [`Reply`]
+///   that its payload names.
+/// - `batch` answers exactly one result per operation, in their order. Operations on one key take effect as
+///   though in that order; beyond that it promises neither atomicity nor isolation. One that fails neither
+///   stops nor hides another. What could not be carried out is an error, never dropped.
+/// - `transact` judges every condition against the state before any of the writes, tells every one that
+///   failed, and applies all of the writes or none, also on errors.
+/// - A write is sent again only if the first one is known not to have been applied. Where that cannot be
+///   known, the error says so ([`outcome_is_unknown`](crate::Error::outcome_is_unknown)).
+/// - A dropped future may leave a write applied or not, never half of it.
+/// - Nothing panics on what the storage system answers.
+///
+/// In return it may rely on the [façade](crate::Store): arguments are within the
+/// [limits](crate::Limits) that the user chose, no score is NaN, and no two writes of a `transact` are of one
+/// [`Item`](crate::Item) or use one key both as a sorted set and as another type. That a key may hold another type
+/// than an operation works on is for the backend to find: it answers `WrongType`, or as though the key were
+/// absent, and never hands out bytes of its own encoding.
+///
+/// No function has a default: a wrapper that forgot one would silently lose the inner backend's version of
+/// it. Storage systems without batches call [`one_by_one`].
+pub trait Backend: Debug + Send + Sync + 'static {
+    /// Carries out one read.
+    fn read(&self, cx: &Context, op: &Read) -> impl Future<Output = Result<Reply>> + Send;
+    /// Carries out one write.
+    fn write(&self, cx: &Context, op: &Write) -> impl Future<Output = Result<Reply>> + Send;
+    /// Carries out many operations, in as few round trips as it can.
+    fn batch(&self, cx: &Context, ops: &[Op]) -> impl Future<Output = Vec<Result<Reply>>> + Send;
+    /// Carries out all of the writes or none.
+    fn transact(
+        &self,
+        cx: &Context,
+        writes: &[Write],
+    ) -> impl Future<Output = Result<Outcome>> + Send;
+}
+
+/// A [`Backend::batch`] for storage systems that have none.
+pub async fn one_by_one<B: Backend>(backend: &B, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+    let mut replies = Vec::with_capacity(ops.len());
+    for op in ops {
+        replies.push(match op {
+            Op::Read(op) => backend.read(cx, op).await,
+            Op::Write(op) => backend.write(cx, op).await,
+        });
+    }
+    replies
+}
+
+/// A future behind a pointer.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Any backend, at the price of one small allocation per call, however many wrappers are inside.
+#[derive(Clone, Debug)]
+pub struct DynBackend(Arc<dyn Erased>);
+
+impl DynBackend {
+    /// Erases the type of `backend`.
+    pub fn new(backend: impl Backend) -> Self {
+        DynBackend(Arc::new(backend))
+    }
+}
+
+/// The object-safe twin of [`Backend`]; the only place that boxes a backend's futures.
+trait Erased: Debug + Send + Sync {
+    fn read<'a>(&'a self, cx: &'a Context, op: &'a Read) -> BoxFuture<'a, Result<Reply>>;
+    fn write<'a>(&'a self, cx: &'a Context, op: &'a Write) -> BoxFuture<'a, Result<Reply>>;
+    fn batch<'a>(&'a self, cx: &'a Context, ops: &'a [Op]) -> BoxFuture<'a, Vec<Result<Reply>>>;
+    fn transact<'a>(
+        &'a self,
+        cx: &'a Context,
+        writes: &'a [Write],
+    ) -> BoxFuture<'a, Result<Outcome>>;
+}
+
+impl<B: Backend> Erased for B {
+    fn read<'a>(&'a self, cx: &'a Context, op: &'a Read) -> BoxFuture<'a, Result<Reply>> {
+        Box::pin(Backend::read(self, cx, op))
+    }
+    fn write<'a>(&'a self, cx: &'a Context, op: &'a Write) -> BoxFuture<'a, Result<Reply>> {
+        Box::pin(Backend::write(self, cx, op))
+    }
+    fn batch<'a>(&'a self, cx: &'a Context, ops: &'a [Op]) -> BoxFuture<'a, Vec<Result<Reply>>> {
+        Box::pin(Backend::batch(self, cx, ops))
+    }
+    fn transact<'a>(
+        &'a self,
+        cx: &'a Context,
+        writes: &'a [Write],
+    ) -> BoxFuture<'a, Result<Outcome>> {
+        Box::pin(Backend::transact(self, cx, writes))
+    }
+}
+
+impl Backend for DynBackend {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        self.0.read(cx, op).await
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        self.0.write(cx, op).await
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        self.0.batch(cx, ops).await
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        self.0.transact(cx, writes).await
+    }
+}
+
+/// Shared is as good as owned.
+impl<B: Backend> Backend for Arc<B> {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        B::read(self, cx, op).await
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        B::write(self, cx, op).await
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        B::batch(self, cx, ops).await
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        B::transact(self, cx, writes).await
+    }
+}

@@ -1,0 +1,151 @@
+//! How a value stands in a row.
+//!
+//! ```text
+//!  00                          the member is its own value
+//!  01  bytes                   the value
+//!  02  stamp (8)  length (8)   the value is in the chunks with this stamp
+//! ```
+//!
+//! The stamp is a hash of the value. Two values of one place have different stamps, so chunks of an old and a
+//! new value cannot be taken for one value by a reader whose view moves on between the two; and writing the same
+//! value again writes the same rows.
+
+use super::engine::{Change, EngineLimits, Scan, Transaction, visit_all};
+use super::rows::{Long, corrupt};
+use crate::{Error, ErrorKind, Result, Value};
+use std::hash::{DefaultHasher, Hasher};
+
+/// From this length on, the value of a sorted hash is kept once, in chunks, and not in both of its rows.
+const LONG_IN_SORTED: usize = 1_024;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cell {
+    /// A member of a sorted set, which is its own value.
+    Itself,
+    Value(Value),
+    Long {
+        stamp: u64,
+        len: u64,
+    },
+}
+
+impl Cell {
+    pub(super) fn of_plain(value: &Value, limits: &EngineLimits) -> Self {
+        Cell::at_most(value, limits.value)
+    }
+    pub(super) fn of_sorted(value: Option<&Value>, limits: &EngineLimits) -> Self {
+        value.map_or(Cell::Itself, |v| Cell::at_most(v, limits.value.min(LONG_IN_SORTED)))
+    }
+    /// `limit` is that of a row, of which a cell and a score take some bytes.
+    fn at_most(value: &Value, limit: usize) -> Self {
+        if value.len().saturating_add(16) <= limit {
+            return Cell::Value(value.clone());
+        }
+        let mut stamp = DefaultHasher::new();
+        stamp.write(value);
+        Cell::Long { stamp: stamp.finish(), len: value.len() as u64 }
+    }
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Cell::Long { .. })
+    }
+
+    /// Appends it to the value of a row.
+    pub(super) fn write(&self, row: &mut Vec<u8>) {
+        match self {
+            Cell::Itself => row.push(0),
+            Cell::Value(value) => {
+                row.reserve_exact(1 + value.len());
+                row.push(1);
+                row.extend_from_slice(value);
+            }
+            Cell::Long { stamp, len } => {
+                row.push(2);
+                row.extend_from_slice(&stamp.to_be_bytes());
+                row.extend_from_slice(&len.to_be_bytes());
+            }
+        }
+    }
+    pub(super) fn read(bytes: &[u8]) -> Result<Self> {
+        match bytes {
+            [0] => Ok(Cell::Itself),
+            [1, value @ ..] => Ok(Cell::Value(value.into())),
+            [2, rest @ ..] => {
+                let (stamp, len) = rest.split_first_chunk::<8>().ok_or_else(corrupt)?;
+                let len = len.try_into().map_err(|_| corrupt())?;
+                let (stamp, len) = (u64::from_be_bytes(*stamp), u64::from_be_bytes(len));
+                Ok(Cell::Long { stamp, len })
+            }
+            _ => Err(corrupt()),
+        }
+    }
+
+    /// Adds the chunks of `value`, if it is a long one.
+    pub(super) fn write_chunks(
+        &self,
+        value: &Value,
+        long: Long<'_>,
+        limits: &EngineLimits,
+        changes: &mut Vec<Change>,
+    ) {
+        if let Cell::Long { stamp, .. } = self {
+            for (n, chunk) in value.chunks(limits.value).enumerate() {
+                changes.push(Change::Put(long.chunk(*stamp, n), chunk.into()));
+            }
+        }
+    }
+
+    /// The value that it stands for; `itself` where it is its own.
+    pub(super) async fn resolve<T: Transaction>(
+        self,
+        tx: &T,
+        long: Long<'_>,
+        itself: Option<&Value>,
+    ) -> Result<Value> {
+        match self {
+            Cell::Itself => itself.cloned().ok_or_else(corrupt),
+            Cell::Value(value) => Ok(value),
+            Cell::Long { stamp, len } => {
+                let mut value = Vec::new();
+                let span = long.chunks(stamp);
+                let scan = Scan { span, reverse: false, limit: usize::MAX };
+                visit_all(tx, scan, &mut |_, chunk| {
+                    value.extend_from_slice(chunk);
+                    Ok(())
+                })
+                .await?;
+                if value.len() as u64 == len { Ok(value.into()) } else { Err(moved_on()) }
+            }
+        }
+    }
+}
+
+/// The chunks are not those of the row: the view has moved on in between. Only a transaction for reading can
+/// see that, and reading again settles it.
+fn moved_on() -> Error {
+    Error::new(ErrorKind::Conflict, "a long value was replaced while it was read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_read_back_and_nonsense_is_corrupt() {
+        let cells = [
+            Cell::Itself,
+            Cell::Value("".into()),
+            Cell::Value("v".into()),
+            Cell::Long { stamp: 7, len: 9 },
+        ];
+        for cell in cells {
+            let mut row = Vec::new();
+            cell.write(&mut row);
+            assert_eq!(Cell::read(&row).unwrap(), cell);
+        }
+        for bytes in
+            [&b""[..], b"\0x", b"\x02", b"\x02123456781234567", b"\x02123456781234567890", b"\x03"]
+        {
+            assert_eq!(Cell::read(bytes).unwrap_err().kind(), ErrorKind::Corrupt, "{bytes:?}");
+        }
+    }
+}

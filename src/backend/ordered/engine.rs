@@ -1,0 +1,154 @@
+//! What an engine must provide: transactions over rows, which are byte strings in order.
+//!
+//! Written for FoundationDB as much as for a file: everything is asynchronous, a program issues its reads
+//! together where it can, it may be run again after a conflict, and transactions have a size and an age.
+
+use super::rows::Span;
+use crate::backend::Consistency;
+use crate::{ErrorKind, Result};
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+
+/// An ordered, transactional key-value engine.
+///
+/// # Contract
+///
+/// - An attempt runs the program once, in one transaction, and answers only when its changes are durable.
+/// - Transactions are serializable. If others got in the way, the attempt is not applied and answers
+///   [`ErrorKind::Conflict`], having waited as long as it thinks right; the layer above tries again.
+/// - If the commit may or may not have been applied, the error has an unknown outcome.
+/// - A program that answers an error is not applied, except for what it had applied before without error:
+///   programs that need all or nothing apply once, at their end.
+pub(crate) trait Engine: Debug + Send + Sync + 'static {
+    /// Its name for observers.
+    const NAME: &'static str;
+
+    fn limits(&self) -> EngineLimits;
+
+    /// Runs `program` in one transaction.
+    fn attempt<P: Program>(
+        &self,
+        access: Access,
+        program: &Arc<P>,
+    ) -> impl Future<Output = Result<P::Output>> + Send;
+}
+
+/// What an engine cannot exceed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EngineLimits {
+    /// The most bytes of a row's name.
+    pub row: usize,
+    /// The most bytes of a row's value; longer values are split.
+    pub value: usize,
+    /// The most bytes that a transaction can change.
+    pub transaction: usize,
+    /// How often an attempt may conflict before the caller is told.
+    pub attempts: u32,
+}
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read(Consistency),
+    Write,
+}
+
+/// What is done in a transaction. It may be run more than once, and sees no trace of an earlier run.
+pub(crate) trait Program: Debug + Send + Sync + 'static {
+    type Output: Send + 'static;
+
+    /// The most rows that it reads, as far as that is known beforehand.
+    fn most_rows(&self) -> usize;
+
+    fn run<T: Transaction>(&self, tx: &T) -> impl Future<Output = Result<Self::Output>> + Send;
+}
+
+/// A view of all rows, and the changes to it.
+///
+/// # Contract
+///
+/// - Reads see one state and the changes applied through the same transaction. One exception: a transaction
+///   for reading that has grown old may go over to a newer state between two calls, never within one.
+/// - Reads may be issued together, and then are one round trip.
+/// - A range is visited page by page: a call visits some rows and answers the last one if there may be more.
+pub(crate) trait Transaction: Send + Sync {
+    /// What `decode` makes of the value of `row`.
+    fn get<R: Send>(
+        &self,
+        row: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<R> + Send,
+    ) -> impl Future<Output = Result<Option<R>>> + Send;
+
+    /// Visits a page of `scan`.
+    fn range(
+        &self,
+        scan: &Scan,
+        visit: &mut Visit<'_>,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>>> + Send;
+
+    /// How many rows are in `span`. Reads no values, where the engine can help it.
+    fn count(&self, span: &Span) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Changes rows, in the order given.
+    fn apply(&self, changes: Vec<Change>) -> Result<()>;
+}
+
+/// Told the name and the value of a row.
+pub(crate) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + Send + 'a;
+
+/// Which rows to visit.
+#[derive(Clone, Debug)]
+pub(crate) struct Scan {
+    pub span: Span,
+    pub reverse: bool,
+    /// The most rows to visit.
+    pub limit: usize,
+}
+
+/// One change to the rows.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Put(Vec<u8>, Vec<u8>),
+    Delete(Vec<u8>),
+    /// Deletes every row of a span, however many there are.
+    Clear(Span),
+}
+
+/// Visits all of `scan`, page by page.
+pub(super) async fn visit_all<T: Transaction>(
+    tx: &T,
+    mut scan: Scan,
+    visit: &mut Visit<'_>,
+) -> Result<()> {
+    let mut left = scan.limit;
+    while left > 0 && !scan.span.is_empty() {
+        scan.limit = left;
+        let last = tx
+            .range(&scan, &mut |row, value| {
+                left = left.saturating_sub(1);
+                visit(row, value)
+            })
+            .await?;
+        match last {
+            None => break,
+            Some(last) if scan.reverse => scan.span.end = last,
+            Some(last) => scan.span.begin = after(last),
+        }
+    }
+    Ok(())
+}
+
+/// The least row after `row`.
+pub(super) fn after(mut row: Vec<u8>) -> Vec<u8> {
+    row.push(0);
+    row
+}
+
+/// Whether an error of one read means that the whole transaction has to be given up.
+pub(super) fn ends_transaction(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Conflict | ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Throttled
+    )
+}

@@ -1,0 +1,113 @@
+//! Every data type over one ordered, transactional engine.
+//!
+//! ```text
+//!  Backend::write ─► program.rs   one transaction: plan, judge, apply      engine.rs  what an engine is
+//!                      ├─ write.rs   what a write reads and changes          ├─ ../embedded/   redb, durable
+//!                      ├─ read.rs    how a read is put together              └─ simulated.rs   in memory, for tests
+//!                      └─ rows.rs    which rows hold what, cell.rs: and how
+//! ```
+//!
+//! The part of a backend that can go wrong (the layout of the rows, conditions, splitting, ranges) is here,
+//! once for all engines, and is exercised on an engine in memory that conflicts, ages and splits at tiny
+//! limits. An engine adds get, range, apply and commit, and knows nothing of data types.
+//!
+//! It is private on purpose: a backend with types of its own (Redis, DynamoDB) has no use for it.
+
+mod cell;
+mod engine;
+mod program;
+mod read;
+mod rows;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) mod simulated;
+mod write;
+
+pub(crate) use engine::{Access, Engine, Program};
+#[cfg(feature = "embedded")]
+pub(crate) use engine::{Change, EngineLimits, Scan, Transaction, Visit};
+#[cfg(feature = "embedded")]
+pub(crate) use rows::Span;
+
+use super::{Backend, Context};
+use crate::{Error, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
+use program::{Batch, ReadOne, Transact, WriteOne};
+use std::sync::Arc;
+
+/// The backend that an engine makes.
+#[derive(Clone, Debug)]
+pub(crate) struct Ordered<E> {
+    engine: E,
+}
+
+impl<E: Engine> Ordered<E> {
+    pub(crate) fn new(engine: E) -> Self {
+        Ordered { engine }
+    }
+    pub(crate) fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// Runs a program until it is committed, has failed, or has lost to others too often. The one place that
+    /// decides about trying again: only a conflict, which the engine knows not to have been applied.
+    async fn run<P: Program>(&self, cx: &Context, access: Access, program: P) -> Result<P::Output> {
+        let program = Arc::new(program);
+        let attempts = self.engine.limits().attempts;
+        for attempt in 1.. {
+            match self.engine.attempt(access, &program).await {
+                Err(e) if e.kind() == ErrorKind::Conflict && !e.outcome_is_unknown() => {
+                    if attempt >= attempts {
+                        return Err(match access {
+                            Access::Write => e,
+                            Access::Read(_) => incomplete().with_source(e),
+                        });
+                    }
+                    if let Some(observer) = &cx.observer {
+                        observer.retry(E::NAME, ErrorKind::Conflict);
+                    }
+                }
+                result => return result,
+            }
+        }
+        Err(incomplete())
+    }
+}
+
+/// A read conflicts only when a long value is replaced while it is read, and not time after time.
+fn incomplete() -> Error {
+    Error::new(ErrorKind::Corrupt, "a long value lacks some of its chunks")
+}
+
+impl<E: Engine> Backend for Ordered<E> {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        let program = ReadOne { op: op.clone(), limits: self.engine.limits() };
+        self.run(cx, Access::Read(cx.consistency), program).await
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        let program = WriteOne { op: op.clone(), limits: self.engine.limits() };
+        self.run(cx, Access::Write, program).await
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        let limits = self.engine.limits();
+        let mut replies = Vec::with_capacity(ops.len());
+        for chunk in program::chunks(ops, limits.transaction) {
+            let access = match chunk.iter().all(|op| matches!(op, Op::Read(_))) {
+                true => Access::Read(cx.consistency),
+                false => Access::Write,
+            };
+            let program = Batch { ops: chunk.to_vec(), limits };
+            match self.run(cx, access, program).await {
+                Ok(chunk) => replies.extend(chunk),
+                // An error has one source; the others of the chunk are told its kind and sentence.
+                Err(e) => {
+                    replies.extend((1..chunk.len()).map(|_| Err(e.without_source())));
+                    replies.push(Err(e));
+                }
+            }
+        }
+        replies
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        let program = Transact { writes: writes.to_vec(), limits: self.engine.limits() };
+        self.run(cx, Access::Write, program).await
+    }
+}

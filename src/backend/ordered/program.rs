@@ -1,0 +1,227 @@
+//! The four programs: one read, one write, a batch, an atomic write.
+
+use super::engine::{EngineLimits, Program, Transaction, ends_transaction};
+use super::read::read;
+use super::write::{Company, Plan, check_names, plan};
+use crate::ops::*;
+use crate::{Key, Op, Outcome, Range, Read, Reply, Result, Write};
+use futures_util::future::join_all;
+use std::collections::HashMap;
+use std::ops::Bound;
+
+#[derive(Debug)]
+pub(super) struct ReadOne {
+    pub op: Read,
+    pub limits: EngineLimits,
+}
+
+impl Program for ReadOne {
+    type Output = Reply;
+    fn most_rows(&self) -> usize {
+        most_read(&self.op)
+    }
+    async fn run<T: Transaction>(&self, tx: &T) -> Result<Reply> {
+        read_one(tx, &self.op, &self.limits).await
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct WriteOne {
+    pub op: Write,
+    pub limits: EngineLimits,
+}
+
+impl Program for WriteOne {
+    type Output = Reply;
+    fn most_rows(&self) -> usize {
+        usize::MAX
+    }
+    async fn run<T: Transaction>(&self, tx: &T) -> Result<Reply> {
+        write_one(tx, &self.op, &self.limits).await
+    }
+}
+
+async fn read_one<T: Transaction>(tx: &T, op: &Read, limits: &EngineLimits) -> Result<Reply> {
+    check_names(op.key(), longest_name_read(op), limits)?;
+    read(tx, op).await
+}
+
+async fn write_one<T: Transaction>(tx: &T, op: &Write, limits: &EngineLimits) -> Result<Reply> {
+    check_names(op.key(), longest_name_written(op), limits)?;
+    match plan(tx, op, Company::Alone, limits).await? {
+        Plan::ConditionFailed => Ok(Reply::Applied(false)),
+        Plan::Apply { changes, reply } => {
+            tx.apply(changes)?;
+            Ok(reply)
+        }
+    }
+}
+
+/// All or nothing: everything is planned, all reads together, before anything is applied.
+#[derive(Debug)]
+pub(super) struct Transact {
+    pub writes: Vec<Write>,
+    pub limits: EngineLimits,
+}
+
+impl Program for Transact {
+    type Output = Outcome;
+    fn most_rows(&self) -> usize {
+        usize::MAX
+    }
+    async fn run<T: Transaction>(&self, tx: &T) -> Result<Outcome> {
+        let plans = join_all(self.writes.iter().map(async |op| {
+            check_names(op.key(), longest_name_written(op), &self.limits)?;
+            plan(tx, op, Company::Others, &self.limits).await
+        }))
+        .await;
+        let mut failed = Vec::new();
+        let mut all = Vec::new();
+        let mut error = None;
+        for (i, plan) in plans.into_iter().enumerate() {
+            match plan {
+                Ok(Plan::ConditionFailed) => failed.push(i),
+                Ok(Plan::Apply { changes, .. }) => all.extend(changes),
+                Err(e) if ends_transaction(e.kind()) => return Err(e),
+                Err(e) => error = error.or(Some(e)),
+            }
+        }
+        // A condition that failed is told before an error, as on every backend.
+        if failed.is_empty() {
+            error.map_or(Ok(()), Err)?;
+            tx.apply(all)?;
+        }
+        Ok(Outcome::from_iter(failed))
+    }
+}
+
+/// Operations of one key in their order, different keys at once, each with its own result.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub ops: Vec<Op>,
+    pub limits: EngineLimits,
+}
+
+impl Program for Batch {
+    type Output = Vec<Result<Reply>>;
+    fn most_rows(&self) -> usize {
+        let rows = self.ops.iter().map(|op| match op {
+            Op::Read(op) => most_read(op),
+            Op::Write(_) => usize::MAX,
+        });
+        rows.fold(0, usize::saturating_add)
+    }
+    async fn run<T: Transaction>(&self, tx: &T) -> Result<Self::Output> {
+        let mut by_key: HashMap<&Key, Vec<usize>> = HashMap::with_capacity(self.ops.len());
+        for (i, op) in self.ops.iter().enumerate() {
+            by_key.entry(op.key()).or_default().push(i);
+        }
+        let answered = join_all(by_key.into_values().map(async |ops| {
+            let mut replies = Vec::with_capacity(ops.len());
+            for i in ops {
+                let reply = match &self.ops[i] {
+                    Op::Read(op) => read_one(tx, op, &self.limits).await,
+                    Op::Write(op) => write_one(tx, op, &self.limits).await,
+                };
+                replies.push((i, reply));
+            }
+            replies
+        }))
+        .await;
+        let mut replies: Vec<_> = answered.into_iter().flatten().collect();
+        replies.sort_unstable_by_key(|(i, _)| *i);
+        // What ends the transaction is not the failure of one operation.
+        if let Some(at) = replies
+            .iter()
+            .position(|(_, reply)| reply.as_ref().is_err_and(|e| ends_transaction(e.kind())))
+        {
+            replies.swap_remove(at).1?;
+        }
+        Ok(replies.into_iter().map(|(_, reply)| reply).collect())
+    }
+}
+
+/// How many rows a read looks at, at most: what is found, and its long values.
+fn most_read(op: &Read) -> usize {
+    match op {
+        Read::Get(_) | Read::HGet(_) | Read::ZScore(_) | Read::ZHGet(_) => 2,
+        Read::SMembers(_) | Read::HGetAll(_) | Read::ZCount(_) => usize::MAX,
+        Read::ZRange(ZRange { limit, .. }) => limit.map_or(usize::MAX, |n| n.saturating_mul(2)),
+    }
+}
+
+/// Cuts a batch into runs that fit into one transaction each, whatever their operations do.
+pub(super) fn chunks(ops: &[Op], transaction: usize) -> impl Iterator<Item = &[Op]> {
+    let mut rest = ops;
+    std::iter::from_fn(move || {
+        let mut weight = 0usize;
+        let fitting = rest
+            .iter()
+            .take_while(|op| {
+                weight = weight.saturating_add(most_changed(op));
+                weight <= transaction
+            })
+            .count();
+        // One that may be too large alone is tried alone.
+        let (chunk, after) = rest.split_at(fitting.max(1).min(rest.len()));
+        rest = after;
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
+/// The most bytes of rows that an operation can change: names may double in escaping, a sorted member has two
+/// rows and leaves an old one.
+fn most_changed(op: &Op) -> usize {
+    let Op::Write(op) = op else { return 0 };
+    let row = |member: usize| 2 * (op.key().len() + member) + 64;
+    match op {
+        Write::Set(Set { value, .. }) => 4 * row(0) + 2 * value.len(),
+        Write::Delete(_) | Write::IncrBy(_) => 4 * row(0),
+        Write::SAdd(SAdd { members, .. }) => members.iter().map(|m| row(m.len())).sum(),
+        Write::SRem(SRem { members, .. }) => members.iter().map(|m| row(m.len())).sum(),
+        Write::HDel(HDel { fields, .. }) => fields.iter().map(|f| 3 * row(f.len())).sum(),
+        Write::HSet(HSet { fields, .. }) => {
+            fields.iter().map(|(f, v)| 4 * row(f.len()) + 2 * v.len()).sum()
+        }
+        Write::HSetNx(HSetNx { field, value, .. }) => 4 * row(field.len()) + 2 * value.len(),
+        Write::ZAdd(ZAdd { member, value, .. }) => {
+            6 * row(member.len()) + 3 * value.as_ref().map_or(0, |v| v.len())
+        }
+        Write::ZRem(ZRem { member, .. }) => 5 * row(member.len()),
+        // The value that moves along is at most a short one.
+        Write::ZIncrBy(ZIncrBy { member, .. }) => 6 * row(member.len()) + 4_096,
+    }
+}
+
+fn longest_name_written(op: &Write) -> usize {
+    let longest = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or(0);
+    match op {
+        Write::Set(_) | Write::Delete(_) | Write::IncrBy(_) => 0,
+        Write::SAdd(SAdd { members, .. }) => longest(&mut members.iter().map(|m| m.len())),
+        Write::SRem(SRem { members, .. }) => longest(&mut members.iter().map(|m| m.len())),
+        Write::HDel(HDel { fields, .. }) => longest(&mut fields.iter().map(|f| f.len())),
+        Write::HSet(HSet { fields, .. }) => longest(&mut fields.iter().map(|(f, _)| f.len())),
+        Write::HSetNx(HSetNx { field, .. }) => field.len(),
+        Write::ZAdd(ZAdd { member, .. })
+        | Write::ZRem(ZRem { member, .. })
+        | Write::ZIncrBy(ZIncrBy { member, .. }) => member.len(),
+    }
+}
+
+fn longest_name_read(op: &Read) -> usize {
+    match op {
+        Read::Get(_) | Read::SMembers(_) | Read::HGetAll(_) => 0,
+        Read::HGet(HGet { field, .. }) | Read::ZHGet(ZHGet { field, .. }) => field.len(),
+        Read::ZScore(ZScore { member, .. }) => member.len(),
+        Read::ZCount(ZCount { range, .. }) | Read::ZRange(ZRange { range, .. }) => match range {
+            Range::Score(_) => 0,
+            Range::Lex(range) => {
+                let len = |bound: &Bound<crate::Value>| match bound {
+                    Bound::Included(end) | Bound::Excluded(end) => end.len(),
+                    Bound::Unbounded => 0,
+                };
+                len(&range.min).max(len(&range.max))
+            }
+        },
+    }
+}

@@ -1,0 +1,257 @@
+//! Which rows hold what. Names are tuples in FoundationDB's tuple encoding, so that the order of the rows is
+//! the order of the tuples, and that any tool which knows that encoding can read them.
+//!
+//! ```text
+//!  (key, 0)                         string or counter         cell
+//!  (key, 1, member)                 member of a set           empty
+//!  (key, 2, field)                  field of a hash           cell
+//!  (key, 3, kind, name, stamp, n)   chunk of a long value     bytes
+//!  (key, 4, member)                 sorted member             score, cell
+//!  (key, 5, score, member)          the same, in order        cell
+//!  (key, 6, member, stamp, n)       chunk of a long value     bytes
+//! ```
+//!
+//! All rows of a key stand together: one range tells whether the key exists, one clears it. 0 to 3 are what
+//! `set*` and an atomic `delete` see; 4 to 6 are the sorted sets, which they do not. There is no row per key, so
+//! writes of different members share no row and never conflict.
+
+use super::engine::after;
+use crate::{Error, ErrorKind, Key, LexRange, Result, Score, ScoreRange, Value};
+use foundationdb_tuple::{Bytes, TuplePack, TupleUnpack, pack, unpack};
+use std::ops::Bound;
+
+const STRING: i64 = 0;
+const SET: i64 = 1;
+const HASH: i64 = 2;
+const CHUNK: i64 = 3;
+const MEMBER: i64 = 4;
+const ORDER: i64 = 5;
+const SORTED_CHUNK: i64 = 6;
+const END: i64 = 7;
+
+/// The rows from `begin` to before `end`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub begin: Vec<u8>,
+    pub end: Vec<u8>,
+}
+
+impl Span {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.begin >= self.end
+    }
+}
+
+fn bytes(bytes: &[u8]) -> Bytes<'_> {
+    Bytes::from(bytes)
+}
+
+/// The rows of one key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows<'a>(&'a Key);
+
+impl<'a> Rows<'a> {
+    pub(super) fn of(key: &'a Key) -> Self {
+        Rows(key)
+    }
+    fn row<T: TuplePack>(self, kind: i64, name: T) -> Vec<u8> {
+        pack(&(bytes(self.0), kind, name))
+    }
+    fn kind(self, kind: i64) -> Vec<u8> {
+        pack(&(bytes(self.0), kind))
+    }
+    fn span(self, from: i64, to: i64) -> Span {
+        Span { begin: self.kind(from), end: self.kind(to) }
+    }
+
+    /// Everything that the key holds.
+    pub(super) fn all(self) -> Span {
+        self.span(STRING, END)
+    }
+    /// A string, counter, set or hash.
+    pub(super) fn plain(self) -> Span {
+        self.span(STRING, MEMBER)
+    }
+    /// What a new string replaces, beside an old one.
+    pub(super) fn plain_but_string(self) -> Span {
+        self.span(SET, MEMBER)
+    }
+    pub(super) fn string(self) -> Vec<u8> {
+        self.kind(STRING)
+    }
+    pub(super) fn set_member(self, member: &Value) -> Vec<u8> {
+        self.row(SET, bytes(member))
+    }
+    pub(super) fn set(self) -> Span {
+        self.span(SET, HASH)
+    }
+    pub(super) fn hash_field(self, field: &Value) -> Vec<u8> {
+        self.row(HASH, bytes(field))
+    }
+    pub(super) fn hash(self) -> Span {
+        self.span(HASH, CHUNK)
+    }
+    pub(super) fn sorted_member(self, member: &Value) -> Vec<u8> {
+        self.row(MEMBER, bytes(member))
+    }
+    pub(super) fn sorted_order(self, score: Score, member: &Value) -> Vec<u8> {
+        pack(&(bytes(self.0), ORDER, score.get(), bytes(member)))
+    }
+    /// The sorted members by score.
+    pub(super) fn by_score(self, range: &ScoreRange) -> Option<Span> {
+        let (first, end) = range.half_open()?;
+        let begin = self.row(ORDER, first.get());
+        let end = end.map_or_else(|| self.kind(SORTED_CHUNK), |end| self.row(ORDER, end.get()));
+        Some(Span { begin, end })
+    }
+    /// The sorted members by themselves.
+    pub(super) fn by_lex(self, range: &LexRange) -> Span {
+        let begin = match &range.min {
+            Bound::Unbounded => self.kind(MEMBER),
+            Bound::Included(min) => self.sorted_member(min),
+            Bound::Excluded(min) => after(self.sorted_member(min)),
+        };
+        let end = match &range.max {
+            Bound::Unbounded => self.kind(ORDER),
+            Bound::Included(max) => after(self.sorted_member(max)),
+            Bound::Excluded(max) => self.sorted_member(max),
+        };
+        Span { begin, end }
+    }
+
+    /// The value of a row, where it is a long one.
+    pub(super) fn long(self, place: Place<'a>) -> Long<'a> {
+        Long { rows: self, place }
+    }
+
+    /// The member or field in the name of a row of a set, hash, or sorted set by member.
+    pub(super) fn member_of(self, row: &[u8]) -> Result<Value> {
+        let member: Bytes<'_> = self.tail(row)?;
+        Ok(Value::from(&*member))
+    }
+    /// The score and member in the name of a row of a sorted set in order.
+    pub(super) fn order_of(self, row: &[u8]) -> Result<(Score, Value)> {
+        let (score, member): (f64, Bytes<'_>) = self.tail(row)?;
+        Ok((Score::new(score).map_err(|_| corrupt())?, Value::from(&*member)))
+    }
+    /// What follows the key and the kind in the name of a row.
+    fn tail<'r, T: TupleUnpack<'r>>(self, row: &'r [u8]) -> Result<T> {
+        // The kind is one byte of type and one of number, or one byte for 0, which has no tail.
+        let start = self.kind(SET).len();
+        let tail = row.get(start..).ok_or_else(corrupt)?;
+        unpack(tail).map_err(|e| corrupt().with_source(e))
+    }
+}
+
+/// Whose value a long value is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
+    String,
+    Field(&'a Value),
+    Member(&'a Value),
+}
+
+/// The rows of a value that is too long for one row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Long<'a> {
+    rows: Rows<'a>,
+    place: Place<'a>,
+}
+
+impl Long<'_> {
+    fn prefix(self) -> Vec<u8> {
+        let key = bytes(self.rows.0);
+        match self.place {
+            Place::String => pack(&(key, CHUNK, STRING, bytes(b""))),
+            Place::Field(field) => pack(&(key, CHUNK, HASH, bytes(field))),
+            Place::Member(member) => pack(&(key, SORTED_CHUNK, bytes(member))),
+        }
+    }
+    /// The chunks of whatever value was ever there.
+    pub(super) fn any(self) -> Span {
+        let begin = self.prefix();
+        let mut end = begin.clone();
+        end.push(0xff); // above every type byte that a tuple can go on with
+        Span { begin, end }
+    }
+    /// The chunks of the value with this stamp.
+    pub(super) fn chunks(self, stamp: u64) -> Span {
+        let mut begin = self.prefix();
+        begin.extend(pack(&stamp));
+        let mut end = begin.clone();
+        end.push(0xff);
+        Span { begin, end }
+    }
+    pub(super) fn chunk(self, stamp: u64, n: usize) -> Vec<u8> {
+        let mut row = self.prefix();
+        row.extend(pack(&(stamp, n as u64)));
+        row
+    }
+}
+
+pub(super) fn corrupt() -> Error {
+    Error::new(ErrorKind::Corrupt, "a row cannot be decoded")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(s: f64) -> Score {
+        Score::new(s).unwrap()
+    }
+
+    #[test]
+    fn rows_sort_as_keys_then_scores_then_members() {
+        let keys = ["", "\0", "\0\0", "\0\u{1}", "a", "a\0", "a\0b", "aa", "b"].map(Key::from);
+        let members = [&b""[..], b"\0", b"\0\xff", b"\x01", b"a", b"a\0", b"\xff", b"\xff\xff"];
+        let scores = [f64::NEG_INFINITY, -1.5, -5e-324, 0.0, 5e-324, 1.5, f64::MAX, f64::INFINITY];
+        let mut rows = Vec::new();
+        for key in &keys {
+            let of = Rows::of(key);
+            rows.push(of.string());
+            rows.extend(members.map(|m| of.set_member(&m.into())));
+            rows.extend(members.map(|m| of.hash_field(&m.into())));
+            rows.push(of.long(Place::String).chunk(7, 0));
+            rows.push(of.long(Place::String).chunk(7, 1));
+            rows.push(of.long(Place::String).chunk(7, 300));
+            rows.extend(members.map(|m| of.sorted_member(&m.into())));
+            for s in scores {
+                rows.extend(members.map(|m| of.sorted_order(score(s), &m.into())));
+            }
+            rows.extend(members.map(|m| of.long(Place::Member(&m.into())).chunk(u64::MAX, 3)));
+        }
+        assert!(rows.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn a_span_holds_the_rows_of_its_key_and_kind_alone() {
+        let (a, a0) = (Key::from("a"), Key::from("a\0"));
+        let m = Value::from(&b"\xff\xff"[..]);
+        let inside = |span: Span, row: Vec<u8>| span.begin <= row && row < span.end;
+        assert!(inside(Rows::of(&a).all(), Rows::of(&a).long(Place::Member(&m)).chunk(1, 1)));
+        assert!(!inside(Rows::of(&a).all(), Rows::of(&a0).string()));
+        assert!(inside(Rows::of(&a).plain(), Rows::of(&a).long(Place::Field(&m)).chunk(1, 1)));
+        assert!(!inside(Rows::of(&a).plain(), Rows::of(&a).sorted_member(&"".into())));
+        let long = Rows::of(&a).long(Place::Member(&m));
+        assert!(inside(long.any(), long.chunk(u64::MAX, usize::MAX)));
+        assert!(inside(long.chunks(5), long.chunk(5, usize::MAX)));
+        assert!(!inside(long.chunks(5), long.chunk(6, 0)));
+    }
+
+    #[test]
+    fn names_read_back_and_nonsense_is_corrupt() {
+        let key = Key::from("k\0");
+        let rows = Rows::of(&key);
+        let member = Value::from(&b"\0\xff\0"[..]);
+        assert_eq!(rows.member_of(&rows.set_member(&member)).unwrap(), member);
+        let (s, m) = rows.order_of(&rows.sorted_order(score(-2.5), &member)).unwrap();
+        assert_eq!((s.get(), m), (-2.5, member.clone()));
+        for row in [&b""[..], b"\x01k", &rows.string(), &[0xff; 30]] {
+            assert_eq!(rows.member_of(row).unwrap_err().kind(), ErrorKind::Corrupt);
+            assert_eq!(rows.order_of(row).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        let nan = pack(&(bytes(&key), ORDER, f64::NAN, bytes(b"m")));
+        assert_eq!(rows.order_of(&nan).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}

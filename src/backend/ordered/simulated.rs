@@ -1,0 +1,314 @@
+//! An engine in memory that is as unkind as the layer above has to be ready for.
+//!
+//! It conflicts, for real and for no reason, splits at tiny limits, moves a reading transaction to a newer state
+//! in its middle, and loses the answer to a commit. It counts how many reads were under way at once.
+
+use super::engine::{Access, Change, Engine, EngineLimits, Program, Scan, Transaction, Visit};
+use super::rows::Span;
+use crate::{Error, ErrorKind, Result};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::ops::Bound;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+/// How unkind it is. `Default` is kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Unkindness {
+    /// The most bytes of a row's value; at least 64.
+    pub value: usize,
+    /// The most bytes that a transaction can change.
+    pub transaction: usize,
+    /// The most rows in a page.
+    pub page: usize,
+    /// Every how many commits one conflicts for no reason; 0 for never.
+    pub conflict_every: u64,
+    /// Every how many commits one is applied and its answer lost; 0 for never.
+    pub lose_every: u64,
+    /// After how many reads a reading transaction moves to the newest state; 0 for never.
+    pub age: usize,
+}
+
+impl Default for Unkindness {
+    fn default() -> Self {
+        Unkindness {
+            value: usize::MAX,
+            transaction: usize::MAX,
+            page: usize::MAX,
+            conflict_every: 0,
+            lose_every: 0,
+            age: 0,
+        }
+    }
+}
+
+type Table = BTreeMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Debug, Default)]
+struct State {
+    /// Shared with the transactions that are reading it; copied by the first commit after.
+    table: Arc<Table>,
+    version: u64,
+    /// Which rows each commit changed, for judging those that began before it.
+    log: Vec<(u64, Vec<Span>)>,
+    /// How many transactions are open, by the version at which they began.
+    open: BTreeMap<u64, usize>,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub(crate) struct Simulated {
+    unkind: Unkindness,
+    state: Mutex<State>,
+    commits: AtomicU64,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+}
+
+impl Simulated {
+    pub(crate) fn new(unkind: Unkindness) -> Self {
+        Simulated {
+            unkind,
+            state: Mutex::default(),
+            commits: AtomicU64::new(0),
+            under_way: AtomicUsize::new(0),
+            most_under_way: AtomicUsize::new(0),
+        }
+    }
+    /// The most reads that were ever under way at once.
+    #[cfg(test)]
+    pub(crate) fn most_reads_at_once(&self) -> usize {
+        self.most_under_way.load(SeqCst)
+    }
+    /// How many rows there are.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> usize {
+        self.lock().table.len()
+    }
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn every(n: u64, count: u64) -> bool {
+        n > 0 && count.is_multiple_of(n)
+    }
+
+    fn commit(&self, tx: &Tx<'_>) -> Result<()> {
+        let Seen { changes, read, .. } = std::mem::take(&mut *tx.lock());
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let size: usize = changes.iter().map(size).sum();
+        if size > self.unkind.transaction {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "a transaction of {size} bytes, and {} is the limit",
+                    self.unkind.transaction
+                ),
+            ));
+        }
+        let count = self.commits.fetch_add(1, SeqCst) + 1;
+        let mut state = self.lock();
+        let conflict = state.log.iter().any(|(version, spans)| {
+            *version > tx.began && spans.iter().any(|w| read.iter().any(|r| overlap(w, r)))
+        });
+        if conflict || Self::every(self.unkind.conflict_every, count) {
+            return Err(Error::new(ErrorKind::Conflict, "another transaction came first"));
+        }
+        state.version += 1;
+        let version = state.version;
+        state.log.push((version, changes.iter().map(changed).collect()));
+        let table = Arc::make_mut(&mut state.table);
+        changes.into_iter().for_each(|change| carry_out(table, change));
+        if Self::every(self.unkind.lose_every, count) {
+            return Err(
+                Error::new(ErrorKind::Unavailable, "the answer was lost").with_unknown_outcome()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Engine for Simulated {
+    const NAME: &'static str = "simulated";
+
+    fn limits(&self) -> EngineLimits {
+        EngineLimits {
+            row: 10_000,
+            value: self.unkind.value,
+            transaction: self.unkind.transaction,
+            attempts: 10_000,
+        }
+    }
+
+    async fn attempt<P: Program>(&self, access: Access, program: &Arc<P>) -> Result<P::Output> {
+        let tx = Tx::begin(self, access);
+        let output = program.run(&tx).await?;
+        self.commit(&tx)?;
+        Ok(output)
+    }
+}
+
+/// What a transaction has seen and wants.
+#[derive(Debug, Default)]
+struct Seen {
+    table: Arc<Table>,
+    reads: usize,
+    read: Vec<Span>,
+    changes: Vec<Change>,
+}
+
+struct Tx<'e> {
+    engine: &'e Simulated,
+    access: Access,
+    began: u64,
+    seen: Mutex<Seen>,
+}
+
+impl<'e> Tx<'e> {
+    fn begin(engine: &'e Simulated, access: Access) -> Self {
+        let mut state = engine.lock();
+        let (table, began) = (state.table.clone(), state.version);
+        *state.open.entry(began).or_default() += 1;
+        let seen = Mutex::new(Seen { table, ..Seen::default() });
+        Tx { engine, access, began, seen }
+    }
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Every read starts here: it takes a turn of the executor, so that reads issued together overlap, and
+    /// ages the transaction.
+    async fn look(&self, span: Span) -> Arc<Table> {
+        let engine = self.engine;
+        let now = engine.under_way.fetch_add(1, SeqCst) + 1;
+        engine.most_under_way.fetch_max(now, SeqCst);
+        Yield(false).await;
+        engine.under_way.fetch_sub(1, SeqCst);
+        let mut seen = self.lock();
+        seen.reads += 1;
+        seen.read.push(span);
+        let old = engine.unkind.age > 0 && seen.reads.is_multiple_of(engine.unkind.age);
+        if old && self.access != Access::Write {
+            seen.table = engine.lock().table.clone();
+        }
+        seen.table.clone()
+    }
+}
+
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        let mut state = self.engine.lock();
+        if let Some(open) = state.open.get_mut(&self.began) {
+            *open -= 1;
+            if *open == 0 {
+                state.open.remove(&self.began);
+            }
+        }
+        let oldest = state.open.keys().next().copied().unwrap_or(u64::MAX);
+        state.log.retain(|(version, _)| *version > oldest);
+    }
+}
+
+/// Gives way once.
+struct Yield(bool);
+
+impl Future for Yield {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Transaction for Tx<'_> {
+    async fn get<R: Send>(
+        &self,
+        row: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<R> + Send,
+    ) -> Result<Option<R>> {
+        let table = self.look(one(row)).await;
+        table.get(row).map(|value| decode(value)).transpose()
+    }
+    async fn range(&self, scan: &Scan, visit: &mut Visit<'_>) -> Result<Option<Vec<u8>>> {
+        let table = self.look(scan.span.clone()).await;
+        let page = self.engine.unkind.page.min(scan.limit);
+        let mut rows = within(&table, &scan.span);
+        let mut last = None;
+        for _ in 0..page {
+            let Some((row, value)) = (if scan.reverse { rows.next_back() } else { rows.next() })
+            else {
+                return Ok(None);
+            };
+            visit(row, value)?;
+            last = Some(row.clone());
+        }
+        Ok(last)
+    }
+    async fn count(&self, span: &Span) -> Result<u64> {
+        let table = self.look(span.clone()).await;
+        Ok(within(&table, span).count() as u64)
+    }
+    fn apply(&self, changes: Vec<Change>) -> Result<()> {
+        if let Some(Change::Put(_, value)) = changes.iter().find(
+            |change| matches!(change, Change::Put(_, v) if v.len() > self.engine.unkind.value),
+        ) {
+            return Err(Error::new(ErrorKind::TooLarge, format!("a row of {}", value.len())));
+        }
+        let mut seen = self.lock();
+        let table = Arc::make_mut(&mut seen.table);
+        changes.iter().cloned().for_each(|change| carry_out(table, change));
+        seen.changes.extend(changes);
+        Ok(())
+    }
+}
+
+fn within<'t>(
+    table: &'t Table,
+    span: &Span,
+) -> impl DoubleEndedIterator<Item = (&'t Vec<u8>, &'t Vec<u8>)> + use<'t> {
+    let ends = (Bound::Included(&span.begin[..]), Bound::Excluded(&span.end[..]));
+    let rows = (!span.is_empty()).then(|| table.range::<[u8], _>(ends));
+    rows.into_iter().flatten()
+}
+
+fn carry_out(table: &mut Table, change: Change) {
+    match change {
+        Change::Put(row, value) => {
+            table.insert(row, value);
+        }
+        Change::Delete(row) => {
+            table.remove(&row);
+        }
+        Change::Clear(span) => {
+            let rows: Vec<_> = within(table, &span).map(|(row, _)| row.clone()).collect();
+            rows.iter().for_each(|row| {
+                table.remove(row);
+            });
+        }
+    }
+}
+
+fn one(row: &[u8]) -> Span {
+    Span { begin: row.to_vec(), end: super::engine::after(row.to_vec()) }
+}
+fn changed(change: &Change) -> Span {
+    match change {
+        Change::Put(row, _) | Change::Delete(row) => one(row),
+        Change::Clear(span) => span.clone(),
+    }
+}
+fn size(change: &Change) -> usize {
+    match change {
+        Change::Put(row, value) => row.len() + value.len(),
+        Change::Delete(row) => row.len(),
+        Change::Clear(span) => span.begin.len() + span.end.len(),
+    }
+}
+fn overlap(a: &Span, b: &Span) -> bool {
+    a.begin < b.end && b.begin < a.end
+}

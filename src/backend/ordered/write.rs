@@ -1,0 +1,273 @@
+//! What each write reads, and which rows it then changes. Planning changes nothing: whoever planned applies.
+
+use super::cell::Cell;
+use super::engine::{Change, EngineLimits, Scan, Transaction};
+use super::read::sorted;
+use super::rows::{Place, Rows, Span};
+use crate::ops::*;
+use crate::{Condition, Error, ErrorKind, Reply, Result, Score, Value, Write};
+
+/// What a write would do.
+#[derive(Debug)]
+pub(super) enum Plan {
+    Apply { changes: Vec<Change>, reply: Reply },
+    ConditionFailed,
+}
+
+/// Whether a write is alone, or with others in an atomic write, where a delete does not see sorted sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Company {
+    Alone,
+    Others,
+}
+
+pub(super) async fn plan<T: Transaction>(
+    tx: &T,
+    op: &Write,
+    company: Company,
+    limits: &EngineLimits,
+) -> Result<Plan> {
+    let planner = Planner { tx, rows: Rows::of(op.key()), limits };
+    match op {
+        Write::Set(op) => planner.set(op).await,
+        Write::Delete(op) => planner.delete(op, company).await,
+        Write::IncrBy(op) => planner.incr_by(op).await,
+        Write::SAdd(op) => {
+            let put = |member| Change::Put(planner.rows.set_member(member), Vec::new());
+            done(op.members.iter().map(put).collect())
+        }
+        Write::SRem(op) => {
+            let delete = |member| Change::Delete(planner.rows.set_member(member));
+            done(op.members.iter().map(delete).collect())
+        }
+        Write::HSet(op) => {
+            let mut changes = Vec::with_capacity(op.fields.len());
+            op.fields.iter().for_each(|(field, value)| planner.field(field, value, &mut changes));
+            done(changes)
+        }
+        Write::HSetNx(op) => planner.hset_nx(op).await,
+        Write::HDel(op) => {
+            let mut changes = Vec::with_capacity(op.fields.len());
+            for field in &op.fields {
+                changes.push(Change::Delete(planner.rows.hash_field(field)));
+                planner.clear_long(Place::Field(field), &mut changes);
+            }
+            done(changes)
+        }
+        Write::ZAdd(op) => planner.zadd(op).await,
+        Write::ZRem(op) => planner.zrem(op).await,
+        Write::ZIncrBy(op) => planner.zincr_by(op).await,
+    }
+}
+
+fn done(changes: Vec<Change>) -> Result<Plan> {
+    apply(changes, Reply::Done)
+}
+fn apply(changes: Vec<Change>, reply: Reply) -> Result<Plan> {
+    Ok(Plan::Apply { changes, reply })
+}
+
+struct Planner<'a, T> {
+    tx: &'a T,
+    rows: Rows<'a>,
+    limits: &'a EngineLimits,
+}
+
+impl<T: Transaction> Planner<'_, T> {
+    async fn set(&self, op: &Set) -> Result<Plan> {
+        let holds = match &op.condition {
+            Condition::Always => true,
+            Condition::NotExists => !self.any(self.rows.plain()).await?,
+            Condition::Exists => self.any(self.rows.plain()).await?,
+            Condition::Equals(old) => match self.tx.get(&self.rows.string(), Cell::read).await? {
+                None => false,
+                Some(cell) => {
+                    cell.resolve(self.tx, self.rows.long(Place::String), None).await? == *old
+                }
+            },
+        };
+        if !holds {
+            return Ok(Plan::ConditionFailed);
+        }
+        apply(self.string(&op.value), Reply::Applied(true))
+    }
+
+    /// A string in place of whatever the key holds, but for sorted sets.
+    fn string(&self, value: &Value) -> Vec<Change> {
+        let cell = Cell::of_plain(value, self.limits);
+        let mut row = Vec::new();
+        cell.write(&mut row);
+        let mut changes =
+            vec![Change::Clear(self.rows.plain_but_string()), Change::Put(self.rows.string(), row)];
+        cell.write_chunks(value, self.rows.long(Place::String), self.limits, &mut changes);
+        changes
+    }
+
+    async fn delete(&self, op: &Delete, company: Company) -> Result<Plan> {
+        let span = match company {
+            Company::Alone => self.rows.all(),
+            Company::Others => self.rows.plain(),
+        };
+        // Blind where nobody asks whether anything was there.
+        let found = match company == Company::Alone || op.must_exist {
+            true => self.any(span.clone()).await?,
+            false => true,
+        };
+        match (found, company) {
+            (true, _) => apply(vec![Change::Clear(span)], Reply::Applied(true)),
+            (false, Company::Alone) => apply(Vec::new(), Reply::Applied(false)),
+            (false, Company::Others) => Ok(Plan::ConditionFailed),
+        }
+    }
+
+    async fn incr_by(&self, op: &IncrBy) -> Result<Plan> {
+        // One row tells whether there is a string, something else, or nothing.
+        let string = self.rows.string();
+        let mut now = 0;
+        self.first(self.rows.all(), &mut |row, value| {
+            now = match Cell::read(value) {
+                Ok(Cell::Value(value)) if row == string => value.as_canonical_integer(),
+                _ => None,
+            }
+            .ok_or_else(|| Error::wrong_type("the key holds no counter"))?;
+            Ok(())
+        })
+        .await?;
+        let sum = now
+            .checked_add(op.by)
+            .ok_or_else(|| Error::new(ErrorKind::Overflow, "the sum does not fit into 64 bits"))?;
+        let mut row = Vec::new();
+        Cell::Value(itoa::Buffer::new().format(sum).into()).write(&mut row);
+        apply(vec![Change::Put(string, row)], Reply::Integer(sum))
+    }
+
+    async fn hset_nx(&self, op: &HSetNx) -> Result<Plan> {
+        if self.tx.get(&self.rows.hash_field(&op.field), |_| Ok(())).await?.is_some() {
+            return Ok(Plan::ConditionFailed);
+        }
+        let mut changes = Vec::new();
+        self.field(&op.field, &op.value, &mut changes);
+        apply(changes, Reply::Applied(true))
+    }
+
+    fn field(&self, field: &Value, value: &Value, changes: &mut Vec<Change>) {
+        self.clear_long(Place::Field(field), changes);
+        let cell = Cell::of_plain(value, self.limits);
+        let mut row = Vec::new();
+        cell.write(&mut row);
+        changes.push(Change::Put(self.rows.hash_field(field), row));
+        cell.write_chunks(value, self.rows.long(Place::Field(field)), self.limits, changes);
+    }
+
+    /// Clears the chunks of an old value without looking whether there are any. An engine that takes
+    /// every value in one row never has any.
+    fn clear_long(&self, place: Place<'_>, changes: &mut Vec<Change>) {
+        if self.limits.value < usize::MAX {
+            changes.push(Change::Clear(self.rows.long(place).any()));
+        }
+    }
+
+    async fn zadd(&self, op: &ZAdd) -> Result<Plan> {
+        let old = sorted(self.tx, self.rows, &op.member).await?;
+        if op.nx && old.is_some() {
+            return Ok(Plan::ConditionFailed);
+        }
+        let cell = Cell::of_sorted(op.value.as_ref(), self.limits);
+        let mut changes = self.place(&op.member, old, op.score, &cell);
+        if let Some(value) = &op.value
+            && !changes.is_empty()
+        {
+            let long = self.rows.long(Place::Member(&op.member));
+            cell.write_chunks(value, long, self.limits, &mut changes);
+        }
+        apply(changes, Reply::Applied(true))
+    }
+
+    async fn zincr_by(&self, op: &ZIncrBy) -> Result<Plan> {
+        let old = sorted(self.tx, self.rows, &op.member).await?;
+        let (now, cell) =
+            old.as_ref().map_or((0.0, Cell::Itself), |(score, cell)| (score.get(), cell.clone()));
+        let score = Score::new(now + op.by.get())
+            .map_err(|_| Error::new(ErrorKind::Overflow, "the new score is not a number"))?;
+        apply(self.place(&op.member, old, score, &cell), Reply::Score(Some(score.get())))
+    }
+
+    async fn zrem(&self, op: &ZRem) -> Result<Plan> {
+        let Some((score, cell)) = sorted(self.tx, self.rows, &op.member).await? else {
+            return done(Vec::new());
+        };
+        let mut changes = vec![
+            Change::Delete(self.rows.sorted_member(&op.member)),
+            Change::Delete(self.rows.sorted_order(score, &op.member)),
+        ];
+        if cell.is_long() {
+            changes.push(Change::Clear(self.rows.long(Place::Member(&op.member)).any()));
+        }
+        done(changes)
+    }
+
+    /// Brings the two rows of a sorted member from `old` to `score` and `cell`; nothing if they are there.
+    fn place(
+        &self,
+        member: &Value,
+        old: Option<(Score, Cell)>,
+        score: Score,
+        cell: &Cell,
+    ) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(4);
+        match old {
+            Some((old, same)) if old == score && same == *cell => return changes,
+            Some((old, before)) => {
+                if old != score {
+                    changes.push(Change::Delete(self.rows.sorted_order(old, member)));
+                }
+                if before.is_long() && before != *cell {
+                    changes.push(Change::Clear(self.rows.long(Place::Member(member)).any()));
+                }
+            }
+            None => {}
+        }
+        let mut row = score.get().to_be_bytes().to_vec();
+        cell.write(&mut row);
+        changes.push(Change::Put(self.rows.sorted_order(score, member), row[8..].into()));
+        changes.push(Change::Put(self.rows.sorted_member(member), row));
+        changes
+    }
+
+    /// Whether there is any row in `span`.
+    async fn any(&self, span: Span) -> Result<bool> {
+        let mut any = false;
+        self.first(span, &mut |_, _| {
+            any = true;
+            Ok(())
+        })
+        .await?;
+        Ok(any)
+    }
+
+    /// Visits the first row of `span`, if there is one.
+    async fn first(
+        &self,
+        span: Span,
+        visit: &mut (dyn FnMut(&[u8], &[u8]) -> Result<()> + Send),
+    ) -> Result<()> {
+        let scan = Scan { span, reverse: false, limit: 1 };
+        self.tx.range(&scan, visit).await.map(drop)
+    }
+}
+
+/// Refuses names that no row of this engine can have.
+pub(super) fn check_names(key: &[u8], longest: usize, limits: &EngineLimits) -> Result<()> {
+    // Every byte may need an escape; the rest is kinds, scores and stamps.
+    let most = key.len().saturating_add(longest).saturating_mul(2).saturating_add(64);
+    if most > limits.row {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "key and member may need {most} bytes, and a row of this backend takes {}",
+                limits.row
+            ),
+        ));
+    }
+    Ok(())
+}

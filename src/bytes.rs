@@ -1,0 +1,244 @@
+//! [`Key`] and [`Value`]: immutable byte strings that are cheap to clone.
+//!
+//! Both are 24 bytes. Up to 22 bytes live inside the handle, so that a short key or member costs no
+//! allocation; longer ones share one allocation among all clones. A clone never allocates, which is
+//! what lets an operation own its key, a backend keep it, and a cache hand it out again.
+
+use ::bytes::Bytes;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// What fits beside the tag and the length in the size of three words.
+const INLINE: usize = 22;
+
+#[derive(Clone)]
+enum Repr {
+    Inline(u8, [u8; INLINE]),
+    Static(&'static [u8]),
+    Shared(Arc<[u8]>),
+}
+
+impl Repr {
+    #[inline]
+    fn copy(bytes: &[u8]) -> Self {
+        if bytes.len() <= INLINE {
+            let mut inline = [0; INLINE];
+            inline[..bytes.len()].copy_from_slice(bytes);
+            Repr::Inline(bytes.len() as u8, inline)
+        } else {
+            Repr::Shared(bytes.into())
+        }
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Repr::Inline(len, bytes) => &bytes[..usize::from(*len)],
+            Repr::Static(bytes) => bytes,
+            Repr::Shared(bytes) => bytes,
+        }
+    }
+}
+
+macro_rules! byte_string {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Repr);
+
+        impl $name {
+            /// Refers to bytes that live as long as the program, without copying them.
+            pub const fn from_static(bytes: &'static [u8]) -> Self {
+                Self(Repr::Static(bytes))
+            }
+            /// The bytes.
+            #[inline]
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_slice()
+            }
+        }
+        impl Deref for $name {
+            type Target = [u8];
+            #[inline]
+            fn deref(&self) -> &[u8] {
+                self.0.as_slice()
+            }
+        }
+        impl AsRef<[u8]> for $name {
+            fn as_ref(&self) -> &[u8] {
+                self
+            }
+        }
+        // Equality, order and hash are those of the slice, as `Borrow` demands.
+        impl Borrow<[u8]> for $name {
+            fn borrow(&self) -> &[u8] {
+                self
+            }
+        }
+        impl Default for $name {
+            fn default() -> Self {
+                Self::from_static(b"")
+            }
+        }
+        impl PartialEq for $name {
+            #[inline]
+            fn eq(&self, other: &Self) -> bool {
+                **self == **other
+            }
+        }
+        impl Eq for $name {}
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+        impl Ord for $name {
+            #[inline]
+            fn cmp(&self, other: &Self) -> Ordering {
+                (**self).cmp(&**other)
+            }
+        }
+        impl Hash for $name {
+            #[inline]
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                (**self).hash(state);
+            }
+        }
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                **self == *other.as_bytes()
+            }
+        }
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                **self == *other.as_bytes()
+            }
+        }
+        impl PartialEq<[u8]> for $name {
+            fn eq(&self, other: &[u8]) -> bool {
+                **self == *other
+            }
+        }
+        impl<const N: usize> PartialEq<&[u8; N]> for $name {
+            fn eq(&self, other: &&[u8; N]) -> bool {
+                **self == other[..]
+            }
+        }
+        impl From<&[u8]> for $name {
+            #[inline]
+            fn from(bytes: &[u8]) -> Self {
+                Self(Repr::copy(bytes))
+            }
+        }
+        impl<const N: usize> From<&[u8; N]> for $name {
+            fn from(bytes: &[u8; N]) -> Self {
+                Self::from(&bytes[..])
+            }
+        }
+        impl From<&str> for $name {
+            #[inline]
+            fn from(text: &str) -> Self {
+                Self::from(text.as_bytes())
+            }
+        }
+        impl From<&String> for $name {
+            fn from(text: &String) -> Self {
+                Self::from(text.as_bytes())
+            }
+        }
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self::from(text.as_bytes())
+            }
+        }
+        impl From<Vec<u8>> for $name {
+            fn from(bytes: Vec<u8>) -> Self {
+                Self::from(&bytes[..])
+            }
+        }
+        impl From<Bytes> for $name {
+            fn from(bytes: Bytes) -> Self {
+                Self::from(&bytes[..])
+            }
+        }
+        impl From<&$name> for $name {
+            #[inline]
+            fn from(other: &$name) -> Self {
+                other.clone()
+            }
+        }
+        /// Shares the bytes.
+        impl From<$name> for Bytes {
+            fn from(value: $name) -> Bytes {
+                Bytes::from_owner(value)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "\"{}\"", self.escape_ascii())
+            }
+        }
+    };
+}
+
+byte_string! {
+    /// The name under which the store keeps something: 1 to 2,048 bytes, of any content.
+    ///
+    /// Every method takes `impl Into<Key>`: text, bytes, or a `&Key` made once and used again, which
+    /// costs no allocation. `impl From<MyId> for Key` lets your own identifiers in.
+    ///
+    /// `Debug` prints the bytes; errors never do.
+    Key
+}
+byte_string! {
+    /// Bytes that the store holds: a string, a set member, a hash field or its value.
+    ///
+    /// Immutable and shared: a clone is a reference count, and nobody can change what the store holds
+    /// through one. Read it as a slice (it derefs to `[u8]`), as text with [`as_str`](Value::as_str), or
+    /// as any [`FromValue`](crate::FromValue) type with [`to`](Value::to).
+    ///
+    /// ```
+    /// use keyvaluestore::Value;
+    /// let value = Value::from("42");
+    /// assert_eq!(value, "42");
+    /// assert_eq!(value.len(), 2);
+    /// assert_eq!(value.to::<i64>()?, 42);
+    /// # Ok::<_, keyvaluestore::Error>(())
+    /// ```
+    Value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn a_value_is_three_words_and_so_is_an_optional_one() {
+        assert_eq!(size_of::<Value>(), 24);
+        assert_eq!(size_of::<Option<Value>>(), 24);
+    }
+
+    #[test]
+    fn every_length_around_the_inline_one_reads_back() {
+        for len in 0..=2 * INLINE {
+            let bytes: Vec<u8> = (0..len as u8).collect();
+            let value = Value::from(&bytes[..]);
+            assert_eq!(value.as_bytes(), bytes);
+            assert_eq!(value.clone(), value);
+            assert_eq!(Bytes::from(value), bytes);
+        }
+    }
+
+    #[test]
+    fn equal_bytes_are_one_map_key_however_they_are_kept() {
+        let kept = Key::from_static(b"k");
+        let map = HashMap::from([(kept, 1)]);
+        assert_eq!(map.get(&Key::from("k")), Some(&1));
+        assert_eq!(map.get(&b"k"[..]), Some(&1));
+    }
+}

@@ -1,0 +1,240 @@
+//! The portable limits: what every backend takes, checked once, before anything is sent.
+
+use crate::ops::*;
+use crate::{Condition, Error, ErrorKind, Op, Range, Read, Result, Write};
+use std::cmp::Ordering;
+use std::ops::Bound;
+
+/// How long things may be. A [`Store`](crate::Store) starts with [`Limits::PORTABLE`], which is what
+/// DynamoDB can hold, so that what works on one backend works on all of them. If you know that a store will
+/// never leave one backend, lift them with [`Store::with_limits`](crate::Store::with_limits).
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use keyvaluestore::{ErrorKind, Limits, Memory, Store};
+/// let portable = Store::new(Memory::new());
+/// let long = vec![0; 400 * 1024];
+/// assert_eq!(portable.set("k", &long).await.unwrap_err().kind(), ErrorKind::TooLarge);
+///
+/// let here = portable.with_limits(Limits::NONE);
+/// here.set("k", &long).await?;
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The most bytes of a key.
+    pub key: usize,
+    /// The most bytes of a set member, a hash field, a sorted-set member or a sorted-hash field.
+    pub member: usize,
+    /// The most bytes of a string, a hash value or a sorted-hash value.
+    pub value: usize,
+    /// The most writes of an atomic write.
+    pub atomic_writes: usize,
+    /// Whether keys, sorted-set members and sorted-hash fields may be empty.
+    pub empty_names: bool,
+}
+
+impl Limits {
+    /// Keys of 1 to 2,048 bytes, members and fields of at most 1,016 (not empty where they are sorted),
+    /// values of at most 390 KiB, 100 atomic writes.
+    pub const PORTABLE: Limits = Limits {
+        key: 2_048,
+        member: 1_016,
+        value: 390 * 1_024,
+        atomic_writes: 100,
+        empty_names: false,
+    };
+    /// Whatever the backend can do. What it cannot, it tells as an error of its own.
+    pub const NONE: Limits = Limits {
+        key: usize::MAX,
+        member: usize::MAX,
+        value: usize::MAX,
+        atomic_writes: usize::MAX,
+        empty_names: true,
+    };
+
+    #[inline]
+    pub(crate) fn check_read(&self, op: &Read) -> Result<()> {
+        self.check_key(op.key())?;
+        match op {
+            Read::Get(_) | Read::SMembers(_) | Read::HGetAll(_) => Ok(()),
+            Read::HGet(HGet { field, .. }) => self.check_member(field),
+            Read::ZScore(ZScore { member, .. }) => self.check_sorted(member),
+            Read::ZHGet(ZHGet { field, .. }) => self.check_sorted(field),
+            Read::ZCount(ZCount { range, .. }) | Read::ZRange(ZRange { range, .. }) => {
+                self.check_range(range)
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn check_write(&self, op: &Write) -> Result<()> {
+        self.check_key(op.key())?;
+        match op {
+            Write::Delete(_) | Write::IncrBy(_) => Ok(()),
+            Write::Set(Set { value, condition, .. }) => {
+                if let Condition::Equals(old) = condition {
+                    self.check_value(old)?;
+                }
+                self.check_value(value)
+            }
+            Write::SAdd(SAdd { members, .. }) | Write::SRem(SRem { members, .. }) => {
+                members.iter().try_for_each(|member| self.check_member(member))
+            }
+            Write::HDel(HDel { fields, .. }) => {
+                fields.iter().try_for_each(|field| self.check_member(field))
+            }
+            Write::HSet(HSet { fields, .. }) => fields.iter().try_for_each(|(field, value)| {
+                self.check_member(field)?;
+                self.check_value(value)
+            }),
+            Write::HSetNx(HSetNx { field, value, .. }) => {
+                self.check_member(field)?;
+                self.check_value(value)
+            }
+            Write::ZAdd(ZAdd { member, value, .. }) => {
+                self.check_sorted(member)?;
+                value.as_ref().map_or(Ok(()), |value| self.check_value(value))
+            }
+            Write::ZRem(ZRem { member, .. }) | Write::ZIncrBy(ZIncrBy { member, .. }) => {
+                self.check_sorted(member)
+            }
+        }
+    }
+
+    pub(crate) fn check_op(&self, op: &Op) -> Result<()> {
+        match op {
+            Op::Read(op) => self.check_read(op),
+            Op::Write(op) => self.check_write(op),
+        }
+        .map_err(|e| e.in_operation(op.name()))
+    }
+
+    /// Checks what an atomic write adds to the checks of its writes: how many, and that none gets in the
+    /// way of another.
+    pub(crate) fn check_together(&self, writes: &[Write]) -> Result<()> {
+        if writes.len() > self.atomic_writes {
+            return Err(Error::invalid(format!(
+                "{} writes, and an atomic write holds at most {}",
+                writes.len(),
+                self.atomic_writes
+            )));
+        }
+        let mut order: Vec<usize> = (0..writes.len()).collect();
+        let item = |i: &usize| writes[*i].item();
+        order.sort_unstable_by(|a, b| item(a).cmp(&item(b)).then(a.cmp(b)));
+        for pair in order.windows(2) {
+            let (a, b) = (item(&pair[0]), item(&pair[1]));
+            if a.key == b.key && (a.member == b.member || a.member.is_none()) {
+                return Err(collision(writes, pair, a.cmp(&b)));
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn check_key(&self, key: &[u8]) -> Result<()> {
+        if key.len() > self.key {
+            return Err(too_large("the key", key.len(), self.key));
+        }
+        if key.is_empty() && !self.empty_names {
+            return Err(Error::invalid("the key is empty"));
+        }
+        Ok(())
+    }
+    fn check_member(&self, member: &[u8]) -> Result<()> {
+        if member.len() > self.member {
+            return Err(too_large("a member or field", member.len(), self.member));
+        }
+        Ok(())
+    }
+    fn check_sorted(&self, member: &[u8]) -> Result<()> {
+        if member.is_empty() && !self.empty_names {
+            return Err(Error::invalid("a sorted-set member or sorted-hash field is empty"));
+        }
+        self.check_member(member)
+    }
+    fn check_range(&self, range: &Range) -> Result<()> {
+        let Range::Lex(range) = range else { return Ok(()) };
+        [&range.min, &range.max].into_iter().try_for_each(|bound| match bound {
+            Bound::Included(end) | Bound::Excluded(end) => self.check_member(end),
+            Bound::Unbounded => Ok(()),
+        })
+    }
+    fn check_value(&self, value: &[u8]) -> Result<()> {
+        if value.len() > self.value {
+            return Err(too_large("the value", value.len(), self.value));
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn too_large(what: &str, len: usize, most: usize) -> Error {
+    Error::new(ErrorKind::TooLarge, format!("{what} has {len} bytes, and {most} is the limit"))
+}
+
+#[cold]
+fn collision(writes: &[Write], pair: &[usize], items: Ordering) -> Error {
+    let [mut first, mut second] = [pair[0], pair[1]];
+    if first > second {
+        std::mem::swap(&mut first, &mut second);
+    }
+    let [a, b] = [writes[first].name(), writes[second].name()];
+    let what = match items {
+        Ordering::Equal => "change the same item",
+        _ => "use one key as a sorted set and as another type",
+    };
+    Error::invalid(format!("writes {first} ({a}) and {second} ({b}) {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Score, Value};
+
+    fn set(key: &str) -> Write {
+        Set::new(key, Value::default(), Condition::Always).into()
+    }
+    fn zrem(key: &str, member: &str) -> Write {
+        ZRem::new(key, member.into()).into()
+    }
+    fn refusal(writes: &[Write]) -> String {
+        Limits::PORTABLE.check_together(writes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn two_writes_of_one_item_are_named_in_the_order_they_were_added() {
+        let delete = Write::from(Delete::new("b", false));
+        assert_eq!(
+            refusal(&[set("c"), delete, set("a"), set("b")]),
+            "writes 1 (delete) and 3 (set) change the same item"
+        );
+        let incr = ZIncrBy::new("z", "m".into(), Score::MAX).into();
+        assert_eq!(
+            refusal(&[zrem("z", "m"), zrem("z", "n"), incr]),
+            "writes 0 (zrem) and 2 (zincr_by) change the same item"
+        );
+    }
+
+    #[test]
+    fn one_key_as_two_types_is_refused_and_two_members_are_not() {
+        let message = refusal(&[zrem("k", "m"), zrem("k", "n"), set("k")]);
+        assert_eq!(
+            message,
+            "writes 0 (zrem) and 2 (set) use one key as a sorted set and as another type"
+        );
+        let fine = [zrem("k", "m"), zrem("k", "n"), zrem("l", "m"), set("m")];
+        Limits::PORTABLE.check_together(&fine).unwrap();
+        Limits::PORTABLE.check_together(&[]).unwrap();
+    }
+
+    #[test]
+    fn a_hundred_writes_are_the_most() {
+        let writes: Vec<Write> = (0..=100).map(|i| set(&i.to_string())).collect();
+        Limits::PORTABLE.check_together(&writes[..100]).unwrap();
+        assert_eq!(refusal(&writes), "101 writes, and an atomic write holds at most 100");
+        Limits::NONE.check_together(&writes).unwrap();
+    }
+}

@@ -1,0 +1,166 @@
+//! Sorted hashes: sorted sets whose members carry a value of any size. [`ZHGet`]; the rest are the
+//! operations of `sorted_set.rs`, made by the methods here.
+
+use super::{RangeQuery, ZAdd, ZRem, payload};
+use crate::{AtomicWrite, Backend, Batch, Conditional, Handle, Key, Result, Score, Store};
+use crate::{ToValue, Value};
+
+payload! {
+    /// Reads the value of a field. Answered by [`Reply::Value`](crate::Reply::Value).
+    ZHGet "zhget" {
+        /// Which.
+        field: Value,
+    }
+}
+
+fn add(
+    key: impl Into<Key>,
+    field: impl ToValue,
+    value: impl ToValue,
+    score: f64,
+    nx: bool,
+) -> Result<ZAdd> {
+    Ok(ZAdd::new(key, field.to_value()?, Some(value.to_value()?), Score::new(score)?, nx))
+}
+
+/// # Sorted hashes
+///
+/// Fields sorted by score, then by their bytes, each with a value. [`zrange`](Self::zrange) reads the
+/// fields, [`zhrange`](Self::zhrange) their values in the same order.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use keyvaluestore::{Memory, Store};
+/// # let store = Store::new(Memory::new());
+/// store.zhadd("usernames", "alice", "42", 0.0).await?;
+/// store.zhadd("usernames", "bob", "7", 0.0).await?;
+/// assert_eq!(store.zhget("usernames", "bob").await?.unwrap(), "7");
+/// assert_eq!(store.zhrange("usernames").await?, ["42", "7"]);
+/// assert_eq!(store.zrange("usernames").await?, ["alice", "bob"]);
+/// store.zhrem("usernames", "bob").await?;
+/// assert_eq!(store.zhget("usernames", "bob").await?, None);
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+impl<B: Backend> Store<B> {
+    /// The value of `field` in the sorted hash at `key`; of a member of a sorted set, itself.
+    ///
+    /// One round trip. Redis: `HGET` and `ZSCORE` together. DynamoDB: `GetItem`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` or `TooLarge` for the key or the field (1 to 1,016 bytes), before anything is sent.
+    pub async fn zhget(&self, key: impl Into<Key>, field: impl ToValue) -> Result<Option<Value>> {
+        self.run_read(ZHGet::new(key, field.to_value()?)).await
+    }
+    /// The values of the sorted hash at `key`; narrow it down with the methods of [`RangeQuery`].
+    ///
+    /// One round trip; page by page where the answer is large. Redis: `ZRANGE` and `HMGET` in a script.
+    /// DynamoDB: `Query`.
+    ///
+    /// # Errors
+    /// When awaited: what [`zcount`](Self::zcount) says.
+    pub fn zhrange(&self, key: impl Into<Key>) -> RangeQuery<&Self> {
+        RangeQuery::new(self, key.into(), true)
+    }
+    /// Adds `field` with `value` at `score` to the sorted hash at `key`, or replaces it.
+    ///
+    /// One round trip. Redis: `ZADD` and `HSET` together. DynamoDB: `PutItem`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the score is NaN, `TooLarge` for a value above 390 KiB, and what
+    /// [`zhget`](Self::zhget) says.
+    pub async fn zhadd(
+        &self,
+        key: impl Into<Key>,
+        field: impl ToValue,
+        value: impl ToValue,
+        score: f64,
+    ) -> Result<()> {
+        self.run_write(add(key, field, value, score, false)?).await
+    }
+    /// [`zhadd`](Self::zhadd) if the field is absent; tells whether it did.
+    ///
+    /// One round trip. Redis: a script. DynamoDB: `PutItem` with a condition.
+    ///
+    /// # Errors
+    /// As [`zhadd`](Self::zhadd).
+    pub async fn zhadd_nx(
+        &self,
+        key: impl Into<Key>,
+        field: impl ToValue,
+        value: impl ToValue,
+        score: f64,
+    ) -> Result<bool> {
+        self.run_write(add(key, field, value, score, true)?).await
+    }
+    /// Removes `field` with its value from the sorted hash at `key`: [`zrem`](Self::zrem) by its other name.
+    ///
+    /// # Errors
+    /// As [`zhget`](Self::zhget).
+    pub async fn zhrem(&self, key: impl Into<Key>, field: impl ToValue) -> Result<()> {
+        self.run_write(ZRem::new(key, field.to_value()?)).await
+    }
+}
+
+/// # Sorted hashes
+impl<B: Backend> Batch<'_, B> {
+    /// Adds a [`Store::zhget`].
+    pub fn zhget(&mut self, key: impl Into<Key>, field: impl ToValue) -> Handle<Option<Value>> {
+        self.try_push(field.to_value().map(|field| ZHGet::new(key, field)))
+    }
+    /// Starts a [`Store::zhrange`]; [`queue`](RangeQuery::queue) adds it.
+    pub fn zhrange(&mut self, key: impl Into<Key>) -> RangeQuery<&mut Self> {
+        RangeQuery::new(self, key.into(), true)
+    }
+    /// Adds a [`Store::zhadd`].
+    pub fn zhadd(
+        &mut self,
+        key: impl Into<Key>,
+        field: impl ToValue,
+        value: impl ToValue,
+        score: f64,
+    ) -> Handle<()> {
+        self.try_push(add(key, field, value, score, false))
+    }
+    /// Adds a [`Store::zhadd_nx`].
+    pub fn zhadd_nx(
+        &mut self,
+        key: impl Into<Key>,
+        field: impl ToValue,
+        value: impl ToValue,
+        score: f64,
+    ) -> Handle<bool> {
+        self.try_push(add(key, field, value, score, true))
+    }
+    /// Adds a [`Store::zhrem`].
+    pub fn zhrem(&mut self, key: impl Into<Key>, field: impl ToValue) -> Handle<()> {
+        self.try_push(field.to_value().map(|field| ZRem::new(key, field)))
+    }
+}
+
+/// # Sorted hashes
+impl<B: Backend> AtomicWrite<'_, B> {
+    /// Adds a [`Store::zhadd`].
+    pub fn zhadd(
+        &mut self,
+        key: impl Into<Key>,
+        field: impl ToValue,
+        value: impl ToValue,
+        score: f64,
+    ) {
+        self.try_push(add(key, field, value, score, false));
+    }
+    /// Adds a [`Store::zhadd_nx`]: the condition that the field is absent.
+    pub fn zhadd_nx(
+        &mut self,
+        key: impl Into<Key>,
+        field: impl ToValue,
+        value: impl ToValue,
+        score: f64,
+    ) -> Handle<Conditional> {
+        self.try_push(add(key, field, value, score, true))
+    }
+    /// Adds a [`Store::zhrem`].
+    pub fn zhrem(&mut self, key: impl Into<Key>, field: impl ToValue) {
+        self.try_push(field.to_value().map(|field| ZRem::new(key, field)));
+    }
+}

@@ -1,0 +1,413 @@
+//! Sorted sets: [`ZScore`], [`ZCount`], [`ZRange`] and its builder, [`ZAdd`], [`ZRem`], [`ZIncrBy`].
+//!
+//! A sorted hash is the same structure with values, so its ranges and writes are these operations, too;
+//! their methods are in `sorted_hash.rs`.
+
+use super::payload;
+use crate::backend::BoxFuture;
+use crate::{
+    AtomicWrite, Backend, Batch, Conditional, FromReply, Handle, Key, Range, Read, Result, Score,
+    ScoreRange, Store, ToLexRange, ToValue, Value,
+};
+use std::marker::PhantomData;
+use std::ops::RangeBounds;
+
+payload! {
+    /// Reads the score of a member. Answered by [`Reply::Score`](crate::Reply::Score).
+    ZScore "zscore" {
+        /// Which.
+        member: Value,
+    }
+}
+payload! {
+    /// Adds to the score of a member. Answered by [`Reply::Score`](crate::Reply::Score).
+    ZIncrBy "zincr_by" {
+        /// Which.
+        member: Value,
+        /// What is added.
+        by: Score,
+    }
+}
+payload! {
+    /// Removes a member with its value. Answered by [`Reply::Done`](crate::Reply::Done).
+    ZRem "zrem" {
+        /// Which.
+        member: Value,
+    }
+}
+
+/// Counts the members in a range. Answered by [`Reply::Count`](crate::Reply::Count).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ZCount {
+    /// The key.
+    pub key: Key,
+    /// Which part.
+    pub range: Range,
+}
+
+impl ZCount {
+    /// An operation for [`Store::run`], [`Batch::push`] or a backend.
+    pub fn new(key: impl Into<Key>, range: Range) -> Self {
+        ZCount { key: key.into(), range }
+    }
+    pub(crate) fn name(&self) -> &'static str {
+        match self.range {
+            Range::Score(_) => "zcount",
+            Range::Lex(_) => "zlexcount",
+        }
+    }
+    fn by_score(key: impl Into<Key>, range: impl RangeBounds<f64>) -> Result<Self> {
+        Ok(ZCount::new(key, Range::Score(ScoreRange::new(range)?)))
+    }
+    fn by_lex(key: impl Into<Key>, range: impl ToLexRange) -> Result<Self> {
+        Ok(ZCount::new(key, Range::Lex(range.to_lex_range()?)))
+    }
+}
+
+/// Adds a member, or moves it to a new score. Answered by [`Reply::Applied`](crate::Reply::Applied).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ZAdd {
+    /// The key.
+    pub key: Key,
+    /// The member, or field.
+    pub member: Value,
+    /// The value of the field; with none, the member is its own value.
+    pub value: Option<Value>,
+    /// Where it goes.
+    pub score: Score,
+    /// Whether it is only applied if the member is absent.
+    pub nx: bool,
+}
+
+impl ZAdd {
+    /// An operation for [`Store::run`], [`Batch::push`] or a backend.
+    pub fn new(
+        key: impl Into<Key>,
+        member: Value,
+        value: Option<Value>,
+        score: Score,
+        nx: bool,
+    ) -> Self {
+        ZAdd { key: key.into(), member, value, score, nx }
+    }
+    pub(crate) fn name(&self) -> &'static str {
+        match (&self.value, self.nx) {
+            (None, false) => "zadd",
+            (None, true) => "zadd_nx",
+            (Some(_), false) => "zhadd",
+            (Some(_), true) => "zhadd_nx",
+        }
+    }
+    #[inline]
+    fn of(key: impl Into<Key>, member: impl ToValue, score: f64, nx: bool) -> Result<Self> {
+        Ok(ZAdd::new(key, member.to_value()?, None, Score::new(score)?, nx))
+    }
+}
+
+fn incr(key: impl Into<Key>, member: impl ToValue, by: f64) -> Result<ZIncrBy> {
+    Ok(ZIncrBy::new(key, member.to_value()?, Score::new(by)?))
+}
+
+/// Reads the members, or the values, in a range. Answered by [`Reply::Values`](crate::Reply::Values), or
+/// with scores by [`Reply::Scored`](crate::Reply::Scored).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ZRange {
+    /// The key.
+    pub key: Key,
+    /// Which part.
+    pub range: Range,
+    /// Whether the order is turned round.
+    pub rev: bool,
+    /// How many at most.
+    pub limit: Option<usize>,
+    /// Whether the scores are wanted, too.
+    pub scores: bool,
+    /// Whether it answers the values (`zhrange`), not the members (`zrange`).
+    pub values: bool,
+}
+
+impl ZRange {
+    /// All members in order, for [`Store::run`], [`Batch::push`] or a backend; change the fields for less.
+    pub fn new(key: impl Into<Key>) -> Self {
+        ZRange {
+            key: key.into(),
+            range: Range::Score(ScoreRange::ALL),
+            rev: false,
+            limit: None,
+            scores: false,
+            values: false,
+        }
+    }
+    pub(crate) fn name(&self) -> &'static str {
+        if self.values { "zhrange" } else { "zrange" }
+    }
+}
+
+/// A range read in the making, from [`Store::zrange`], [`Store::zhrange`] and the same methods of
+/// [`Batch`].
+///
+/// Without more it reads everything, in ascending order. On a store `.await` it; in a batch end it with
+/// [`queue`](Self::queue). A mistake in an argument (a NaN) is told then.
+#[derive(Debug)]
+#[must_use = "nothing is read until it is awaited, or queued in a batch"]
+pub struct RangeQuery<T, O = Vec<Value>> {
+    target: T,
+    read: Result<ZRange>,
+    output: PhantomData<fn() -> O>,
+}
+
+impl<T> RangeQuery<T> {
+    pub(super) fn new(target: T, key: Key, values: bool) -> Self {
+        let read = Ok(ZRange { values, ..ZRange::new(key) });
+        RangeQuery { target, read, output: PhantomData }
+    }
+    /// Answers the scores, too: `Vec<(Value, f64)>`.
+    pub fn with_scores(self) -> RangeQuery<T, Vec<(Value, f64)>> {
+        let read = self.read.map(|read| ZRange { scores: true, ..read });
+        RangeQuery { target: self.target, read, output: PhantomData }
+    }
+}
+
+impl<T, O> RangeQuery<T, O> {
+    fn range(mut self, range: Result<Range>) -> Self {
+        match (&mut self.read, range) {
+            (Ok(read), Ok(range)) => read.range = range,
+            (Ok(_), Err(e)) => self.read = Err(e),
+            (Err(_), _) => {}
+        }
+        self
+    }
+    /// Only scores in `range`: `1.0..=2.0`, `(Bound::Excluded(a), Bound::Included(b))`.
+    pub fn by_score(self, range: impl RangeBounds<f64>) -> Self {
+        self.range(ScoreRange::new(range).map(Range::Score))
+    }
+    /// Only members in `range`: `"a".."b"`. For keys whose scores are all equal (0 by custom); with other
+    /// scores it is not specified which members this finds.
+    pub fn by_lex(self, range: impl ToLexRange) -> Self {
+        self.range(range.to_lex_range().map(Range::Lex))
+    }
+    /// In descending order, exactly the reverse. A [`limit`](Self::limit) then counts from the end.
+    pub fn rev(mut self) -> Self {
+        if let Ok(read) = &mut self.read {
+            read.rev = true;
+        }
+        self
+    }
+    /// At most `n`, from where the order starts. 0 answers nothing.
+    pub fn limit(mut self, n: usize) -> Self {
+        if let Ok(read) = &mut self.read {
+            read.limit = Some(n);
+        }
+        self
+    }
+}
+
+impl<'s, B: Backend, O: FromReply + 's> IntoFuture for RangeQuery<&'s Store<B>, O> {
+    type Output = Result<O>;
+    type IntoFuture = BoxFuture<'s, Result<O>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let (store, read) = (self.target, self.read);
+        Box::pin(async move { store.run_read(Read::ZRange(read?)).await })
+    }
+}
+
+impl<B: Backend, O: FromReply> RangeQuery<&mut Batch<'_, B>, O> {
+    /// Adds the read to the batch.
+    pub fn queue(self) -> Handle<O> {
+        self.target.try_push(self.read)
+    }
+}
+
+/// # Sorted sets
+///
+/// Members in the order of their scores, then of their bytes. Sorted sets and sorted hashes are one
+/// structure: a member is a field whose value is itself.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use keyvaluestore::{Memory, Store};
+/// # let store = Store::new(Memory::new());
+/// store.zadd("board", "alice", 31.0).await?;
+/// store.zadd("board", "bob", 8.0).await?;
+/// assert_eq!(store.zincr_by("board", "bob", 12.5).await?, 20.5);
+///
+/// assert_eq!(store.zrange("board").rev().limit(1).await?, ["alice"]);
+/// let low = store.zrange("board").by_score(..25.0).with_scores().await?;
+/// assert_eq!(low, [("bob".into(), 20.5)]);
+/// assert_eq!(store.zcount("board", 0.0..=100.0).await?, 2);
+///
+/// for word in ["apple", "banana", "cherry"] {
+///     store.zadd("words", word, 0.0).await?;
+/// }
+/// assert_eq!(store.zrange("words").by_lex("b"..).await?, ["banana", "cherry"]);
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+impl<B: Backend> Store<B> {
+    /// The score of `member` in the sorted set at `key`, or `None` if it is not there.
+    ///
+    /// One round trip. Redis: `ZSCORE`. DynamoDB: `GetItem`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` or `TooLarge` for the key or the member (1 to 1,016 bytes), before anything is sent.
+    pub async fn zscore(&self, key: impl Into<Key>, member: impl ToValue) -> Result<Option<f64>> {
+        self.run_read(ZScore::new(key, member.to_value()?)).await
+    }
+    /// How many members have a score in `range`.
+    ///
+    /// One round trip. Redis: `ZCOUNT`. DynamoDB: `Query` of the index, page by page.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if an end is NaN, and what [`zscore`](Self::zscore) says of keys.
+    pub async fn zcount(&self, key: impl Into<Key>, range: impl RangeBounds<f64>) -> Result<u64> {
+        self.run_read(ZCount::by_score(key, range)?).await
+    }
+    /// How many members are in `range`, in a set whose scores are all equal.
+    ///
+    /// One round trip. Redis: `ZLEXCOUNT`. DynamoDB: `Query`, page by page.
+    ///
+    /// # Errors
+    /// What [`zscore`](Self::zscore) says of keys and members; an end may be empty.
+    pub async fn zlexcount(&self, key: impl Into<Key>, range: impl ToLexRange) -> Result<u64> {
+        self.run_read(ZCount::by_lex(key, range)?).await
+    }
+    /// The members of the sorted set at `key`; narrow it down with the methods of [`RangeQuery`].
+    ///
+    /// One round trip; page by page where the answer is large. Redis: `ZRANGE`. DynamoDB: `Query`.
+    ///
+    /// # Errors
+    /// When awaited: what [`zcount`](Self::zcount) says.
+    pub fn zrange(&self, key: impl Into<Key>) -> RangeQuery<&Self> {
+        RangeQuery::new(self, key.into(), false)
+    }
+    /// Adds `member` with `score` to the sorted set at `key`, or moves it there. If it was a field of a
+    /// sorted hash, its value is now itself.
+    ///
+    /// One round trip. Redis: `ZADD`. DynamoDB: `PutItem`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the score is NaN, and what [`zscore`](Self::zscore) says.
+    pub async fn zadd(&self, key: impl Into<Key>, member: impl ToValue, score: f64) -> Result<()> {
+        self.run_write(ZAdd::of(key, member, score, false)?).await
+    }
+    /// [`zadd`](Self::zadd) if the member is absent; tells whether it did.
+    ///
+    /// One round trip. Redis: `ZADD NX`. DynamoDB: `PutItem` with a condition.
+    ///
+    /// # Errors
+    /// As [`zadd`](Self::zadd).
+    pub async fn zadd_nx(
+        &self,
+        key: impl Into<Key>,
+        member: impl ToValue,
+        score: f64,
+    ) -> Result<bool> {
+        self.run_write(ZAdd::of(key, member, score, true)?).await
+    }
+    /// Removes `member` from the sorted set at `key`. The set is gone with its last member.
+    ///
+    /// One round trip. Redis: `ZREM`. DynamoDB: `DeleteItem`.
+    ///
+    /// # Errors
+    /// As [`zscore`](Self::zscore).
+    pub async fn zrem(&self, key: impl Into<Key>, member: impl ToValue) -> Result<()> {
+        self.run_write(ZRem::new(key, member.to_value()?)).await
+    }
+    /// Adds `by` to the score of `member` and tells the new one. A missing member counts from 0; a
+    /// field of a sorted hash keeps its value.
+    ///
+    /// One round trip. Redis: `ZINCRBY`. DynamoDB: two, a read and a conditional write, tried again
+    /// under contention.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if `by` is NaN; `Overflow` if the sum is (infinity minus infinity), which
+    /// changes nothing.
+    pub async fn zincr_by(
+        &self,
+        key: impl Into<Key>,
+        member: impl ToValue,
+        by: f64,
+    ) -> Result<f64> {
+        self.run_write(incr(key, member, by)?).await
+    }
+}
+
+/// # Sorted sets
+impl<B: Backend> Batch<'_, B> {
+    /// Adds a [`Store::zscore`].
+    pub fn zscore(&mut self, key: impl Into<Key>, member: impl ToValue) -> Handle<Option<f64>> {
+        self.try_push(member.to_value().map(|member| ZScore::new(key, member)))
+    }
+    /// Adds a [`Store::zcount`].
+    pub fn zcount(&mut self, key: impl Into<Key>, range: impl RangeBounds<f64>) -> Handle<u64> {
+        self.try_push(ZCount::by_score(key, range))
+    }
+    /// Adds a [`Store::zlexcount`].
+    pub fn zlexcount(&mut self, key: impl Into<Key>, range: impl ToLexRange) -> Handle<u64> {
+        self.try_push(ZCount::by_lex(key, range))
+    }
+    /// Starts a [`Store::zrange`]; [`queue`](RangeQuery::queue) adds it.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # use keyvaluestore::{Memory, Store};
+    /// # let store = Store::new(Memory::new());
+    /// store.zadd("board", "alice", 31.0).await?;
+    /// let mut batch = store.batch();
+    /// let top = batch.zrange("board").rev().limit(3).queue();
+    /// assert_eq!(batch.exec().await?.take(top)?, ["alice"]);
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
+    pub fn zrange(&mut self, key: impl Into<Key>) -> RangeQuery<&mut Self> {
+        RangeQuery::new(self, key.into(), false)
+    }
+    /// Adds a [`Store::zadd`].
+    pub fn zadd(&mut self, key: impl Into<Key>, member: impl ToValue, score: f64) -> Handle<()> {
+        self.try_push(ZAdd::of(key, member, score, false))
+    }
+    /// Adds a [`Store::zadd_nx`].
+    pub fn zadd_nx(
+        &mut self,
+        key: impl Into<Key>,
+        member: impl ToValue,
+        score: f64,
+    ) -> Handle<bool> {
+        self.try_push(ZAdd::of(key, member, score, true))
+    }
+    /// Adds a [`Store::zrem`].
+    pub fn zrem(&mut self, key: impl Into<Key>, member: impl ToValue) -> Handle<()> {
+        self.try_push(member.to_value().map(|member| ZRem::new(key, member)))
+    }
+    /// Adds a [`Store::zincr_by`].
+    pub fn zincr_by(&mut self, key: impl Into<Key>, member: impl ToValue, by: f64) -> Handle<f64> {
+        self.try_push(incr(key, member, by))
+    }
+}
+
+/// # Sorted sets
+impl<B: Backend> AtomicWrite<'_, B> {
+    /// Adds a [`Store::zadd`].
+    pub fn zadd(&mut self, key: impl Into<Key>, member: impl ToValue, score: f64) {
+        self.try_push(ZAdd::of(key, member, score, false));
+    }
+    /// Adds a [`Store::zadd_nx`]: the condition that the member is absent.
+    pub fn zadd_nx(
+        &mut self,
+        key: impl Into<Key>,
+        member: impl ToValue,
+        score: f64,
+    ) -> Handle<Conditional> {
+        self.try_push(ZAdd::of(key, member, score, true))
+    }
+    /// Adds a [`Store::zrem`].
+    pub fn zrem(&mut self, key: impl Into<Key>, member: impl ToValue) {
+        self.try_push(member.to_value().map(|member| ZRem::new(key, member)));
+    }
+    /// Adds a [`Store::zincr_by`]. An atomic write does not tell the new score.
+    pub fn zincr_by(&mut self, key: impl Into<Key>, member: impl ToValue, by: f64) {
+        self.try_push(incr(key, member, by));
+    }
+}

@@ -1,0 +1,236 @@
+//! Strings and counters: [`Get`], [`Set`], [`Delete`], [`IncrBy`].
+
+use super::payload;
+use crate::{AtomicWrite, Backend, Batch, Condition, Conditional, Handle, Key, Store, Value};
+use crate::{Result, ToValue};
+
+payload! {
+    /// Reads a string or counter. Answered by [`Reply::Value`](crate::Reply::Value).
+    Get "get" {}
+}
+payload! {
+    /// Removes a key. Answered by [`Reply::Applied`](crate::Reply::Applied): was it there?
+    ///
+    /// Alone and in a batch it removes whatever the key holds; in an atomic write it does not see sorted
+    /// sets, and answers nothing.
+    Delete "delete" {
+        /// In an atomic write: the condition that a string, counter, set or hash is there.
+        must_exist: bool,
+    }
+}
+payload! {
+    /// Adds to a counter. Answered by [`Reply::Integer`](crate::Reply::Integer).
+    IncrBy "incr_by" {
+        /// What is added.
+        by: i64,
+    }
+}
+
+/// Sets a string. Answered by [`Reply::Applied`](crate::Reply::Applied).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Set {
+    /// The key.
+    pub key: Key,
+    /// What is written.
+    pub value: Value,
+    /// What must hold for it to be written.
+    pub condition: Condition,
+}
+
+impl Set {
+    /// An operation for [`Store::run`], [`Batch::push`] or a backend.
+    pub fn new(key: impl Into<Key>, value: Value, condition: Condition) -> Self {
+        Set { key: key.into(), value, condition }
+    }
+    pub(crate) fn name(&self) -> &'static str {
+        match self.condition {
+            Condition::Always => "set",
+            Condition::NotExists => "set_nx",
+            Condition::Exists => "set_xx",
+            Condition::Equals(_) => "set_eq",
+        }
+    }
+    #[inline]
+    fn of(key: impl Into<Key>, value: impl ToValue, condition: Condition) -> Result<Self> {
+        Ok(Set { key: key.into(), value: value.to_value()?, condition })
+    }
+}
+
+/// # Strings and counters
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # use keyvaluestore::{Memory, Store};
+/// # let store = Store::new(Memory::new());
+/// store.set("greeting", "hello").await?;
+/// assert_eq!(store.get("greeting").await?.unwrap(), "hello");
+/// assert!(!store.set_nx("greeting", "hi").await?);           // it is there already
+/// assert!(store.set_eq("greeting", "hi", "hello").await?);   // compare and set
+///
+/// assert_eq!(store.incr_by("visits", 2).await?, 2);
+/// assert_eq!(store.incr_by("visits", -5).await?, -3);
+/// assert_eq!(store.get("visits").await?.unwrap().to::<i64>()?, -3);
+///
+/// assert!(store.delete("visits").await?);
+/// assert!(!store.delete("visits").await?);
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+impl<B: Backend> Store<B> {
+    /// The string or counter at `key`, or `None` if there is none. A counter reads as its decimal text.
+    ///
+    /// One round trip. Redis: `GET`. DynamoDB: `GetItem`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` or `TooLarge` for the key, before anything is sent.
+    pub async fn get(&self, key: impl Into<Key>) -> Result<Option<Value>> {
+        self.run_read(Get::new(key)).await
+    }
+    /// Sets `key` to `value`, in place of whatever string, counter, set or hash was there.
+    ///
+    /// One round trip. Redis: `SET`. DynamoDB: `PutItem`.
+    ///
+    /// # Errors
+    /// `TooLarge` for a value above 390 KiB, and what [`get`](Self::get) says of keys.
+    pub async fn set(&self, key: impl Into<Key>, value: impl ToValue) -> Result<()> {
+        self.run_write(Set::of(key, value, Condition::Always)?).await
+    }
+    /// Sets `key` if no string, counter, set or hash is there; tells whether it did.
+    ///
+    /// One round trip. Redis: `SET NX`. DynamoDB: `PutItem` with a condition.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn set_nx(&self, key: impl Into<Key>, value: impl ToValue) -> Result<bool> {
+        self.run_write(Set::of(key, value, Condition::NotExists)?).await
+    }
+    /// Sets `key` if a string, counter, set or hash is there; tells whether it did.
+    ///
+    /// One round trip. Redis: `SET XX`. DynamoDB: `PutItem` with a condition.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn set_xx(&self, key: impl Into<Key>, value: impl ToValue) -> Result<bool> {
+        self.run_write(Set::of(key, value, Condition::Exists)?).await
+    }
+    /// Sets `key` if the string or counter there equals `old`; tells whether it did. A missing key
+    /// equals nothing, not even the empty string. Compare and swap.
+    ///
+    /// One round trip. Redis: a script. DynamoDB: `PutItem` with a condition.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn set_eq(
+        &self,
+        key: impl Into<Key>,
+        value: impl ToValue,
+        old: impl ToValue,
+    ) -> Result<bool> {
+        self.run_write(Set::of(key, value, Condition::Equals(old.to_value()?))?).await
+    }
+    /// Removes `key`, whatever it holds, sorted sets included; tells whether it was there.
+    ///
+    /// One round trip. Redis: `DEL`. DynamoDB: `DeleteItem`, and for a sorted set its members page by page.
+    ///
+    /// # Errors
+    /// What [`get`](Self::get) says of keys.
+    pub async fn delete(&self, key: impl Into<Key>) -> Result<bool> {
+        self.run_write(Delete::new(key, false)).await
+    }
+    /// [`delete`](Self::delete) by the name that it has in an [`AtomicWrite`], where it is a condition.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    pub async fn delete_xx(&self, key: impl Into<Key>) -> Result<bool> {
+        self.run_write(Delete::new(key, true)).await
+    }
+    /// Adds `by` to the counter at `key` and tells the new value. A missing key counts from 0, and
+    /// exists afterwards even if `by` is 0.
+    ///
+    /// One round trip. Redis: `INCRBY`. DynamoDB: `UpdateItem` with `ADD`.
+    ///
+    /// # Errors
+    /// `WrongType` if the string there is not the canonical decimal text of an `i64`; `Overflow` if the
+    /// sum is not an `i64`. Neither changes anything.
+    pub async fn incr_by(&self, key: impl Into<Key>, by: i64) -> Result<i64> {
+        self.run_write(IncrBy::new(key, by)).await
+    }
+}
+
+/// # Strings and counters
+impl<B: Backend> Batch<'_, B> {
+    /// Adds a [`Store::get`].
+    pub fn get(&mut self, key: impl Into<Key>) -> Handle<Option<Value>> {
+        self.push(Get::new(key))
+    }
+    /// Adds a [`Store::set`].
+    pub fn set(&mut self, key: impl Into<Key>, value: impl ToValue) -> Handle<()> {
+        self.try_push(Set::of(key, value, Condition::Always))
+    }
+    /// Adds a [`Store::set_nx`].
+    pub fn set_nx(&mut self, key: impl Into<Key>, value: impl ToValue) -> Handle<bool> {
+        self.try_push(Set::of(key, value, Condition::NotExists))
+    }
+    /// Adds a [`Store::set_xx`].
+    pub fn set_xx(&mut self, key: impl Into<Key>, value: impl ToValue) -> Handle<bool> {
+        self.try_push(Set::of(key, value, Condition::Exists))
+    }
+    /// Adds a [`Store::set_eq`].
+    pub fn set_eq(
+        &mut self,
+        key: impl Into<Key>,
+        value: impl ToValue,
+        old: impl ToValue,
+    ) -> Handle<bool> {
+        self.try_push(old.to_value().and_then(|old| Set::of(key, value, Condition::Equals(old))))
+    }
+    /// Adds a [`Store::delete`].
+    pub fn delete(&mut self, key: impl Into<Key>) -> Handle<bool> {
+        self.push(Delete::new(key, false))
+    }
+    /// Adds a [`Store::delete_xx`].
+    pub fn delete_xx(&mut self, key: impl Into<Key>) -> Handle<bool> {
+        self.push(Delete::new(key, true))
+    }
+    /// Adds a [`Store::incr_by`].
+    pub fn incr_by(&mut self, key: impl Into<Key>, by: i64) -> Handle<i64> {
+        self.push(IncrBy::new(key, by))
+    }
+}
+
+/// # Strings and counters
+impl<B: Backend> AtomicWrite<'_, B> {
+    /// Adds a [`Store::set`].
+    pub fn set(&mut self, key: impl Into<Key>, value: impl ToValue) {
+        self.try_push(Set::of(key, value, Condition::Always));
+    }
+    /// Adds a [`Store::set_nx`]: the condition that no string, counter, set or hash is there.
+    pub fn set_nx(&mut self, key: impl Into<Key>, value: impl ToValue) -> Handle<Conditional> {
+        self.try_push(Set::of(key, value, Condition::NotExists))
+    }
+    /// Adds a [`Store::set_xx`]: the condition that a string, counter, set or hash is there.
+    pub fn set_xx(&mut self, key: impl Into<Key>, value: impl ToValue) -> Handle<Conditional> {
+        self.try_push(Set::of(key, value, Condition::Exists))
+    }
+    /// Adds a [`Store::set_eq`]: the condition that the string or counter there equals `old`.
+    pub fn set_eq(
+        &mut self,
+        key: impl Into<Key>,
+        value: impl ToValue,
+        old: impl ToValue,
+    ) -> Handle<Conditional> {
+        self.try_push(old.to_value().and_then(|old| Set::of(key, value, Condition::Equals(old))))
+    }
+    /// Removes a string, counter, set or hash, if one is there. Does not see sorted sets.
+    pub fn delete(&mut self, key: impl Into<Key>) {
+        self.push(Delete::new(key, false));
+    }
+    /// Removes a string, counter, set or hash: the condition that one is there. Does not see sorted sets.
+    pub fn delete_xx(&mut self, key: impl Into<Key>) -> Handle<Conditional> {
+        self.push(Delete::new(key, true))
+    }
+    /// Adds a [`Store::incr_by`]. An atomic write does not tell the new value.
+    pub fn incr_by(&mut self, key: impl Into<Key>, by: i64) {
+        self.push(IncrBy::new(key, by));
+    }
+}

@@ -1,0 +1,85 @@
+//! Replies as data, and the types that callers get them as.
+
+use crate::{Error, ErrorKind, Result, Value};
+use std::collections::BTreeMap;
+
+/// What a backend answers.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// The write was applied and has nothing to tell.
+    Done,
+    /// Whether a condition held, or there was something to remove.
+    Applied(bool),
+    /// The value, if there is one.
+    Value(Option<Value>),
+    /// The counter after an increment.
+    Integer(i64),
+    /// How many there are.
+    Count(u64),
+    /// The score, if there is one.
+    Score(Option<f64>),
+    /// Members or values, in the order that the operation promises.
+    Values(Vec<Value>),
+    /// Members or values with their scores.
+    Scored(Vec<(Value, f64)>),
+    /// Fields and their values, each field once.
+    Fields(Vec<(Value, Value)>),
+}
+
+/// A type that some [`Reply`] decodes to.
+pub trait FromReply: Sized {
+    /// Decodes it.
+    ///
+    /// # Errors
+    /// `Other` if a backend answered with the wrong variant, which is a bug in that backend.
+    fn from_reply(reply: Reply) -> Result<Self>;
+}
+
+impl FromReply for Reply {
+    fn from_reply(reply: Reply) -> Result<Self> {
+        Ok(reply)
+    }
+}
+
+macro_rules! from_reply {
+    ($($t:ty: $reply:pat => $value:expr;)*) => {$(
+        impl FromReply for $t {
+            #[inline]
+            fn from_reply(reply: Reply) -> Result<Self> {
+                match reply {
+                    $reply => Ok($value),
+                    other => Err(unexpected(&other, stringify!($t))),
+                }
+            }
+        }
+    )*};
+}
+from_reply! {
+    (): Reply::Done | Reply::Applied(_) => ();
+    bool: Reply::Applied(applied) => applied;
+    Option<Value>: Reply::Value(value) => value;
+    i64: Reply::Integer(n) => n;
+    u64: Reply::Count(n) => n;
+    Option<f64>: Reply::Score(score) => score;
+    f64: Reply::Score(Some(score)) => score;
+    Vec<Value>: Reply::Values(values) => values;
+    Vec<(Value, f64)>: Reply::Scored(members) => members;
+    BTreeMap<Value, Value>: Reply::Fields(fields) => fields.into_iter().collect();
+}
+
+#[cold]
+fn unexpected(reply: &Reply, wanted: &str) -> Error {
+    let name = match reply {
+        Reply::Done => "Done",
+        Reply::Applied(_) => "Applied",
+        Reply::Value(_) => "Value",
+        Reply::Integer(_) => "Integer",
+        Reply::Count(_) => "Count",
+        Reply::Score(_) => "Score",
+        Reply::Values(_) => "Values",
+        Reply::Scored(_) => "Scored",
+        Reply::Fields(_) => "Fields",
+    };
+    Error::new(ErrorKind::Other, format!("the backend answered {name}, which is not a {wanted}"))
+}

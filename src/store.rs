@@ -1,0 +1,148 @@
+//! [`Store`]: the handle that an application holds. Its operations are in `ops/`, by data type.
+
+use crate::backend::{Consistency, Context, DynBackend, Observer};
+use crate::{AtomicWrite, Backend, Batch, FromReply, Limits, Memory, Op, Read, Result, Write};
+use std::sync::Arc;
+
+/// A key-value store: one Redis-like API over any [`Backend`].
+///
+/// Cheap to clone, and clones share the data, so pass it by value to whoever needs it. All methods take
+/// `&self` and may run at the same time.
+///
+/// `Store` with no type argument holds its backend behind a pointer, whatever it is, at the price of one
+/// small allocation per call. `Store<Memory>`, or any other concrete type, costs none.
+#[derive(Clone, Debug)]
+pub struct Store<B = DynBackend> {
+    backend: B,
+    context: Context,
+    limits: Limits,
+}
+
+impl Store {
+    /// A store on `backend`, whose type is erased.
+    pub fn new(backend: impl Backend) -> Self {
+        Store::with_backend(DynBackend::new(backend))
+    }
+    /// A new, empty store in memory: what unit tests run on.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let store = keyvaluestore::Store::memory();
+    /// store.set("k", "v").await?;
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
+    pub fn memory() -> Self {
+        Store::new(Memory::new())
+    }
+    /// Opens the store that `url` names.
+    ///
+    /// | URL | backend |
+    /// |---|---|
+    /// | `memory:` | a new, empty [`Memory`] |
+    /// | `file:path`, `file:///path` | [`Embedded`](crate::Embedded): the file is made if it is not there |
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// let store = keyvaluestore::Store::open("memory:").await?;
+    /// let error = keyvaluestore::Store::open("mongodb://db").await.unwrap_err();
+    /// assert!(error.to_string().contains("memory:"), "{error}");
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a URL that is none of these, `Unsupported` for one that this build of the
+    /// library cannot open, and what the backend says. Each says what to do.
+    pub async fn open(url: impl AsRef<str>) -> Result<Self> {
+        crate::url::open(url.as_ref()).await.map_err(|e| e.in_operation("open"))
+    }
+}
+
+impl<B> Store<B> {
+    /// A store on `backend`, whose type is kept.
+    pub fn with_backend(backend: B) -> Self {
+        Store { backend, context: Context::default(), limits: Limits::PORTABLE }
+    }
+    /// The backend.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+impl<B: Clone> Store<B> {
+    /// The same store with reads that may be answered from a replica, and so may miss the latest writes.
+    /// DynamoDB charges half for them. Backends that have no replica answer as ever.
+    #[must_use]
+    pub fn eventually_consistent(&self) -> Self {
+        let context = self.context.clone().with_consistency(Consistency::Eventual);
+        Store { context, ..self.clone() }
+    }
+    /// The same store with `observer` hearing what its calls cost inside the backend.
+    #[must_use]
+    pub fn with_observer(&self, observer: Arc<dyn Observer>) -> Self {
+        let context = self.context.clone().with_observer(observer);
+        Store { context, ..self.clone() }
+    }
+    /// The same store with other limits than the portable ones. See [`Limits`].
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Store { limits, ..self.clone() }
+    }
+}
+
+impl<B: Backend> Store<B> {
+    /// Starts a batch: many operations in few round trips.
+    pub fn batch(&self) -> Batch<'_, B> {
+        Batch::new(self)
+    }
+    /// Starts an atomic write: many writes, with conditions, all or nothing.
+    pub fn atomic_write(&self) -> AtomicWrite<'_, B> {
+        AtomicWrite::new(self)
+    }
+    /// Carries out one operation that you hold as data. The methods by name are shorter; this one is for
+    /// gateways and tools.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use keyvaluestore::{Reply, Store, ops};
+    /// let store = Store::memory();
+    /// let n: i64 = store.run(ops::IncrBy::new("n", 2)).await?;
+    /// let reply: Reply = store.run(ops::Get::new("n")).await?;
+    /// assert_eq!(reply, Reply::Value(Some("2".into())));
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// What the method of the operation says.
+    pub async fn run<T: FromReply>(&self, op: impl Into<Op>) -> Result<T> {
+        match op.into() {
+            Op::Read(op) => self.run_read(op).await,
+            Op::Write(op) => self.run_write(op).await,
+        }
+    }
+
+    #[inline]
+    pub(crate) async fn run_read<T: FromReply>(&self, op: impl Into<Read>) -> Result<T> {
+        let op = op.into();
+        let reply = match self.limits.check_read(&op) {
+            Ok(()) => self.backend.read(&self.context, &op).await,
+            Err(e) => Err(e),
+        };
+        reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
+    }
+
+    #[inline]
+    pub(crate) async fn run_write<T: FromReply>(&self, op: impl Into<Write>) -> Result<T> {
+        let op = op.into();
+        let reply = match self.limits.check_write(&op) {
+            Ok(()) => self.backend.write(&self.context, &op).await,
+            Err(e) => Err(e),
+        };
+        reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
+    }
+}

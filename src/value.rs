@@ -1,0 +1,293 @@
+//! Values in and out: what may be stored, and what a stored value may be read as.
+
+use crate::{Error, Key, Result, Value};
+use ::bytes::Bytes;
+
+/// What can be stored as a value, member or field.
+///
+/// Bytes and text are stored as they are, integers as decimal text (so that a counter and a number that
+/// was set are the same thing), [`Json`] and [`MsgPack`] as what `serde` makes of them. Implement it for
+/// your own types:
+///
+/// ```
+/// use keyvaluestore::{FromValue, Result, ToValue, Value};
+///
+/// #[derive(Debug, PartialEq)]
+/// struct UserId(u64);
+///
+/// impl ToValue for UserId {
+///     fn to_value(&self) -> Result<Value> {
+///         self.0.to_value()
+///     }
+/// }
+/// impl FromValue for UserId {
+///     fn from_value(value: &Value) -> Result<Self> {
+///         value.to().map(UserId)
+///     }
+/// }
+/// assert_eq!(UserId(7).to_value()?, "7");
+/// assert_eq!(Value::from("7").to::<UserId>()?, UserId(7));
+/// # Ok::<_, keyvaluestore::Error>(())
+/// ```
+pub trait ToValue {
+    /// Makes the bytes.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if it cannot be written as bytes. The operation is then not sent.
+    fn to_value(&self) -> Result<Value>;
+}
+
+/// What a stored value can be read as, with [`Value::to`].
+pub trait FromValue: Sized {
+    /// Reads the bytes.
+    ///
+    /// # Errors
+    /// `WrongType` if they are not what is asked for.
+    fn from_value(value: &Value) -> Result<Self>;
+}
+
+impl Value {
+    /// The value as the type that you expect in it: `value.to::<i64>()`, `value.to::<Json<User>>()`.
+    ///
+    /// # Errors
+    /// `WrongType`, naming the type; the value itself is not printed.
+    pub fn to<T: FromValue>(&self) -> Result<T> {
+        T::from_value(self)
+    }
+    /// The value as text, without copying it.
+    ///
+    /// # Errors
+    /// `WrongType` if it is not UTF-8.
+    pub fn as_str(&self) -> Result<&str> {
+        std::str::from_utf8(self).map_err(|e| not_a("text in UTF-8").with_source(e))
+    }
+    /// The number, if this is the one way to write an `i64` as decimal text: `0`, `-7`, `42`, but not
+    /// `+7`, `007` or `-0`. Such a string and a counter are the same thing.
+    pub fn as_canonical_integer(&self) -> Option<i64> {
+        match self.as_bytes() {
+            b"0" => return Some(0),
+            [b'1'..=b'9', ..] | [b'-', b'1'..=b'9', ..] => {}
+            _ => return None,
+        }
+        std::str::from_utf8(self).ok()?.parse().ok()
+    }
+}
+
+#[cold]
+fn not_a(what: &str) -> Error {
+    Error::new(crate::ErrorKind::WrongType, format!("the value is not {what}"))
+}
+
+impl<T: ToValue + ?Sized> ToValue for &T {
+    #[inline]
+    fn to_value(&self) -> Result<Value> {
+        (**self).to_value()
+    }
+}
+
+macro_rules! bytes_to_value {
+    ($($t:ty),*) => {$(
+        impl ToValue for $t {
+            #[inline]
+            fn to_value(&self) -> Result<Value> {
+                Ok(Value::from(AsRef::<[u8]>::as_ref(self)))
+            }
+        }
+    )*};
+}
+bytes_to_value!([u8], str, String, Vec<u8>, Bytes, Key);
+
+impl<const N: usize> ToValue for [u8; N] {
+    fn to_value(&self) -> Result<Value> {
+        Ok(Value::from(&self[..]))
+    }
+}
+impl ToValue for Value {
+    #[inline]
+    fn to_value(&self) -> Result<Value> {
+        Ok(self.clone())
+    }
+}
+impl FromValue for Value {
+    fn from_value(value: &Value) -> Result<Self> {
+        Ok(value.clone())
+    }
+}
+impl FromValue for Vec<u8> {
+    fn from_value(value: &Value) -> Result<Self> {
+        Ok(value.to_vec())
+    }
+}
+impl FromValue for Bytes {
+    fn from_value(value: &Value) -> Result<Self> {
+        Ok(value.clone().into())
+    }
+}
+impl FromValue for String {
+    fn from_value(value: &Value) -> Result<Self> {
+        value.as_str().map(str::to_owned)
+    }
+}
+
+macro_rules! integers {
+    ($($t:ty),*) => {$(
+        impl ToValue for $t {
+            fn to_value(&self) -> Result<Value> {
+                Ok(itoa::Buffer::new().format(*self).into())
+            }
+        }
+        impl FromValue for $t {
+            fn from_value(value: &Value) -> Result<Self> {
+                let not_it = concat!("an integer of type ", stringify!($t));
+                value.as_str().map_err(|e| not_a(not_it).with_source(e))?
+                    .parse().map_err(|e| not_a(not_it).with_source(e))
+            }
+        }
+    )*};
+}
+integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+macro_rules! sizes {
+    ($($t:ty as $as:ty),*) => {$(
+        impl ToValue for $t {
+            fn to_value(&self) -> Result<Value> {
+                (*self as $as).to_value()
+            }
+        }
+        impl FromValue for $t {
+            fn from_value(value: &Value) -> Result<Self> {
+                let number: $as = value.to()?;
+                number.try_into().map_err(|e| not_a(concat!("a ", stringify!($t))).with_source(e))
+            }
+        }
+    )*};
+}
+sizes!(usize as u64, isize as i64);
+
+/// A value kept as JSON: `store.set("user", Json(&user))`, `value.to::<Json<User>>()?.0`.
+///
+/// ```
+/// # #[cfg(feature = "json")] {
+/// use keyvaluestore::{Json, ToValue, Value};
+/// let value = Json(vec![1, 2]).to_value()?;
+/// assert_eq!(value, "[1,2]");
+/// let Json(back) = value.to::<Json<Vec<u8>>>()?;
+/// assert_eq!(back, [1, 2]);
+/// # }
+/// # Ok::<_, keyvaluestore::Error>(())
+/// ```
+#[cfg(feature = "json")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Json<T>(pub T);
+
+#[cfg(feature = "json")]
+impl<T: serde::Serialize> ToValue for Json<T> {
+    fn to_value(&self) -> Result<Value> {
+        let bytes = serde_json::to_vec(&self.0)
+            .map_err(|e| Error::invalid("the value cannot be written as JSON").with_source(e))?;
+        Ok(bytes.into())
+    }
+}
+#[cfg(feature = "json")]
+impl<T: serde::de::DeserializeOwned> FromValue for Json<T> {
+    fn from_value(value: &Value) -> Result<Self> {
+        serde_json::from_slice(value)
+            .map(Json)
+            .map_err(|e| not_a("JSON of the expected shape").with_source(e))
+    }
+}
+
+/// A value kept as MessagePack, with the names of struct fields, so that fields may be added later.
+/// Smaller and faster than [`Json`], and not for human eyes.
+///
+/// ```
+/// # #[cfg(feature = "msgpack")] {
+/// use keyvaluestore::{MsgPack, ToValue};
+/// let value = MsgPack(("alice", 42)).to_value()?;
+/// let MsgPack((name, age)) = value.to::<MsgPack<(String, u8)>>()?;
+/// assert_eq!((name.as_str(), age), ("alice", 42));
+/// # }
+/// # Ok::<_, keyvaluestore::Error>(())
+/// ```
+#[cfg(feature = "msgpack")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MsgPack<T>(pub T);
+
+#[cfg(feature = "msgpack")]
+impl<T: serde::Serialize> ToValue for MsgPack<T> {
+    fn to_value(&self) -> Result<Value> {
+        let bytes = rmp_serde::to_vec_named(&self.0).map_err(|e| {
+            Error::invalid("the value cannot be written as MessagePack").with_source(e)
+        })?;
+        Ok(bytes.into())
+    }
+}
+#[cfg(feature = "msgpack")]
+impl<T: serde::de::DeserializeOwned> FromValue for MsgPack<T> {
+    fn from_value(value: &Value) -> Result<Self> {
+        rmp_serde::from_slice(value)
+            .map(MsgPack)
+            .map_err(|e| not_a("MessagePack of the expected shape").with_source(e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_decimal_text_and_come_back() {
+        assert_eq!(i64::MIN.to_value().unwrap(), "-9223372036854775808");
+        assert_eq!(u64::MAX.to_value().unwrap(), "18446744073709551615");
+        assert_eq!(0u8.to_value().unwrap(), "0");
+        assert_eq!(usize::MAX.to_value().unwrap().to::<usize>().unwrap(), usize::MAX);
+        assert_eq!((-1isize).to_value().unwrap().to::<isize>().unwrap(), -1);
+    }
+
+    #[test]
+    fn only_one_way_to_write_an_integer_is_canonical() {
+        for text in ["0", "-7", "42", "9223372036854775807", "-9223372036854775808"] {
+            assert_eq!(Value::from(text).as_canonical_integer(), text.parse().ok(), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            "+7",
+            "007",
+            "-0",
+            "-07",
+            "00",
+            " 1",
+            "1 ",
+            "1.0",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "1\u{0}",
+            "0x1",
+            "１",
+        ] {
+            assert_eq!(Value::from(text).as_canonical_integer(), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused_by_name() {
+        let error = Value::from("secret").to::<u8>().unwrap_err();
+        assert_eq!(error.to_string(), "the value is not an integer of type u8");
+        assert!(Value::from("256").to::<u8>().is_err());
+        assert!(Value::from("-1").to::<u64>().is_err());
+        assert!(Value::from(&b"\xff"[..]).to::<String>().is_err());
+        assert!(Value::from(&b"\xff"[..]).to::<i64>().is_err());
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn json_that_does_not_fit_is_an_error_with_its_cause() {
+        let error = Value::from("{").to::<Json<u8>>().unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::WrongType);
+        assert!(std::error::Error::source(&error).is_some());
+        // A map whose keys are not text has no JSON.
+        let map = std::collections::HashMap::from([((1, 2), 3)]);
+        assert_eq!(Json(map).to_value().unwrap_err().kind(), crate::ErrorKind::InvalidArgument);
+    }
+}
