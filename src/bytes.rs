@@ -123,6 +123,21 @@ macro_rules! byte_string {
                 **self == *other
             }
         }
+        impl PartialEq<&[u8]> for $name {
+            fn eq(&self, other: &&[u8]) -> bool {
+                **self == **other
+            }
+        }
+        impl PartialEq<String> for $name {
+            fn eq(&self, other: &String) -> bool {
+                **self == *other.as_bytes()
+            }
+        }
+        impl PartialEq<Vec<u8>> for $name {
+            fn eq(&self, other: &Vec<u8>) -> bool {
+                **self == other[..]
+            }
+        }
         impl<const N: usize> PartialEq<&[u8; N]> for $name {
             fn eq(&self, other: &&[u8; N]) -> bool {
                 **self == other[..]

@@ -14,6 +14,8 @@ mod url;
 mod value;
 
 pub mod backend;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod ops;
 
 pub use atomic::{AtomicWrite, Conditional, Failed, Outcome};

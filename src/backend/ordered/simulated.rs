@@ -3,9 +3,12 @@
 //! It conflicts, for real and for no reason, splits at tiny limits, moves a reading transaction to a newer state
 //! in its middle, and loses the answer to a commit. It counts how many reads were under way at once.
 
+use super::Ordered;
 use super::engine::{Access, Change, Engine, EngineLimits, Program, Scan, Transaction, Visit};
 use super::rows::Span;
+use crate::backend::{Backend, Context as Cx};
 use crate::{Error, ErrorKind, Result};
+use crate::{Op, Outcome, Read, Reply, Write};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Bound;
@@ -311,4 +314,30 @@ fn size(change: &Change) -> usize {
 }
 fn overlap(a: &Span, b: &Span) -> bool {
     a.begin < b.end && b.begin < a.end
+}
+
+/// The ordered layer on the engine, for tests.
+#[derive(Debug)]
+pub struct SimulatedBackend(Ordered<Simulated>);
+
+impl SimulatedBackend {
+    /// On an engine that is as unkind as this.
+    pub fn new(unkind: Unkindness) -> Self {
+        SimulatedBackend(Ordered::new(Simulated::new(unkind)))
+    }
+}
+
+impl Backend for SimulatedBackend {
+    async fn read(&self, cx: &Cx, op: &Read) -> Result<Reply> {
+        self.0.read(cx, op).await
+    }
+    async fn write(&self, cx: &Cx, op: &Write) -> Result<Reply> {
+        self.0.write(cx, op).await
+    }
+    async fn batch(&self, cx: &Cx, ops: &[Op]) -> Vec<Result<Reply>> {
+        self.0.batch(cx, ops).await
+    }
+    async fn transact(&self, cx: &Cx, writes: &[Write]) -> Result<Outcome> {
+        self.0.transact(cx, writes).await
+    }
 }

@@ -1,0 +1,192 @@
+//! One key, one type: a key used as another type is a caller's bug, and does no harm.
+
+use super::*;
+use crate::ops::*;
+use crate::{Condition, Op, Range, Reply, Score, ScoreRange, Value};
+
+const TYPES: [&str; 5] = ["string", "counter", "set", "hash", "sorted"];
+
+async fn make(s: &Store, kind: &str, key: &str) -> Result<()> {
+    match kind {
+        "string" => s.set(key, "text").await,
+        "counter" => s.incr_by(key, 7).await.map(drop),
+        "set" => s.sadd(key, ["a", "b"]).await,
+        "hash" => s.hset(key, [("f", "v")]).await,
+        _ => {
+            s.zhadd(key, "f", "v", 1.0).await?;
+            s.zadd(key, "m", 2.0).await
+        }
+    }
+}
+
+/// Whether the key still holds what `make` put there.
+async fn is_intact(s: &Store, kind: &str, key: &str) -> Result<bool> {
+    Ok(match kind {
+        "string" => s.get(key).await?.is_some_and(|v| v == "text"),
+        "counter" => s.get(key).await?.is_some_and(|v| v == "7"),
+        "set" => members(s, key).await? == ["a", "b"],
+        "hash" => s.hgetall(key).await?.get(&b"f"[..]).is_some_and(|v| *v == "v"),
+        _ => s.zhrange(key).await? == ["v", "m"] && s.zrange(key).by_lex(..).await? == ["f", "m"],
+    })
+}
+
+fn fits(op: &Op, kind: &str) -> bool {
+    match op.name() {
+        "get" => kind == "string" || kind == "counter",
+        "incr_by" => kind == "counter",
+        "smembers" | "sadd" | "srem" => kind == "set",
+        "hget" | "hgetall" | "hset" | "hset_nx" | "hdel" => kind == "hash",
+        _ => kind == "sorted",
+    }
+}
+
+fn reads() -> Vec<Op> {
+    let k = "k";
+    vec![
+        Get::new(k).into(),
+        SMembers::new(k).into(),
+        HGet::new(k, "f".into()).into(),
+        HGetAll::new(k).into(),
+        ZScore::new(k, "_".into()).into(),
+        ZHGet::new(k, "_".into()).into(),
+        ZCount::new(k, Range::Score(ScoreRange::ALL)).into(),
+        ZCount::new(k, Range::Lex(crate::LexRange::ALL)).into(),
+        ZRange::new(k).into(),
+        ZRange { range: Range::Lex(crate::LexRange::ALL), ..ZRange::new(k) }.into(),
+        ZRange { values: true, scores: true, rev: true, ..ZRange::new(k) }.into(),
+    ]
+}
+
+fn writes() -> Vec<Op> {
+    let (k, one) = ("k", || Score::new(1.0).unwrap());
+    vec![
+        IncrBy::new(k, 1).into(),
+        SAdd::new(k, vec!["x".into()]).into(),
+        SRem::new(k, vec!["a".into()]).into(),
+        HSet::new(k, vec![("x".into(), "y".into())]).into(),
+        HSetNx::new(k, "x".into(), "y".into()).into(),
+        HDel::new(k, vec!["f".into()]).into(),
+        ZAdd::new(k, "x".into(), None, one(), false).into(),
+        ZAdd::new(k, "x".into(), Some("y".into()), one(), true).into(),
+        ZRem::new(k, "f".into()).into(),
+        ZIncrBy::new(k, "x".into(), one()).into(),
+    ]
+}
+
+fn is_empty(reply: &Reply) -> bool {
+    match reply {
+        Reply::Value(v) => v.is_none(),
+        Reply::Score(score) => score.is_none(),
+        Reply::Count(n) => *n == 0,
+        Reply::Values(v) => v.is_empty(),
+        Reply::Scored(v) => v.is_empty(),
+        Reply::Fields(v) => v.is_empty(),
+        _ => false,
+    }
+}
+
+pub(crate) async fn reading_as_another_type_finds_nothing_or_says_so(s: Store) -> Result<()> {
+    for kind in TYPES {
+        s.delete("k").await?;
+        make(&s, kind, "k").await?;
+        for op in reads().into_iter().filter(|op| !fits(op, kind)) {
+            match s.run::<Reply>(op.clone()).await {
+                Ok(reply) => assert!(is_empty(&reply), "{op:?} on a {kind} answers {reply:?}"),
+                Err(e) => assert_eq!(e.kind(), ErrorKind::WrongType, "{op:?} on a {kind}: {e:?}"),
+            }
+        }
+        assert!(is_intact(&s, kind, "k").await?, "{kind}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn writing_as_another_type_leaves_the_old_value_decodable(s: Store) -> Result<()> {
+    for kind in TYPES {
+        for op in writes().into_iter().filter(|op| !fits(op, kind)) {
+            s.delete("k").await?;
+            make(&s, kind, "k").await?;
+            if let Err(e) = s.run::<Reply>(op.clone()).await {
+                assert_eq!(e.kind(), ErrorKind::WrongType, "{op:?} on a {kind}: {e:?}");
+                assert!(is_intact(&s, kind, "k").await?, "{op:?} on a {kind}");
+            }
+            // Answered as though the key were absent: nothing may be garbled for that.
+            for read in reads() {
+                if let Err(e) = s.run::<Reply>(read.clone()).await {
+                    assert_eq!(
+                        e.kind(),
+                        ErrorKind::WrongType,
+                        "{op:?}; {read:?} on a {kind}: {e:?}"
+                    );
+                }
+            }
+            assert!(s.delete("k").await?, "{op:?} on a {kind}");
+            assert!(!s.delete("k").await?, "{op:?} on a {kind}");
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn incr_by_of_a_collection_never_corrupts_it(s: Store) -> Result<()> {
+    for kind in ["set", "hash", "sorted"] {
+        make(&s, kind, kind).await?;
+        wrong_type_or(s.incr_by(kind, 1).await, 1);
+    }
+    for kind in ["set", "hash", "sorted"] {
+        match is_intact(&s, kind, kind).await {
+            Ok(intact) => assert!(intact, "{kind}"),
+            Err(e) => assert_eq!(e.kind(), ErrorKind::WrongType, "{kind}"),
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn set_over_a_sorted_set_is_refused_or_readable(s: Store) -> Result<()> {
+    let set = |condition| Set::new("k", Value::from("text"), condition);
+    for condition in [Condition::Always, Condition::NotExists] {
+        s.delete("k").await?;
+        make(&s, "sorted", "k").await?;
+        match s.run::<bool>(set(condition)).await {
+            Err(e) => assert_eq!(e.kind(), ErrorKind::WrongType),
+            Ok(true) => assert_eq!(s.get("k").await?.unwrap(), "text"),
+            Ok(false) => assert!(is_intact(&s, "sorted", "k").await?),
+        }
+        assert!(s.delete("k").await?);
+        assert!(!s.delete("k").await?);
+        assert!(s.zrange("k").await?.is_empty());
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_wrong_type_in_an_atomic_write_applies_nothing(s: Store) -> Result<()> {
+    make(&s, "string", "string").await?;
+    let mut tx = s.atomic_write();
+    tx.set("before", "x");
+    tx.incr_by("string", 1);
+    tx.set("after", "x");
+    assert_kind(tx.exec().await, ErrorKind::WrongType);
+    for (i, kind) in TYPES.iter().enumerate() {
+        let key = format!("{kind}{i}");
+        make(&s, kind, &key).await?;
+        for write in writes().into_iter().filter(|op| !fits(op, kind)) {
+            let Op::Write(mut write) = write else { continue };
+            *write.key_mut() = key.as_str().into();
+            let mut tx = s.atomic_write();
+            tx.set("before", "x");
+            tx.push(write.clone());
+            tx.sadd("after", ["x"]);
+            match tx.exec().await {
+                Ok(_) => {
+                    s.delete("before").await?;
+                    s.delete("after").await?;
+                    s.delete(&key[..]).await?;
+                    make(&s, kind, &key).await?;
+                }
+                Err(e) => assert_eq!(e.kind(), ErrorKind::WrongType, "{write:?}: {e:?}"),
+            }
+            assert_eq!(s.get("before").await?, None, "{write:?} on a {kind}");
+            assert!(s.smembers("after").await?.is_empty(), "{write:?} on a {kind}");
+            assert!(is_intact(&s, kind, &key).await?, "{write:?} on a {kind}");
+        }
+    }
+    Ok(())
+}
