@@ -1,0 +1,216 @@
+//! Runs a program on the model and on the subject, and tells where they part.
+
+use super::{Difference, Program, Step};
+use crate::ops::*;
+use crate::{
+    Condition, ErrorKind, Key, Limits, Memory, Op, Outcome, Read, Reply, Result, Store, Write,
+};
+use std::collections::HashSet;
+use std::fmt::Debug;
+
+/// Runs programs on one subject, each with keys of its own.
+pub(super) struct Runner<'s> {
+    subject: &'s Store,
+    number: u64,
+    runs: u64,
+}
+
+impl<'s> Runner<'s> {
+    pub(super) fn new(subject: &'s Store, number: u64) -> Self {
+        Runner { subject, number, runs: 0 }
+    }
+    /// Runs `program` on keys that no run before has used.
+    pub(super) async fn run(&mut self, program: &Program) -> Option<Difference> {
+        self.runs += 1;
+        let prefix = format!("{:x}.{:x}/", self.number, self.runs);
+        let mut run = Run {
+            subject: self.subject,
+            model: Store::new(Memory::new()),
+            prefix: prefix.into_bytes(),
+            free: HashSet::new(),
+        };
+        for (step, what) in program.0.iter().enumerate() {
+            if let Err((model, subject)) = run.step(what).await {
+                return Some(Difference { step, model, subject });
+            }
+        }
+        None
+    }
+}
+
+/// The two answers that differ.
+type Parted = (String, String);
+
+struct Run<'s> {
+    subject: &'s Store,
+    model: Store,
+    prefix: Vec<u8>,
+    /// Keys that were used as another type: what they hold is the backend's choice until they are deleted.
+    free: HashSet<Key>,
+}
+
+/// What a key holds in the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Nothing,
+    String,
+    Set,
+    Hash,
+    Sorted,
+}
+
+impl Run<'_> {
+    fn mine(&self, key: &mut Key) {
+        *key = [&self.prefix[..], key].concat().into();
+    }
+    fn read_of(&self, op: &Read) -> Read {
+        let mut op = op.clone();
+        self.mine(op.key_mut());
+        op
+    }
+    fn write_of(&self, op: &Write) -> Write {
+        let mut op = op.clone();
+        self.mine(op.key_mut());
+        op
+    }
+    fn op_of(&self, op: &Op) -> Op {
+        match op {
+            Op::Read(op) => self.read_of(op).into(),
+            Op::Write(op) => self.write_of(op).into(),
+        }
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), Parted> {
+        match step {
+            Step::One(op) => {
+                let op = self.op_of(op);
+                let subject = self.subject.run(op.clone()).await;
+                self.compare(&op, subject).await
+            }
+            Step::Batch(ops) => {
+                let mut batch = self.subject.batch();
+                let ops: Vec<Op> = ops.iter().map(|op| self.op_of(op)).collect();
+                let handles: Vec<_> = ops.iter().map(|op| batch.push(op.clone())).collect();
+                let mut replies = batch.exec_each().await;
+                for (op, handle) in ops.iter().zip(handles) {
+                    self.compare(op, replies.take(handle)).await?;
+                }
+                Ok(())
+            }
+            Step::Atomic(writes) => self.atomic(writes).await,
+        }
+    }
+
+    /// Runs one operation on the model and compares.
+    async fn compare(&mut self, op: &Op, subject: Result<Reply>) -> Result<(), Parted> {
+        let misused = self.misuses(op).await;
+        let model: Result<Reply> = self.model.run(op.clone()).await;
+        let lenient = misused || self.free.contains(op.key());
+        if lenient {
+            if misused && matches!(op, Op::Write(_)) {
+                self.free.insert(op.key().clone());
+            }
+            if matches!(op, Op::Write(Write::Delete(_))) {
+                self.free.remove(op.key());
+            }
+            return match subject {
+                Err(e) if !matches!(e.kind(), ErrorKind::WrongType | ErrorKind::Overflow) => {
+                    Err(("anything but harm".into(), format!("{e:?}")))
+                }
+                _ => Ok(()),
+            };
+        }
+        same(sorted(op, model), sorted(op, subject))
+    }
+
+    async fn atomic(&mut self, writes: &[Write]) -> Result<(), Parted> {
+        let writes: Vec<Write> = writes.iter().map(|op| self.write_of(op)).collect();
+        let mut lenient = false;
+        for op in &writes {
+            let sorted_deleted = matches!(op, Write::Delete(_));
+            lenient |= self.free.contains(op.key())
+                || (!sorted_deleted && self.misuses(&op.clone().into()).await);
+        }
+        let model = exec(&self.model, &writes).await;
+        let subject = exec(self.subject, &writes).await;
+        if !lenient {
+            return same(model, subject);
+        }
+        let applied = |outcome: &Result<Outcome>| matches!(outcome, Ok(Outcome::Committed));
+        if applied(&model) || applied(&subject) {
+            self.free.extend(writes.iter().map(|op| op.key().clone()));
+        }
+        match subject {
+            Err(e)
+                if !matches!(
+                    e.kind(),
+                    ErrorKind::WrongType | ErrorKind::Overflow | ErrorKind::InvalidArgument
+                ) =>
+            {
+                Err(("anything but harm".into(), format!("{e:?}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the operation uses its key as another type than it has.
+    async fn misuses(&self, op: &Op) -> bool {
+        let holds = self.holds(op.key()).await;
+        let fits = match op {
+            Op::Read(Read::Get(_)) | Op::Write(Write::IncrBy(_)) => holds == Holds::String,
+            Op::Read(Read::SMembers(_)) => holds == Holds::Set,
+            Op::Write(Write::SAdd(_) | Write::SRem(_)) => holds == Holds::Set,
+            Op::Read(Read::HGet(_) | Read::HGetAll(_)) => holds == Holds::Hash,
+            Op::Write(Write::HSet(_) | Write::HSetNx(_) | Write::HDel(_)) => holds == Holds::Hash,
+            Op::Write(Write::Set(Set { condition: Condition::Equals(_), .. })) => {
+                holds == Holds::String
+            }
+            Op::Write(Write::Set(_)) => holds != Holds::Sorted,
+            Op::Write(Write::Delete(_)) => true,
+            _ => holds == Holds::Sorted,
+        };
+        holds != Holds::Nothing && !fits
+    }
+
+    async fn holds(&self, key: &Key) -> Holds {
+        let model = self.model.with_limits(Limits::NONE);
+        if matches!(model.get(key).await, Ok(Some(_))) {
+            Holds::String
+        } else if model.smembers(key).await.is_ok_and(|members| !members.is_empty()) {
+            Holds::Set
+        } else if model.hgetall(key).await.is_ok_and(|fields| !fields.is_empty()) {
+            Holds::Hash
+        } else if model.zcount(key, ..).await.is_ok_and(|count| count > 0) {
+            Holds::Sorted
+        } else {
+            Holds::Nothing
+        }
+    }
+}
+
+async fn exec(store: &Store, writes: &[Write]) -> Result<Outcome> {
+    let mut tx = store.atomic_write();
+    writes.iter().for_each(|op| {
+        tx.push(op.clone());
+    });
+    tx.exec().await
+}
+
+/// Sets and hashes have no order.
+fn sorted(op: &Op, mut reply: Result<Reply>) -> Result<Reply> {
+    match (op, &mut reply) {
+        (Op::Read(Read::SMembers(_)), Ok(Reply::Values(members))) => members.sort(),
+        (Op::Read(Read::HGetAll(_)), Ok(Reply::Fields(fields))) => fields.sort(),
+        _ => {}
+    }
+    reply
+}
+
+fn same<T: Debug + PartialEq>(model: Result<T>, subject: Result<T>) -> Result<(), Parted> {
+    let same = match (&model, &subject) {
+        (Ok(model), Ok(subject)) => model == subject,
+        (Err(model), Err(subject)) => model.kind() == subject.kind(),
+        _ => false,
+    };
+    if same { Ok(()) } else { Err((format!("{model:?}"), format!("{subject:?}"))) }
+}

@@ -1,0 +1,124 @@
+//! That differences are found, made small and printed.
+
+use super::*;
+use crate::backend::{Backend, Context};
+use crate::{Memory, Outcome, Read, Reply, Result, Score};
+
+/// Loses the last member of every range of more than two.
+#[derive(Debug)]
+struct Faulty(Memory);
+
+impl Backend for Faulty {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        Ok(match self.0.read(cx, op).await? {
+            Reply::Values(mut values) if matches!(op, Read::ZRange(_)) && values.len() > 2 => {
+                values.pop();
+                Reply::Values(values)
+            }
+            reply => reply,
+        })
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        self.0.write(cx, op).await
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        crate::backend::one_by_one(self, cx, ops).await
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        self.0.transact(cx, writes).await
+    }
+}
+
+async fn first_difference() -> (Program, Difference) {
+    let subject = Subject::new(Faulty(Memory::new()));
+    for seed in 0..200 {
+        let program = generate::program(seed, 50);
+        let mut runner = run::Runner::new(subject.store(), seed);
+        if let Some(found) = runner.run(&program).await {
+            return shrink::shrink(&mut runner, program, found).await;
+        }
+    }
+    panic!("a lost member is not found in 200 programs");
+}
+
+#[tokio::test]
+async fn a_lost_member_is_found_and_the_program_is_as_short_as_it_can_be() {
+    let (program, found) = first_difference().await;
+    let report = Report(&program, &found).to_string();
+    // Three members have to be added, and a range read.
+    let added = report.matches("zadd").count()
+        + report.matches("zhadd").count()
+        + report.matches("zincr_by").count();
+    assert_eq!(added, 3, "{report}");
+    assert!(program.0.len() <= 4, "{report}");
+    assert!(report.contains("range("), "{report}");
+    assert!(report.contains("// the model answers"), "{report}");
+}
+
+#[tokio::test]
+async fn the_same_seed_makes_the_same_program_and_another_makes_another() {
+    let text = |seed| format!("{:?}", generate::program(seed, 50));
+    assert_eq!(text(7), text(7));
+    assert_ne!(text(7), text(8));
+}
+
+#[test]
+fn programs_reach_every_operation_in_every_company() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..300 {
+        for step in generate::program(seed, 50).0 {
+            match step {
+                Step::One(op) => drop(seen.insert(format!("{op}"))),
+                Step::Batch(ops) => seen.extend(ops.iter().map(|op| format!("batch {op}"))),
+                Step::Atomic(ops) => {
+                    seen.extend(ops.iter().map(|op| format!("atomic {}", op.name())))
+                }
+            }
+        }
+    }
+    let reads = [
+        "get",
+        "smembers",
+        "hget",
+        "hgetall",
+        "zscore",
+        "zcount",
+        "zlexcount",
+        "zrange",
+        "zhrange",
+        "zhget",
+    ];
+    let writes = [
+        "set", "set_nx", "set_xx", "set_eq", "delete", "incr_by", "sadd", "srem", "hset",
+        "hset_nx", "hdel", "zadd", "zadd_nx", "zhadd", "zhadd_nx", "zrem", "zincr_by",
+    ];
+    for name in reads.iter().chain(&writes) {
+        assert!(seen.contains(*name) && seen.contains(&format!("batch {name}")), "{name}");
+    }
+    for name in writes {
+        assert!(seen.contains(&format!("atomic {name}")), "{name}");
+    }
+}
+
+#[test]
+fn a_step_prints_as_the_calls_that_make_it() {
+    use crate::ops::*;
+    let print = |step: &Step| calls::Calls(step).to_string();
+    let zadd = ZAdd::new("k", "m".into(), Some([7u8; 50][..].into()), Score::MIN, true);
+    assert_eq!(
+        print(&Step::One(zadd.clone().into())),
+        r#"store.zhadd_nx(b"k", b"m", &[7; 50], f64::NEG_INFINITY).await;"#
+    );
+    let range = ZRange { limit: Some(3), rev: true, ..ZRange::new(b"\0") };
+    assert_eq!(
+        print(&Step::Batch(vec![range.into()])),
+        "let mut batch = store.batch();\n\
+         batch.zrange(b\"\\x00\").by_score((Bound::Unbounded, Bound::Unbounded)).rev().limit(3).queue();\n\
+         batch.exec_each().await;"
+    );
+    let sadd = SAdd::new("k", vec!["a".into(), "bb".into()]);
+    assert_eq!(
+        print(&Step::Atomic(vec![sadd.into()])),
+        "let mut tx = store.atomic_write();\ntx.sadd(b\"k\", [&b\"a\"[..], &b\"bb\"[..]]);\ntx.exec().await;"
+    );
+}

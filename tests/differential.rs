@@ -1,0 +1,68 @@
+//! The differential test on every backend: 20,000 random programs of 50 steps each, or what `KVS_PROGRAMS` says.
+
+use keyvaluestore::Memory;
+use keyvaluestore::conformance::differential::{Plan, check};
+use keyvaluestore::conformance::{SimulatedBackend, Unkindness};
+
+/// `share` of the programs, for what takes longer.
+fn plan(share: u64) -> Plan {
+    let programs = match std::env::var("KVS_PROGRAMS") {
+        Ok(n) => n.parse().expect("KVS_PROGRAMS is a number"),
+        Err(_) => 20_000,
+    };
+    // Every test has seeds of its own.
+    Plan::new((programs / share).max(1)).seed(share * 1_000_000)
+}
+
+#[tokio::test]
+async fn memory_agrees_with_itself_one_operation_at_a_time() {
+    check(async || Memory::new(), plan(4)).await;
+}
+
+#[tokio::test]
+async fn the_ordered_layer_agrees_with_memory() {
+    check(async || SimulatedBackend::new(Unkindness::default()), plan(1)).await;
+}
+
+/// Rows of 64 bytes, pages of 2, a conflict at every third commit, readers whose view moves on.
+#[tokio::test]
+async fn the_ordered_layer_agrees_with_memory_on_an_unkind_engine() {
+    let unkind = Unkindness {
+        value: 64,
+        transaction: 500_000,
+        page: 2,
+        conflict_every: 3,
+        age: 3,
+        ..Unkindness::default()
+    };
+    check(async || SimulatedBackend::new(unkind), plan(5)).await;
+}
+
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn embedded_agrees_with_memory() {
+    use keyvaluestore::backend::EmbeddedOptions;
+    check(async || EmbeddedOptions::default().in_memory().await.unwrap(), plan(1)).await;
+}
+
+/// Without the reads that are answered on the caller's thread.
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn embedded_agrees_with_memory_when_every_read_changes_threads() {
+    use keyvaluestore::backend::EmbeddedOptions;
+    let options = EmbeddedOptions::default().cache(0);
+    check(async || options.in_memory().await.unwrap(), plan(10)).await;
+}
+
+#[cfg(feature = "embedded")]
+#[tokio::test]
+async fn embedded_agrees_with_memory_in_a_file() {
+    use keyvaluestore::Embedded;
+    use keyvaluestore::conformance::Subject;
+    let subject = async || {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Embedded::open(dir.path().join("store")).await.unwrap();
+        Subject::new(file).keep(dir)
+    };
+    check(subject, plan(100)).await;
+}
