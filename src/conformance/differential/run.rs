@@ -105,8 +105,9 @@ impl Run<'_> {
     async fn compare(&mut self, op: &Op, subject: Result<Reply>) -> Result<(), Parted> {
         let misused = self.misuses(op).await;
         let model: Result<Reply> = self.model.run(op.clone()).await;
-        let lenient = misused || self.free.contains(op.key());
-        if lenient {
+        // What is refused before it is sent is refused everywhere.
+        let refused = model.as_ref().is_err_and(|e| e.kind() == ErrorKind::InvalidArgument);
+        if !refused && (misused || self.free.contains(op.key())) {
             if misused && matches!(op, Op::Write(_)) {
                 self.free.insert(op.key().clone());
             }
@@ -133,7 +134,8 @@ impl Run<'_> {
         }
         let model = exec(&self.model, &writes).await;
         let subject = exec(self.subject, &writes).await;
-        if !lenient {
+        let refused = model.as_ref().is_err_and(|e| e.kind() == ErrorKind::InvalidArgument);
+        if refused || !lenient {
             return same(model, subject);
         }
         let applied = |outcome: &Result<Outcome>| matches!(outcome, Ok(Outcome::Committed));
