@@ -1,1 +1,8 @@
-fn main() {}
+mod users;
+
+fn main() -> std::io::Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        Some("users") => users::run(),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,54 @@
+//! Text in ASCII, for usernames, and in JSON.
+
+/// Letters and what is left of them in ASCII.
+const LETTERS: &[(&str, &str)] = &[
+    ("áàâãäåăāạảấầẩẫậắằẳẵặ", "a"),
+    ("çćč", "c"),
+    ("ďđ", "d"),
+    ("éèêëěęēẹẻẽếềểễệ", "e"),
+    ("ğ", "g"),
+    ("íìîïīịỉĩı", "i"),
+    ("ł", "l"),
+    ("ñńň", "n"),
+    ("óòôõöøōơọỏốồổỗộớờởỡợ", "o"),
+    ("ř", "r"),
+    ("śšşṣ", "s"),
+    ("ťţ", "t"),
+    ("úùûüůūưụủũứừửữự", "u"),
+    ("ýỳỵỷỹ", "y"),
+    ("źżž", "z"),
+    ("ąǎ", "a"),
+    ("ß", "ss"),
+    ("æ", "ae"),
+];
+
+/// `Ó Súilleabháin` as `osuilleabhain`.
+pub(super) fn ascii(name: &str) -> String {
+    name.to_lowercase().chars().map(letter).collect()
+}
+
+fn letter(c: char) -> String {
+    if c.is_ascii_alphanumeric() {
+        return c.to_string();
+    }
+    let found = LETTERS.iter().find(|(letters, _)| letters.contains(c));
+    // Accents of their own, spaces, hyphens and apostrophes leave nothing.
+    found.map_or(String::new(), |(_, ascii)| (*ascii).to_owned())
+}
+
+/// A JSON string. What is not ASCII stays as it is.
+pub(super) fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
