@@ -161,6 +161,21 @@ struct Seen {
     reads: usize,
     read: Vec<Span>,
     changes: Vec<Change>,
+    /// How many of the changes are in `table`. Most transactions never read what they have changed, and need
+    /// no copy.
+    in_table: usize,
+}
+
+impl Seen {
+    fn table(&mut self) -> Arc<Table> {
+        if self.in_table < self.changes.len() {
+            let table = Arc::make_mut(&mut self.table);
+            let new = self.changes[self.in_table..].iter().cloned();
+            new.for_each(|change| carry_out(table, change));
+            self.in_table = self.changes.len();
+        }
+        self.table.clone()
+    }
 }
 
 struct Tx<'e> {
@@ -196,7 +211,7 @@ impl<'e> Tx<'e> {
         if old && self.access != Access::Write {
             seen.table = engine.lock().table.clone();
         }
-        seen.table.clone()
+        seen.table()
     }
 }
 
@@ -262,10 +277,7 @@ impl Transaction for Tx<'_> {
         ) {
             return Err(Error::new(ErrorKind::TooLarge, format!("a row of {}", value.len())));
         }
-        let mut seen = self.lock();
-        let table = Arc::make_mut(&mut seen.table);
-        changes.iter().cloned().for_each(|change| carry_out(table, change));
-        seen.changes.extend(changes);
+        self.lock().changes.extend(changes);
         Ok(())
     }
 }

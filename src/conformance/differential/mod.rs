@@ -41,9 +41,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Programs of 50 steps, 1,000 on each backend.
+    /// Programs of 50 steps, 100 on each backend.
     pub fn new(programs: u64) -> Self {
-        Plan { programs, steps: 50, seed: 1, per_backend: 1_000 }
+        Plan { programs, steps: 50, seed: 1, per_backend: 100 }
     }
     /// Sets [`seed`](Self::seed).
     #[must_use]
