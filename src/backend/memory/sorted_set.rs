@@ -96,12 +96,21 @@ fn answer<'a>(rows: impl DoubleEndedIterator<Item = Row<'a>>, op: &ZRange) -> Re
 }
 
 fn collect<'a>(rows: impl Iterator<Item = Row<'a>>, op: &ZRange) -> Reply {
-    let rows = rows.take(op.limit.unwrap_or(usize::MAX)).map(|(member, score, value)| {
+    let limit = op.limit.unwrap_or(usize::MAX);
+    let rows = rows.take(limit).map(|(member, score, value)| {
         let shown = value.as_ref().filter(|_| op.values).unwrap_or(member);
         (shown.clone(), score.get())
     });
+    // How many there are is known at the end only; most ranges are pages.
+    let capacity = limit.min(16);
     match op.scores {
-        true => Reply::Scored(rows.collect()),
-        false => Reply::Values(rows.map(|(shown, _)| shown).collect()),
+        true => Reply::Scored(gather(rows, capacity)),
+        false => Reply::Values(gather(rows.map(|(shown, _)| shown), capacity)),
     }
+}
+
+fn gather<T>(rows: impl Iterator<Item = T>, capacity: usize) -> Vec<T> {
+    let mut gathered = Vec::with_capacity(capacity);
+    gathered.extend(rows);
+    gathered
 }

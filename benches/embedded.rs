@@ -1,0 +1,193 @@
+//! The embedded store beside bare redb doing the same work in the same run.
+//!
+//! 100-byte values, 1,000 keys. Writes are durable when answered, on both sides. The bare side is redb as one
+//! would use it well: a transaction per write with one caller; a thread that puts the writes of all callers into
+//! one transaction with 64; for reads a transaction and a table per read on the caller's own thread, which an
+//! async program may not do, and the same through tokio's `spawn_blocking`, which it may.
+
+use keyvaluestore::{Embedded, Store};
+use redb::{Database, ReadableDatabase, TableDefinition};
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
+const VALUE: [u8; 100] = [b'v'; 100];
+const FOR: Duration = Duration::from_millis(1_500);
+
+fn key(i: u64) -> String {
+    format!("key:{:06}", i.wrapping_mul(0x9e37_79b9) % 1_000)
+}
+
+/// Calls per second of `callers` threads.
+fn threads(callers: u64, call: impl Fn(u64) + Sync) -> f64 {
+    let start = Instant::now();
+    let done: u64 = thread::scope(|scope| {
+        let call = &call;
+        let work = move |caller: u64| {
+            let mut n = 0;
+            while start.elapsed() < FOR {
+                call(caller * 1_000_003 + n);
+                n += 1;
+            }
+            n
+        };
+        let callers: Vec<_> = (0..callers).map(|c| scope.spawn(move || work(c))).collect();
+        callers.into_iter().map(|c| c.join().expect("no panics")).sum()
+    });
+    done as f64 / start.elapsed().as_secs_f64()
+}
+
+/// Calls per second of `callers` tasks.
+async fn tasks<F: Future<Output = ()> + Send>(
+    callers: u64,
+    call: impl Fn(u64) -> F + Clone + Send + Sync + 'static,
+) -> f64
+where
+    F: 'static,
+{
+    let start = Instant::now();
+    let work = move |caller: u64| {
+        let call = call.clone();
+        async move {
+            let mut n = 0;
+            while start.elapsed() < FOR {
+                call(caller * 1_000_003 + n).await;
+                n += 1;
+            }
+            n
+        }
+    };
+    let callers: Vec<_> = (0..callers).map(|c| tokio::spawn(work(c))).collect();
+    let mut done = 0;
+    for caller in callers {
+        done += caller.await.expect("no panics");
+    }
+    done as f64 / start.elapsed().as_secs_f64()
+}
+
+struct Bare(Arc<Database>);
+
+impl Bare {
+    fn create(path: &Path) -> Self {
+        let bare = Bare(Arc::new(Database::create(path).expect("a new file")));
+        let tx = bare.0.begin_write().expect("no other writer");
+        {
+            let mut table = tx.open_table(TABLE).expect("a table");
+            for i in 0..1_000 {
+                let key = format!("key:{i:06}");
+                table.insert(key.as_bytes(), &VALUE[..]).expect("a row");
+            }
+        }
+        tx.commit().expect("a commit");
+        bare
+    }
+    fn write(&self, keys: &[String]) {
+        let tx = self.0.begin_write().expect("no other writer");
+        {
+            let mut table = tx.open_table(TABLE).expect("a table");
+            for key in keys {
+                table.insert(key.as_bytes(), &VALUE[..]).expect("a row");
+            }
+        }
+        tx.commit().expect("a commit");
+    }
+    fn read(&self, key: &str) {
+        let tx = self.0.begin_read().expect("a snapshot");
+        let table = tx.open_table(TABLE).expect("a table");
+        let value = table.get(key.as_bytes()).expect("a read").map(|v| v.value().to_vec());
+        assert_eq!(black_box(value).map_or(0, |v| v.len()), 100);
+    }
+    /// A thread that commits whatever waits.
+    fn grouped(&self) -> Sender<(String, SyncSender<()>)> {
+        let (sender, jobs) = channel::<(String, SyncSender<()>)>();
+        let bare = Bare(self.0.clone());
+        thread::spawn(move || {
+            while let Ok(first) = jobs.recv() {
+                let group: Vec<_> = std::iter::once(first).chain(jobs.try_iter()).collect();
+                let (keys, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+                bare.write(&keys);
+                answers.iter().for_each(|answer| drop(answer.send(())));
+            }
+        });
+        sender
+    }
+}
+
+async fn read(store: &Store, i: u64) {
+    let value = store.get(key(i)).await.expect("a read");
+    assert_eq!(black_box(value).map_or(0, |v| v.len()), 100);
+}
+
+fn row(what: &str, bare: f64, ours: f64) {
+    println!("{what:<44} {bare:>12.0} {ours:>12.0} {:>7.2}", bare / ours);
+}
+
+#[tokio::main]
+async fn main() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bare = Bare::create(&dir.path().join("bare"));
+    let store = Store::new(Embedded::open(dir.path().join("ours")).await.expect("a new file"));
+    for i in 0..1_000 {
+        store.set(format!("key:{i:06}"), VALUE).await.expect("a write");
+    }
+    println!("{:<44} {:>12} {:>12} {:>7}", "embedded, per second", "bare redb", "ours", "ratio");
+
+    let s = store.clone();
+    let set = move |i| {
+        let s = s.clone();
+        async move { s.set(key(i), VALUE).await.expect("a write") }
+    };
+    let one = threads(1, |i| bare.write(&[key(i)]));
+    let ours_one = tasks(1, set.clone()).await;
+    row("durable set, 1 caller", one, ours_one);
+    let group = bare.grouped();
+    let many = threads(64, |i| {
+        let (answer, answered) = sync_channel(1);
+        group.send((key(i), answer)).expect("the thread runs");
+        answered.recv().expect("it was written");
+    });
+    let ours_many = tasks(64, set).await;
+    row("durable set, 64 callers, one commit for all", many, ours_many);
+
+    let s = store.clone();
+    let get = move |i| {
+        let s = s.clone();
+        async move { read(&s, i).await }
+    };
+    let direct = threads(1, |i| bare.read(&key(i)));
+    let ours = tasks(1, get.clone()).await;
+    row("get, 1 caller", direct, ours);
+    row(
+        "get, 64 callers on 2 threads",
+        threads(2, |i| bare.read(&key(i))),
+        tasks(64, get.clone()).await,
+    );
+    let db = bare.0.clone();
+    let blocking = move |i| {
+        let bare = Bare(db.clone());
+        async move { tokio::task::spawn_blocking(move || bare.read(&key(i))).await.expect("no panics") }
+    };
+    row(
+        "get, 1 caller; bare: spawn_blocking",
+        tasks(1, blocking.clone()).await,
+        tasks(1, get.clone()).await,
+    );
+    row("get, 64 callers; bare: spawn_blocking", tasks(64, blocking).await, tasks(64, get).await);
+
+    let hundred = threads(1, |i| (0..100).for_each(|j| bare.read(&key(i + j))));
+    let s = store.clone();
+    let batch = move |i| {
+        let s = s.clone();
+        async move {
+            let mut batch = s.batch();
+            (0..100).for_each(|j| drop(batch.get(key(i + j))));
+            black_box(batch.exec().await.expect("a batch"));
+        }
+    };
+    row("batch of 100 gets, 1 caller", hundred, tasks(1, batch).await);
+    println!("64 callers get {:.1} times the durable writes of one", ours_many / ours_one);
+}
