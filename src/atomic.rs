@@ -121,7 +121,7 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
         match write {
             Ok(write) => self.writes.push(write.into()),
             Err(e) => {
-                self.refused.get_or_insert(e);
+                self.refused.get_or_insert_with(|| e.of_write(index));
             }
         }
         Handle::new(self.ticket, index)
@@ -158,9 +158,9 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
         // Every backend can rely on these checks, so they are made once and here.
         let limits = self.store.limits();
         limits.check_together(&self.writes)?;
-        self.writes
-            .iter()
-            .try_for_each(|op| limits.check_write(op).map_err(|e| e.in_operation(op.name())))?;
+        for (i, op) in self.writes.iter().enumerate() {
+            limits.check_write(op).map_err(|e| e.of_write(i))?;
+        }
         if self.writes.is_empty() {
             return Ok(Outcome::Committed);
         }

@@ -111,6 +111,11 @@ impl Error {
         self.0.outcome_unknown
     }
 
+    /// Says which write of an atomic write was refused.
+    pub(crate) fn of_write(mut self, position: usize) -> Self {
+        self.0.message = format!("write {position}: {}", self.0.message).into();
+        self
+    }
     /// The same for another operation that the same failure hit.
     #[cfg(feature = "ordered")]
     pub(crate) fn without_source(&self) -> Self {

@@ -24,10 +24,11 @@ use redb::{Database, ReadableDatabase};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// The most rows that a read may touch on its caller's thread: some 50 µs of work.
-const SHORT: usize = 64;
+/// The most rows that a read may touch on its caller's thread: about 100 µs of work.
+const SHORT: usize = 128;
 
 /// The most programs that share a commit.
 const GROUP: usize = 1_024;
@@ -217,6 +218,50 @@ impl<P: Program> Grouped for Job<P> {
     }
 }
 
+/// How long to wait for more to share a commit.
+///
+/// Callers who write one thing after another come back as soon as they are answered, but not all in the same
+/// microsecond: a commit that began with the first of them would leave the others to the next, and half of the
+/// commits would be nearly empty. So after a group of many there is a short wait for as many again. A lone
+/// writer never waits.
+#[derive(Default)]
+struct Pace {
+    last_group: usize,
+    last_commit: Duration,
+}
+
+impl Pace {
+    /// Fills the group; tells whether it ended with the message to stop.
+    fn gather<T>(
+        &self,
+        first: Message<T>,
+        jobs: &Receiver<Message<T>>,
+        group: &mut Vec<T>,
+    ) -> bool {
+        let patience = if self.last_group > 1 { self.last_commit / 4 } else { Duration::ZERO };
+        let until = Instant::now() + patience;
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Do(job) => group.push(job),
+                Message::Stop => return true,
+            }
+            next = match group.len() {
+                GROUP => None,
+                n if n < self.last_group => jobs.recv_deadline(until).ok(),
+                _ => jobs.try_recv().ok(),
+            };
+        }
+        false
+    }
+    fn commit(&mut self, group: usize, commit: impl FnOnce()) {
+        let start = Instant::now();
+        commit();
+        self.last_group = group;
+        self.last_commit = start.elapsed();
+    }
+}
+
 /// The writing thread.
 struct Writer {
     place: Place,
@@ -237,18 +282,11 @@ impl Writer {
             }
         };
         let mut group = Vec::new();
+        let mut pace = Pace::default();
         let mut stop = false;
         while !stop && let Ok(first) = jobs.recv() {
-            for message in std::iter::once(first).chain(jobs.try_iter()) {
-                match message {
-                    Message::Do(job) => group.push(job),
-                    Message::Stop => stop = true,
-                }
-                if stop || group.len() == GROUP {
-                    break;
-                }
-            }
-            self.work(&mut database, &mut group);
+            stop = pace.gather(first, jobs, &mut group);
+            pace.commit(group.len(), || self.work(&mut database, &mut group));
         }
         // In this order: nobody reads any more, the file is closed.
         self.shared.publish(None);

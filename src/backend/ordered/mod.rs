@@ -111,3 +111,6 @@ impl<E: Engine> Backend for Ordered<E> {
         self.run(cx, Access::Write, program).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,6 +112,10 @@ impl Program for Batch {
         rows.fold(0, usize::saturating_add)
     }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Self::Output> {
+        if self.ops.iter().all(|op| matches!(op, Op::Read(_))) {
+            // Reads do not get in each other's way, whatever their keys.
+            return whole(join_all(self.ops.iter().map(|op| self.run_one(tx, op))).await);
+        }
         let mut by_key: HashMap<&Key, Vec<usize>> = HashMap::with_capacity(self.ops.len());
         for (i, op) in self.ops.iter().enumerate() {
             by_key.entry(op.key()).or_default().push(i);
@@ -119,32 +123,40 @@ impl Program for Batch {
         let answered = join_all(by_key.into_values().map(async |ops| {
             let mut replies = Vec::with_capacity(ops.len());
             for i in ops {
-                let reply = match &self.ops[i] {
-                    Op::Read(op) => read_one(tx, op, &self.limits).await,
-                    Op::Write(op) => write_one(tx, op, &self.limits).await,
-                };
-                replies.push((i, reply));
+                replies.push((i, self.run_one(tx, &self.ops[i]).await));
             }
             replies
         }))
         .await;
         let mut replies: Vec<_> = answered.into_iter().flatten().collect();
         replies.sort_unstable_by_key(|(i, _)| *i);
-        // What ends the transaction is not the failure of one operation.
-        if let Some(at) = replies
-            .iter()
-            .position(|(_, reply)| reply.as_ref().is_err_and(|e| ends_transaction(e.kind())))
-        {
-            replies.swap_remove(at).1?;
+        whole(replies.into_iter().map(|(_, reply)| reply).collect())
+    }
+}
+
+impl Batch {
+    async fn run_one<T: Transaction>(&self, tx: &T, op: &Op) -> Result<Reply> {
+        match op {
+            Op::Read(op) => read_one(tx, op, &self.limits).await,
+            Op::Write(op) => write_one(tx, op, &self.limits).await,
         }
-        Ok(replies.into_iter().map(|(_, reply)| reply).collect())
+    }
+}
+
+/// The results of a batch, unless one of them is an error that ends the transaction of all.
+fn whole(mut replies: Vec<Result<Reply>>) -> Result<Vec<Result<Reply>>> {
+    let ends = |reply: &Result<Reply>| reply.as_ref().is_err_and(|e| ends_transaction(e.kind()));
+    match replies.iter().position(ends) {
+        Some(at) => replies.swap_remove(at).map(|_| Vec::new()),
+        None => Ok(replies),
     }
 }
 
 /// How many rows a read looks at, at most: what is found, and its long values.
 fn most_read(op: &Read) -> usize {
     match op {
-        Read::Get(_) | Read::HGet(_) | Read::ZScore(_) | Read::ZHGet(_) => 2,
+        Read::Get(_) | Read::HGet(_) | Read::ZScore(_) => 1,
+        Read::ZHGet(_) => 2,
         Read::SMembers(_) | Read::HGetAll(_) | Read::ZCount(_) => usize::MAX,
         Read::ZRange(ZRange { limit, .. }) => limit.map_or(usize::MAX, |n| n.saturating_mul(2)),
     }

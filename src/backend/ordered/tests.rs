@@ -1,0 +1,260 @@
+//! The ordered layer on an engine that is unkind: what it does together, what it tries again, what it leaves.
+
+use super::Ordered;
+use super::simulated::{Simulated, Unkindness};
+use crate::backend::{Context, Observer};
+use crate::{Backend, ErrorKind, Limits, Op, Outcome, Read, Reply, Result, Store, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+/// A backend whose engine a test can look into.
+#[derive(Clone, Debug)]
+struct Open(Arc<Ordered<Simulated>>);
+
+impl Backend for Open {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        self.0.read(cx, op).await
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        self.0.write(cx, op).await
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        self.0.batch(cx, ops).await
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        self.0.transact(cx, writes).await
+    }
+}
+
+fn store(unkind: Unkindness) -> Store<Open> {
+    Store::with_backend(Open(Arc::new(Ordered::new(Simulated::new(unkind)))))
+}
+fn engine(store: &Store<Open>) -> &Simulated {
+    store.backend().0.engine()
+}
+
+#[derive(Debug, Default)]
+struct Retries(AtomicU64);
+
+impl Observer for Retries {
+    fn retry(&self, _: &'static str, because: ErrorKind) {
+        assert_eq!(because, ErrorKind::Conflict);
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn an_atomic_write_issues_its_reads_together() {
+    let s = store(Unkindness::default());
+    let mut tx = s.atomic_write();
+    for i in 0..10 {
+        tx.set_nx(format!("k{i}"), i);
+    }
+    assert!(tx.exec().await.unwrap().is_committed());
+    assert_eq!(engine(&s).most_reads_at_once(), 10);
+}
+
+#[tokio::test]
+async fn a_batch_issues_reads_and_writes_of_different_keys_together() {
+    let s = store(Unkindness::default());
+    let mut batch = s.batch();
+    for i in 0..20 {
+        batch.zadd(format!("k{i}"), "m", 1.0);
+    }
+    batch.exec().await.unwrap();
+    assert_eq!(engine(&s).most_reads_at_once(), 20);
+
+    let s = store(Unkindness::default());
+    let mut batch = s.batch();
+    for _ in 0..30 {
+        batch.get("k");
+    }
+    batch.exec().await.unwrap();
+    assert_eq!(engine(&s).most_reads_at_once(), 30, "also of one key, if nothing is written");
+}
+
+#[tokio::test]
+async fn long_values_of_a_range_are_fetched_together() {
+    let s = store(Unkindness { value: 100, ..Unkindness::default() });
+    for i in 0..12 {
+        s.zhadd("k", i, vec![i; 500], 0.0).await.unwrap();
+    }
+    s.zhrange("k").await.unwrap();
+    assert_eq!(engine(&s).most_reads_at_once(), 12);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_writers_on_one_counter_and_one_member_end_exact() {
+    let s = store(Unkindness { conflict_every: 5, ..Unkindness::default() });
+    let retries = Arc::new(Retries::default());
+    let watched = s.with_observer(retries.clone());
+    let writers: Vec<_> = (0..16)
+        .map(|_| {
+            let s = watched.clone();
+            tokio::spawn(async move {
+                for _ in 0..25 {
+                    s.incr_by("n", 1).await?;
+                    s.zincr_by("z", "m", 1.0).await?;
+                }
+                Ok::<_, crate::Error>(())
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+    assert_eq!(s.get("n").await.unwrap().unwrap(), "400");
+    assert_eq!(s.zscore("z", "m").await.unwrap(), Some(400.0));
+    assert!(
+        retries.0.load(SeqCst) >= 200,
+        "a fifth of 800 commits and more conflict for no reason"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_of_different_members_do_not_conflict() {
+    let s = store(Unkindness::default());
+    let retries = Arc::new(Retries::default());
+    let watched = s.with_observer(retries.clone());
+    let writers: Vec<_> = (0..8)
+        .map(|i| {
+            let s = watched.clone();
+            tokio::spawn(async move {
+                for j in 0..25 {
+                    let name = format!("{i}.{j}");
+                    s.sadd("set", [&name]).await?;
+                    s.hset("hash", [(&name, "v")]).await?;
+                    s.zhadd("sorted", &name, "v", f64::from(j)).await?;
+                }
+                Ok::<_, crate::Error>(())
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+    assert_eq!(s.smembers("set").await.unwrap().len(), 200);
+    assert_eq!(s.zrange("sorted").await.unwrap().len(), 200);
+    assert_eq!(retries.0.load(SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_told_and_not_sent_again() {
+    let s = store(Unkindness { lose_every: 4, ..Unkindness::default() });
+    let (mut told, mut lost) = (0, 0);
+    for _ in 0..40 {
+        match s.incr_by("n", 1).await {
+            Ok(n) => {
+                told += 1;
+                assert_eq!(n, told + lost);
+            }
+            Err(e) => {
+                assert!(e.outcome_is_unknown() && e.is_retryable(), "{e:?}");
+                lost += 1;
+            }
+        }
+    }
+    assert_eq!((told, lost), (30, 10));
+    assert_eq!(s.get("n").await.unwrap().unwrap(), "40", "each was applied once");
+}
+
+#[tokio::test]
+async fn a_conflict_without_end_is_told() {
+    let s = store(Unkindness { conflict_every: 1, ..Unkindness::default() });
+    let error = s.set("k", "v").await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome_is_unknown()), (ErrorKind::Conflict, false));
+    assert_eq!(s.get("k").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_long_values_that_were_replaced_or_removed() {
+    let s = store(Unkindness { value: 64, page: 2, ..Unkindness::default() });
+    for len in [1_000, 5_000, 10, 3_000] {
+        let value = vec![7; len];
+        s.set("string", &value).await.unwrap();
+        s.hset("hash", [("f", &value)]).await.unwrap();
+        s.zhadd("sorted", "f", &value, 1.0).await.unwrap();
+        s.zincr_by("sorted", "f", 1.0).await.unwrap();
+        // A cell takes at least 16 of the 64 bytes, the chunks are full.
+        let rows = if len < 48 { 1 } else { 1 + len.div_ceil(64) };
+        assert_eq!(engine(&s).rows(), 3 * rows + 1, "{len}: and the sorted field has a second row");
+    }
+    s.set("string", "short").await.unwrap();
+    s.hdel("hash", ["f"]).await.unwrap();
+    s.zadd("sorted", "f", 1.0).await.unwrap();
+    assert_eq!(engine(&s).rows(), 3);
+    s.zrem("sorted", "f").await.unwrap();
+    s.delete("string").await.unwrap();
+    assert_eq!(engine(&s).rows(), 0);
+}
+
+#[tokio::test]
+async fn a_write_too_large_for_a_transaction_changes_nothing() {
+    let s = store(Unkindness { transaction: 10_000, ..Unkindness::default() });
+    s.sadd("set", ["before"]).await.unwrap();
+    let many = (0..2_000).map(|i| format!("member {i}"));
+    let error = s.sadd("set", many).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert_eq!(s.smembers("set").await.unwrap(), ["before"]);
+}
+
+#[tokio::test]
+async fn a_batch_is_cut_into_transactions_that_fit() {
+    let s = store(Unkindness { transaction: 5_000, value: 64, ..Unkindness::default() });
+    let mut batch = s.batch();
+    for i in 0..300 {
+        batch.set(format!("k{i}"), vec![b'x'; i % 200]);
+        batch.zhadd("z", i, vec![b'y'; i % 200], 0.0);
+        batch.hset("h", [(i, vec![b'y'; i % 200])]);
+        batch.zincr_by("z", i / 2, 1.0);
+        batch.delete(format!("k{}", i / 3));
+    }
+    let too_large = batch.set("large", vec![b'x'; 20_000]);
+    let last = batch.incr_by("n", 1);
+    let mut replies = batch.exec_each().await;
+    assert_eq!(replies.take(too_large).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(replies.take(last).unwrap(), 1, "what follows is not held up");
+    assert_eq!(s.get("large").await.unwrap(), None);
+    assert_eq!(s.zcount("z", ..).await.unwrap(), 300);
+    assert_eq!(s.hgetall("h").await.unwrap().len(), 300);
+}
+
+#[tokio::test]
+async fn a_name_that_no_row_can_have_is_refused() {
+    let s = store(Unkindness::default()).with_limits(Limits::NONE);
+    let long = vec![0; 6_000];
+    for error in [
+        s.set(&long[..], "v").await.unwrap_err(),
+        s.get(&long[..]).await.unwrap_err(),
+        s.sadd("k", [&b"fine"[..], &long]).await.unwrap_err(),
+        s.zrange("k").by_lex(&long[..]..).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{error:?}");
+    }
+    assert_eq!(engine(&s).rows(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_whose_view_moves_on_never_sees_half_of_a_value() {
+    let s = store(Unkindness { value: 64, page: 2, age: 1, ..Unkindness::default() });
+    let values = [vec![b'a'; 900], vec![b'b'; 900]];
+    s.set("k", &values[0]).await.unwrap();
+    s.zhadd("z", "f", &values[0], 0.0).await.unwrap();
+    let writer = tokio::spawn({
+        let (s, values) = (s.clone(), values.clone());
+        async move {
+            for i in 0..400 {
+                s.set("k", &values[i % 2]).await?;
+                s.zhadd("z", "f", &values[i % 2], 0.0).await?;
+            }
+            Ok::<_, crate::Error>(())
+        }
+    });
+    while !writer.is_finished() {
+        let value = s.get("k").await.unwrap().unwrap();
+        assert!(values.iter().any(|v| value == v[..]), "{value:?}");
+        let range = s.zhrange("z").await.unwrap();
+        assert!(values.iter().any(|v| range == [&v[..]]), "{range:?}");
+    }
+    writer.await.unwrap().unwrap();
+}
