@@ -1,8 +1,8 @@
 //! The memory backend: time per call, and calls for an instruction counter to count.
 //!
 //! `cargo bench --bench memory` prints nanoseconds beside a locked map doing the least that could be done.
-//! `memory --count NAME N` makes N calls of one kind and ends: `cargo xtask bench instructions` runs that under
-//! callgrind twice, with different N, so that what the set-up takes cancels out.
+//! `memory --count NAME N` makes N calls of one kind in [`counted`] and ends: `cargo xtask bench instructions` runs
+//! that under callgrind, which is told to count in there alone.
 
 use futures_util::FutureExt;
 use keyvaluestore::{Backend, Key, Memory, Store, Value};
@@ -112,6 +112,12 @@ fn time(world: &World, call: Call) -> f64 {
     rounds.fold(f64::INFINITY, f64::min)
 }
 
+/// What an instruction counter looks at: a function of its own, with nothing in it but the calls.
+#[inline(never)]
+fn counted(world: &World, call: Call, n: usize) {
+    (0..n).for_each(|i| call(world, i));
+}
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let world = World::new();
@@ -119,7 +125,7 @@ fn main() {
         let name = args.get(at + 1).expect("--count NAME N");
         let n = args.get(at + 2).and_then(|n| n.parse().ok()).expect("--count NAME N");
         let (_, call) = CALLS.iter().find(|(call, _)| call == name).expect("a call of that name");
-        (0..n).for_each(|i| call(&world, i));
+        counted(&world, *call, n);
         return;
     }
     if args.iter().any(|arg| arg == "--list") {

@@ -1,8 +1,39 @@
+//! Every chore of the project, so that a person and the CI run the same commands.
+
+mod bench;
+mod command;
+mod lint;
+mod test;
 mod users;
 
-fn main() -> std::io::Result<()> {
-    match std::env::args().nth(1).as_deref() {
-        Some("users") => users::run(),
-        _ => Ok(()),
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask test                  run every test, and print a table of the backends
+cargo xtask lint                  formatting, clippy, documentation, every feature alone
+cargo xtask bench [WHAT]          memory, embedded or instructions; all without WHAT
+cargo xtask bench instructions --save    and keep the counts in benches/instructions.tsv
+cargo xtask users                 make examples/users.jsonl again";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["test"] => test::run(),
+        ["lint"] => lint::run(),
+        ["bench", ref what @ ..] => bench::run_all(what),
+        ["users"] => users::run().map(|()| true),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("xtask: {e}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -12,9 +12,10 @@ use crate::ops::*;
 use crate::{
     Condition, Error, ErrorKind, Key, Op, Outcome, Range, Read, Reply, Result, Score, Value, Write,
 };
+use foldhash::fast::RandomState;
 use sorted_set::SortedSet;
 use std::collections::hash_map::Entry as Slot;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -89,12 +90,15 @@ impl Backend for Memory {
     }
 }
 
+/// In an order that differs from set to set.
+type HashSet = std::collections::HashSet<Value, RandomState>;
+
 /// What a key holds. Collections are never empty: they go with their last member.
 #[derive(Debug)]
 enum Entry {
     /// Counters are strings, too: canonical decimal text.
     String(Value),
-    Set(HashSet<Value>),
+    Set(HashSet),
     Hash(BTreeMap<Value, Value>),
     Sorted(SortedSet),
 }
@@ -112,7 +116,7 @@ impl Entry {
 
 #[derive(Debug, Default)]
 struct State {
-    entries: HashMap<Key, Entry>,
+    entries: HashMap<Key, Entry, RandomState>,
 }
 
 /// The entry as one type: `None` if it is absent.
@@ -301,7 +305,7 @@ fn empty(op: &Write) -> Entry {
     match op {
         Write::Set(Set { value, .. }) => Entry::String(value.clone()),
         Write::IncrBy(_) => Entry::String(Value::from_static(b"0")),
-        Write::Delete(_) | Write::SAdd(_) | Write::SRem(_) => Entry::Set(HashSet::new()),
+        Write::Delete(_) | Write::SAdd(_) | Write::SRem(_) => Entry::Set(HashSet::default()),
         Write::HSet(_) | Write::HSetNx(_) | Write::HDel(_) => Entry::Hash(BTreeMap::new()),
         Write::ZAdd(_) | Write::ZRem(_) | Write::ZIncrBy(_) => Entry::Sorted(SortedSet::default()),
     }

@@ -1,0 +1,114 @@
+//! The benches, and the instruction counts that are kept in `benches/instructions.tsv`.
+
+use crate::command::{cargo, root, run};
+use std::collections::BTreeMap;
+use std::io::{self, Error};
+use std::path::PathBuf;
+use std::process::Command;
+use std::{fs, str};
+
+/// The most instructions that a `get` on a concrete backend with a shared key may take.
+const GET: (&str, u64) = ("get, concrete, shared key", 650);
+
+pub(crate) fn run_all(what: &[&str]) -> io::Result<bool> {
+    match what {
+        [] => Ok(time("memory")? & instructions(false)? & time("embedded")?),
+        ["memory" | "embedded"] => time(what[0]),
+        ["instructions"] => instructions(false),
+        ["instructions", "--save"] => instructions(true),
+        _ => Err(Error::other("bench takes memory, embedded, or instructions [--save]")),
+    }
+}
+
+fn time(bench: &str) -> io::Result<bool> {
+    run(&mut cargo(&["bench", "--quiet", "--bench", bench]))
+}
+
+/// Counts the instructions of each call with callgrind, and shows how they have moved.
+fn instructions(save: bool) -> io::Result<bool> {
+    let bench = build()?;
+    let kept = kept()?;
+    let mut counts = Vec::new();
+    println!("{:<28}{:>14}{:>10}{:>9}", "instructions per call", "now", "kept", "change");
+    for call in calls(&bench)? {
+        let now = per_call(&bench, &call)?;
+        match kept.get(&call) {
+            Some(then) => {
+                let change = (now as f64 / *then as f64 - 1.0) * 100.0;
+                println!("{call:<28}{now:>14}{then:>10}{change:>+8.1}%");
+            }
+            None => println!("{call:<28}{now:>14}{:>10}", "new"),
+        }
+        counts.push((call, now));
+    }
+    if save {
+        let lines: String = counts.iter().map(|(call, n)| format!("{call}\t{n}\n")).collect();
+        fs::write(file(), lines)?;
+    }
+    let get = counts.iter().find(|(call, _)| call == GET.0).map(|(_, n)| *n);
+    match get {
+        Some(n) if n <= GET.1 => Ok(true),
+        Some(n) => Err(Error::other(format!(
+            "`{}` takes {n} instructions, and {} is the limit",
+            GET.0, GET.1
+        ))),
+        None => Err(Error::other(format!("`{}` was not counted", GET.0))),
+    }
+}
+
+fn file() -> PathBuf {
+    root().join("benches/instructions.tsv")
+}
+
+fn kept() -> io::Result<BTreeMap<String, u64>> {
+    let text = match fs::read_to_string(file()) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+        text => text?,
+    };
+    let line = |line: &str| {
+        let (call, count) = line.split_once('\t')?;
+        Some((call.to_owned(), count.parse().ok()?))
+    };
+    Ok(text.lines().filter_map(line).collect())
+}
+
+/// Builds the bench, and tells where it is.
+fn build() -> io::Result<PathBuf> {
+    let output =
+        cargo(&["bench", "--bench", "memory", "--no-run", "--message-format=json"]).output()?;
+    if !output.status.success() {
+        return Err(Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let path =
+        messages.lines().filter(|line| line.contains("\"name\":\"memory\"")).find_map(|line| {
+            let (_, path) = line.split_once("\"executable\":\"")?;
+            path.split_once('"').map(|(path, _)| PathBuf::from(path))
+        });
+    path.ok_or_else(|| Error::other("cargo did not say where the bench is"))
+}
+
+fn calls(bench: &PathBuf) -> io::Result<Vec<String>> {
+    let output = Command::new(bench).arg("--list").output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+/// Counts in the one function that makes the calls, so that the set-up does not count.
+fn per_call(bench: &PathBuf, call: &str) -> io::Result<u64> {
+    const CALLS: u64 = 2_000;
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg("--toggle-collect=memory::counted")
+        .arg(bench)
+        .args(["--count", call, &CALLS.to_string()])
+        .output()
+        .map_err(|e| {
+            Error::new(e.kind(), format!("valgrind counts instructions; install it: {e}"))
+        })?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    let collected = told.lines().find_map(|line| line.split_once("Collected : "));
+    match collected.and_then(|(_, count)| count.trim().parse::<u64>().ok()) {
+        Some(count) if count > 0 => Ok(count / CALLS),
+        _ => Err(Error::other(format!("valgrind did not count: {told}"))),
+    }
+}
