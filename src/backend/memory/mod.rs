@@ -14,7 +14,6 @@ use crate::{
 };
 use foldhash::fast::RandomState;
 use sorted_set::SortedSet;
-use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -177,10 +176,7 @@ impl State {
         if let Write::Delete(op) = op {
             return Ok(Reply::Applied(self.entries.remove(&op.key).is_some()));
         }
-        match judge(self.entries.get(op.key()), op)? {
-            Verdict::Holds => Ok(self.apply(op)),
-            Verdict::ConditionFailed => Ok(Reply::Applied(false)),
-        }
+        self.apply(op, judge)
     }
 
     fn transact(&mut self, writes: &[Write]) -> Result<Outcome> {
@@ -199,44 +195,36 @@ impl State {
         if let Some(error) = error {
             return Err(error);
         }
-        for op in writes {
-            self.apply(op);
-        }
+        // All are judged already, and what is judged cannot fail.
+        writes.iter().try_for_each(|op| self.apply(op, |_, _| Ok(Verdict::Holds)).map(drop))?;
         Ok(Outcome::Committed)
     }
 
-    /// Carries out what [`judge`] has allowed.
-    fn apply(&mut self, op: &Write) -> Reply {
-        match self.entries.entry(op.key().clone()) {
-            Slot::Occupied(mut slot) => match op {
-                // In an atomic write, the only way here, a delete does not see sorted sets.
-                Write::Delete(_) => {
-                    if !matches!(slot.get(), Entry::Sorted(_)) {
-                        slot.remove();
-                    }
-                    Reply::Done
-                }
-                Write::Set(op) => {
-                    slot.insert(Entry::String(op.value.clone()));
-                    Reply::Applied(true)
-                }
-                _ => {
-                    let reply = change(slot.get_mut(), op);
-                    if slot.get().is_empty() {
-                        slot.remove();
-                    }
-                    reply
-                }
-            },
-            Slot::Vacant(slot) => {
-                let mut entry = empty(op);
-                let reply = change(&mut entry, op);
-                if !entry.is_empty() {
-                    slot.insert(entry);
-                }
-                reply
+    /// Carries out `op` if `judge` finds that it holds.
+    fn apply(
+        &mut self,
+        op: &Write,
+        judge: impl Fn(Option<&Entry>, &Write) -> Result<Verdict>,
+    ) -> Result<Reply> {
+        if let Some(entry) = self.entries.get_mut(op.key()) {
+            if judge(Some(entry), op)? == Verdict::ConditionFailed {
+                return Ok(Reply::Applied(false));
             }
+            let reply = change(entry, op);
+            if entry.is_empty() {
+                self.entries.remove(op.key());
+            }
+            return Ok(reply);
         }
+        if judge(None, op)? == Verdict::ConditionFailed {
+            return Ok(Reply::Applied(false));
+        }
+        let mut entry = nothing(op);
+        let reply = change(&mut entry, op);
+        if !entry.is_empty() {
+            self.entries.insert(op.key().clone(), entry);
+        }
+        Ok(reply)
     }
 }
 
@@ -300,12 +288,13 @@ fn judge(entry: Option<&Entry>, op: &Write) -> Result<Verdict> {
     Ok(if holds { Verdict::Holds } else { Verdict::ConditionFailed })
 }
 
-/// What a write that creates its key starts from.
-fn empty(op: &Write) -> Entry {
+/// What a write of a missing key starts from.
+fn nothing(op: &Write) -> Entry {
     match op {
-        Write::Set(Set { value, .. }) => Entry::String(value.clone()),
         Write::IncrBy(_) => Entry::String(Value::from_static(b"0")),
-        Write::Delete(_) | Write::SAdd(_) | Write::SRem(_) => Entry::Set(HashSet::default()),
+        Write::Set(_) | Write::Delete(_) | Write::SAdd(_) | Write::SRem(_) => {
+            Entry::Set(HashSet::default())
+        }
         Write::HSet(_) | Write::HSetNx(_) | Write::HDel(_) => Entry::Hash(BTreeMap::new()),
         Write::ZAdd(_) | Write::ZRem(_) | Write::ZIncrBy(_) => Entry::Sorted(SortedSet::default()),
     }
@@ -314,6 +303,13 @@ fn empty(op: &Write) -> Entry {
 /// Changes an entry as [`judge`] has allowed it.
 fn change(entry: &mut Entry, op: &Write) -> Reply {
     match (op, entry) {
+        (Write::Set(op), entry) => {
+            *entry = Entry::String(op.value.clone());
+            return Reply::Applied(true);
+        }
+        // In an atomic write, the only way here, a delete does not see sorted sets.
+        (Write::Delete(_), Entry::Sorted(_)) => {}
+        (Write::Delete(_), entry) => *entry = Entry::Set(HashSet::default()),
         (Write::IncrBy(op), Entry::String(value)) => match incremented(Some(value), op.by) {
             Ok(sum) => {
                 *value = Value::from(itoa::Buffer::new().format(sum));
@@ -344,8 +340,7 @@ fn change(entry: &mut Entry, op: &Write) -> Reply {
                 return Reply::Score(Some(score.get()));
             }
         }
-        (Write::Set(_), Entry::String(_)) => return Reply::Applied(true), // as `empty` made it
-        _ => {} // a delete of what is not there
+        _ => debug_assert!(false, "`judge` has looked at the type"),
     }
     Reply::Done
 }
