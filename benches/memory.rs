@@ -61,7 +61,7 @@ const CALLS: [(&str, Call); 12] = [
         black_box(map.get(&w.keys[i * 7 % 1_000]).cloned());
     }),
     ("get, concrete, shared key", |w, i| {
-        drop(black_box(now(w.concrete.get(&w.keys[i * 7 % 1_000]))))
+        drop(black_box(now(w.concrete.get(&w.keys[i * 7 % 1_000]))));
     }),
     ("get", |w, i| drop(black_box(now(w.erased.get(&w.names[i * 7 % 1_000]))))),
     ("set, concrete", |w, i| now(w.concrete.set(&w.names[i * 7 % 1_000], VALUE))),

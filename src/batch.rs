@@ -209,7 +209,9 @@ mod tests {
     fn exec_tells_the_first_error_with_its_operation() {
         let store = Store::memory();
         let mut batch = store.batch();
-        drop((batch.set("s", "text"), batch.incr_by("s", 1), batch.get("")));
+        batch.set("s", "text");
+        batch.incr_by("s", 1);
+        batch.get("");
         let error = batch.exec().now_or_never().unwrap().unwrap_err();
         assert_eq!((error.kind(), error.operation()), (ErrorKind::WrongType, Some("incr_by")));
     }

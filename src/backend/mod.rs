@@ -4,6 +4,7 @@
 
 mod memory;
 #[cfg(feature = "ordered")]
+#[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "what an engine uses"))]
 pub(crate) mod ordered;
 
 #[cfg(feature = "embedded")]

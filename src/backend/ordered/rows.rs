@@ -246,7 +246,7 @@ mod tests {
         let member = Value::from(&b"\0\xff\0"[..]);
         assert_eq!(rows.member_of(&rows.set_member(&member)).unwrap(), member);
         let (s, m) = rows.order_of(&rows.sorted_order(score(-2.5), &member)).unwrap();
-        assert_eq!((s.get(), m), (-2.5, member.clone()));
+        assert_eq!((s.get(), m), (-2.5, member));
         for row in [&b""[..], b"\x01k", &rows.string(), &[0xff; 30]] {
             assert_eq!(rows.member_of(row).unwrap_err().kind(), ErrorKind::Corrupt);
             assert_eq!(rows.order_of(row).unwrap_err().kind(), ErrorKind::Corrupt);

@@ -1,7 +1,7 @@
 //! What each write reads, and which rows it then changes. Planning changes nothing: whoever planned applies.
 
 use super::cell::Cell;
-use super::engine::{Change, EngineLimits, Scan, Transaction};
+use super::engine::{Change, EngineLimits, Scan, Transaction, Visit};
 use super::read::sorted;
 use super::rows::{Place, Rows, Span};
 use crate::ops::*;
@@ -246,11 +246,7 @@ impl<T: Transaction> Planner<'_, T> {
     }
 
     /// Visits the first row of `span`, if there is one.
-    async fn first(
-        &self,
-        span: Span,
-        visit: &mut (dyn FnMut(&[u8], &[u8]) -> Result<()> + Send),
-    ) -> Result<()> {
+    async fn first(&self, span: Span, visit: &mut Visit<'_>) -> Result<()> {
         let scan = Scan { span, reverse: false, limit: 1 };
         self.tx.range(&scan, visit).await.map(drop)
     }

@@ -71,7 +71,7 @@ fn programs_reach_every_operation_in_every_company() {
                 Step::One(op) => drop(seen.insert(format!("{op}"))),
                 Step::Batch(ops) => seen.extend(ops.iter().map(|op| format!("batch {op}"))),
                 Step::Atomic(ops) => {
-                    seen.extend(ops.iter().map(|op| format!("atomic {}", op.name())))
+                    seen.extend(ops.iter().map(|op| format!("atomic {}", op.name())));
                 }
             }
         }
@@ -106,7 +106,7 @@ fn a_step_prints_as_the_calls_that_make_it() {
     let print = |step: &Step| calls::Calls(step).to_string();
     let zadd = ZAdd::new("k", "m".into(), Some([7u8; 50][..].into()), Score::MIN, true);
     assert_eq!(
-        print(&Step::One(zadd.clone().into())),
+        print(&Step::One(zadd.into())),
         r#"store.zhadd_nx(b"k", b"m", &[7; 50], f64::NEG_INFINITY).await;"#
     );
     let range = ZRange { limit: Some(3), rev: true, ..ZRange::new(b"\0") };
