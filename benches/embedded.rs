@@ -42,13 +42,10 @@ fn threads(callers: u64, call: impl Fn(u64) + Sync) -> f64 {
 }
 
 /// Calls per second of `callers` tasks.
-async fn tasks<F: Future<Output = ()> + Send>(
+async fn tasks<F: Future<Output = ()> + Send + 'static>(
     callers: u64,
     call: impl Fn(u64) -> F + Clone + Send + Sync + 'static,
-) -> f64
-where
-    F: 'static,
-{
+) -> f64 {
     let start = Instant::now();
     let work = move |caller: u64| {
         let call = call.clone();
@@ -110,7 +107,7 @@ impl Bare {
                 let group: Vec<_> = std::iter::once(first).chain(jobs.try_iter()).collect();
                 let (keys, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
                 bare.write(&keys);
-                answers.iter().for_each(|answer| drop(answer.send(())));
+                answers.iter().for_each(|answer| answer.send(()).expect("a caller waits"));
             }
         });
         sender
@@ -184,7 +181,9 @@ async fn main() {
         let s = s.clone();
         async move {
             let mut batch = s.batch();
-            (0..100).for_each(|j| drop(batch.get(key(i + j))));
+            for j in 0..100 {
+                batch.get(key(i + j));
+            }
             black_box(batch.exec().await.expect("a batch"));
         }
     };

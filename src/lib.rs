@@ -1,5 +1,85 @@
-//! One Redis-like API over interchangeable key-value backends.
+//! One Redis-like API over interchangeable key-value backends: strings, counters, sets, hashes, sorted sets
+//! and sorted hashes, with batches and conditional atomic writes. Every backend keeps one written contract, so
+//! what passes on memory behaves the same in production.
+//!
+//! ```text
+//!  store.zrange("board").by_score(1.0..).rev().limit(10).await?
+//!    │
+//!  Store          one documented method per operation; Batch and AtomicWrite hand out typed handles
+//!    │            Read | Write: the operation as data
+//!  Backend        read, write, batch, transact: four functions
+//!    ├── Memory       std collections: for unit tests
+//!    └── Embedded     one file, durable, no server
+//! ```
+//!
+//! ```
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! use keyvaluestore::{Outcome, Store};
+//!
+//! // "file:users.kvs" keeps it in a file; nothing else changes.
+//! let store = Store::open("memory:").await?;
+//!
+//! store.set("greeting", "hello").await?;
+//! assert_eq!(store.get("greeting").await?.unwrap(), "hello");
+//! assert_eq!(store.incr_by("visits", 1).await?, 1);
+//!
+//! // Sorted sets: by score, by member, reversed, limited.
+//! store.zadd("board", "alice", 31.0).await?;
+//! store.zadd("board", "bob", 8.0).await?;
+//! assert_eq!(store.zrange("board").by_score(10.0..).await?, ["alice"]);
+//!
+//! // A batch: many operations, few round trips, each its own result.
+//! let mut batch = store.batch();
+//! let greeting = batch.get("greeting");
+//! let top = batch.zrange("board").rev().limit(1).queue();
+//! let mut replies = batch.exec().await?;
+//! assert_eq!(replies.take(greeting)?.unwrap(), "hello");
+//! assert_eq!(replies.take(top)?, ["alice"]);
+//!
+//! // An atomic write: all or nothing, and every condition that failed is told.
+//! let mut tx = store.atomic_write();
+//! tx.set("user:42", r#"{"name":"carol"}"#);
+//! let name = tx.set_nx("user_by_name:carol", 42);
+//! match tx.exec().await? {
+//!     Outcome::Committed => {}
+//!     Outcome::ConditionFailed(failed) if failed.contains(name) => println!("the name is taken"),
+//!     Outcome::ConditionFailed(_) => println!("something else stood in the way"),
+//! }
+//! # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`Store`]: every operation, by data type, with its limits, errors and cost.
+//! - [`Batch`] and [`AtomicWrite`]: the same operations, together.
+//! - [`ToValue`], [`FromValue`], [`Value`]: what goes in, and what comes out.
+//! - [`Memory`], [`Embedded`]: the backends, and what each is for. [`Store::open`] picks one by URL.
+//! - [`Error`] and [`ErrorKind`]: what can go wrong, the same on every backend. [`Limits`]: how long things may be.
+//! - [`Backend`]: what to implement for a storage system of your own, and [`conformance`] to test it.
+//!
+//! # One key, one type
+//!
+//! A key holds a string, a counter, a set, a hash, or a sorted set or hash. To use it as another type is a
+//! mistake in the program: the backend answers `WrongType`, or as though the key were absent. A string that is the
+//! canonical decimal text of an `i64` and a counter are the same thing. A collection is gone with its last member.
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `embedded` | yes | [`Embedded`]: the durable store in one file, `file:path` |
+//! | `json` | yes | [`Json`]: values as JSON through `serde` |
+//! | `msgpack` | yes | [`MsgPack`]: values as MessagePack through `serde` |
+//! | `conformance` | no | [`conformance`]: the contract as tests, for whoever writes a backend |
+//!
+//! Any async runtime will do. Nothing here starts one, but for the tests of `conformance`.
+
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Links to what a feature leaves out are only checked with all features.
+#![cfg_attr(
+    not(all(feature = "embedded", feature = "json", feature = "msgpack", feature = "conformance")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 mod atomic;
 mod batch;
@@ -35,3 +115,8 @@ pub use value::Json;
 #[cfg(feature = "msgpack")]
 pub use value::MsgPack;
 pub use value::{FromValue, ToValue};
+
+/// The examples of the README run, too.
+#[cfg(all(doctest, feature = "json"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
