@@ -77,7 +77,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Links to what a feature leaves out are only checked with all features.
 #![cfg_attr(
-    not(all(feature = "embedded", feature = "json", feature = "msgpack", feature = "conformance")),
+    not(all(
+        feature = "embedded",
+        feature = "json",
+        feature = "msgpack",
+        feature = "conformance"
+    )),
     allow(rustdoc::broken_intra_doc_links)
 )]
 

@@ -3,7 +3,6 @@
 //! Written for FoundationDB as much as for a file: everything is asynchronous, a program issues its reads
 //! together where it can, it may be run again after a conflict, and transactions have a size and an age.
 
-use super::rows::Span;
 use crate::backend::Consistency;
 use crate::{ErrorKind, Result};
 use std::fmt::Debug;
@@ -92,6 +91,19 @@ pub(crate) trait Transaction: Send + Sync {
 
     /// Changes rows, in the order given.
     fn apply(&self, changes: Vec<Change>) -> Result<()>;
+}
+
+/// The rows from `begin` to before `end`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub begin: Vec<u8>,
+    pub end: Vec<u8>,
+}
+
+impl Span {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.begin >= self.end
+    }
 }
 
 /// Told the name and the value of a row.

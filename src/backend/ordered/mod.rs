@@ -24,9 +24,7 @@ mod write;
 
 pub(crate) use engine::{Access, Engine, Program};
 #[cfg(feature = "embedded")]
-pub(crate) use engine::{Change, EngineLimits, Scan, Transaction, Visit};
-#[cfg(feature = "embedded")]
-pub(crate) use rows::Span;
+pub(crate) use engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
 
 use super::{Backend, Context};
 use crate::{Error, ErrorKind, Op, Outcome, Read, Reply, Result, Write};

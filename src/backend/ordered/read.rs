@@ -1,8 +1,8 @@
 //! How each read is put together from rows.
 
 use super::cell::Cell;
-use super::engine::{Scan, Transaction, visit_all};
-use super::rows::{Place, Rows, Span, corrupt};
+use super::engine::{Scan, Span, Transaction, visit_all};
+use super::rows::{Place, Rows, corrupt};
 use crate::ops::*;
 use crate::{Range, Read, Reply, Result, Score, Value};
 use futures_util::future::try_join_all;

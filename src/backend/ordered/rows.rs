@@ -15,7 +15,7 @@
 //! `set*` and an atomic `delete` see; 4 to 6 are the sorted sets, which they do not. There is no row per key, so
 //! writes of different members share no row and never conflict.
 
-use super::engine::after;
+use super::engine::{Span, after};
 use crate::{Error, ErrorKind, Key, LexRange, Result, Score, ScoreRange, Value};
 use foundationdb_tuple::{Bytes, TuplePack, TupleUnpack, pack, unpack};
 use std::ops::Bound;
@@ -28,19 +28,6 @@ const MEMBER: i64 = 4;
 const ORDER: i64 = 5;
 const SORTED_CHUNK: i64 = 6;
 const END: i64 = 7;
-
-/// The rows from `begin` to before `end`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub begin: Vec<u8>,
-    pub end: Vec<u8>,
-}
-
-impl Span {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.begin >= self.end
-    }
-}
 
 fn bytes(bytes: &[u8]) -> Bytes<'_> {
     Bytes::from(bytes)

@@ -4,8 +4,9 @@
 //! in its middle, and loses the answer to a commit. It counts how many reads were under way at once.
 
 use super::Ordered;
-use super::engine::{Access, Change, Engine, EngineLimits, Program, Scan, Transaction, Visit};
-use super::rows::Span;
+use super::engine::{
+    Access, Change, Engine, EngineLimits, Program, Scan, Span, Transaction, Visit,
+};
 use crate::backend::{Backend, Context as Cx};
 use crate::{Error, ErrorKind, Result};
 use crate::{Op, Outcome, Read, Reply, Write};

@@ -1,9 +1,9 @@
 //! What each write reads, and which rows it then changes. Planning changes nothing: whoever planned applies.
 
 use super::cell::Cell;
-use super::engine::{Change, EngineLimits, Scan, Transaction, Visit};
+use super::engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
 use super::read::sorted;
-use super::rows::{Place, Rows, Span};
+use super::rows::{Place, Rows};
 use crate::ops::*;
 use crate::{Condition, Error, ErrorKind, Reply, Result, Score, Value, Write};
 
