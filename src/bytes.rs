@@ -204,7 +204,23 @@ byte_string! {
     /// The name under which the store keeps something: 1 to 2,048 bytes, of any content.
     ///
     /// Every method takes `impl Into<Key>`: text, bytes, or a `&Key` made once and used again, which
-    /// costs no allocation. `impl From<MyId> for Key` lets your own identifiers in.
+    /// costs no allocation. Your own identifiers come in as keys through `From`, and as values through
+    /// [`ToValue`](crate::ToValue):
+    ///
+    /// ```
+    /// use keyvaluestore::{Key, Store};
+    /// struct UserId(u64);
+    /// impl From<UserId> for Key {
+    ///     fn from(id: UserId) -> Key {
+    ///         format!("user:{}", id.0).into()
+    ///     }
+    /// }
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let store = Store::memory();
+    /// store.set(UserId(42), "carol").await?;
+    /// assert_eq!(store.get("user:42").await?.unwrap(), "carol");
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
     ///
     /// `Debug` prints the bytes; errors never do.
     Key

@@ -41,6 +41,9 @@ impl Store {
     /// | `memory:` | a new, empty [`Memory`] |
     /// | `file:path`, `file:///path` | [`Embedded`](crate::Embedded): the file is made if it is not there |
     ///
+    /// A file is closed with the last clone of the store, which waits for that on the spot; to close it without
+    /// holding up a thread, keep the `Embedded` that you made the store of.
+    ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
     /// let store = keyvaluestore::Store::open("memory:").await?;

@@ -186,6 +186,25 @@ impl<T, O> RangeQuery<T, O> {
     }
     /// Only members in `range`: `"a".."b"`. For keys whose scores are all equal (0 by custom); with other
     /// scores it is not specified which members this finds.
+    ///
+    /// Page by page, each behind the last member of the one before:
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use std::ops::Bound;
+    /// # let store = keyvaluestore::Store::memory();
+    /// # for word in ["a", "b", "c", "d", "e"] {
+    /// #     store.zadd("words", word, 0.0).await?;
+    /// # }
+    /// let mut after = Bound::Unbounded;
+    /// loop {
+    ///     let page = store.zrange("words").by_lex((after, Bound::Unbounded)).limit(2).await?;
+    ///     let Some(last) = page.last() else { break };
+    ///     after = Bound::Excluded(last.clone());
+    ///     println!("{page:?}");
+    /// }
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
     pub fn by_lex(self, range: impl ToLexRange) -> Self {
         self.range(range.to_lex_range().map(Range::Lex))
     }
@@ -256,7 +275,7 @@ impl<B: Backend> Store<B> {
     pub async fn zscore(&self, key: impl Into<Key>, member: impl ToValue) -> Result<Option<f64>> {
         self.run_read(ZScore::new(key, member.to_value()?)).await
     }
-    /// How many members have a score in `range`.
+    /// How many members have a score in `range`; of all, with `..`.
     ///
     /// One round trip. Redis: `ZCOUNT`. DynamoDB: `Query` of the index, page by page.
     ///
