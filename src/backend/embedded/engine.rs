@@ -122,6 +122,11 @@ impl Redb {
     pub(super) fn vitals(&self) -> &Vitals {
         &self.shared.vitals
     }
+    /// How much waits for the writing thread.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.writes.len()
+    }
 
     async fn read<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
         if program.most_rows() <= SHORT && self.shared.is_resident() {

@@ -15,14 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Where a store is kept.
-#[derive(Clone, Debug)]
 pub(super) enum Place {
     File(PathBuf),
     /// Lost with the last of its handles.
     Memory,
-    /// A storage of a test's own.
+    /// A storage of a test's own, made each time the store is opened.
     #[cfg(test)]
-    Double(fn() -> io::Result<Box<dyn StorageBackend>>),
+    Double(Box<dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send>),
 }
 
 /// What is known of the file from outside redb.
