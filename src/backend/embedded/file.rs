@@ -107,13 +107,8 @@ fn io_error(e: io::Error) -> Error {
 /// Makes a new store beside `path` and moves it there whole: a process that is killed in between leaves no
 /// half-made file, and of two that do it at once one wins.
 fn create(path: &Path) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    if name.is_empty() {
-        return Err(Error::invalid("the path names no file"));
-    }
-    name.push(format!(".new-{}", std::process::id()));
-    let new = path.with_file_name(name);
-    let made = make(&new).and_then(|()| match fs::hard_link(&new, path) {
+    let (new, file) = beside(path)?;
+    let made = make(file).and_then(|()| match fs::hard_link(&new, path) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         // A file system without links.
@@ -125,14 +120,25 @@ fn create(path: &Path) -> Result<()> {
     sync_directory(path)
 }
 
-fn make(new: &Path) -> Result<()> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(new)
-        .map_err(io_error)?;
+/// A new file beside `path`, which is nobody else's: not another thread's, not another process's of the same
+/// number in another container, and not one that a killed process has left.
+fn beside(path: &Path) -> Result<(PathBuf, File)> {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let Some(name) = path.file_name() else {
+        return Err(Error::invalid("the path names no file"));
+    };
+    loop {
+        let mut name = name.to_owned();
+        name.push(format!(".new-{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed)));
+        let new = path.with_file_name(name);
+        match OpenOptions::new().read(true).write(true).create_new(true).open(&new) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            file => return Ok((new, file.map_err(io_error)?)),
+        }
+    }
+}
+
+fn make(file: File) -> Result<()> {
     let storage = FileBackend::new(file).map_err(errors::database)?;
     let database = Builder::new().create_with_backend(storage).map_err(errors::database)?;
     initialize(&database)?;

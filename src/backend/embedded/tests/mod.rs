@@ -10,6 +10,7 @@
 mod damage;
 mod disk;
 mod groups;
+mod making;
 mod power;
 
 use super::engine::Redb;
