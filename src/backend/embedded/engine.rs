@@ -71,9 +71,9 @@ impl Shared {
         drop(old); // outside the lock: it may give pages back
     }
     /// Whether every page of the file that a read may meet is in redb's cache: opening has read them all,
-    /// commits leave them there, and nothing is evicted while the file takes at most half of it.
+    /// commits leave them there, and nothing was evicted if the file has never taken more than half of it.
     fn is_resident(&self) -> bool {
-        self.vitals.len() <= self.cache / 2
+        self.vitals.longest() <= self.cache / 2
     }
 }
 
@@ -266,7 +266,12 @@ impl Writer {
     fn open(&self) -> Result<Database> {
         catch_unwind(AssertUnwindSafe(|| {
             let database = file::open(&self.place, &self.options, &self.shared.vitals)?;
-            self.shared.publish(Some(snapshot_of(&database)?));
+            let snapshot = snapshot_of(&database)?;
+            if self.shared.is_resident() {
+                // redb forgets what it has read when it has verified it.
+                snapshot.read_all()?;
+            }
+            self.shared.publish(Some(snapshot));
             Ok(database)
         }))
         .map_err(panicked)?

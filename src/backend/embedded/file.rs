@@ -27,8 +27,8 @@ pub(super) enum Place {
 /// What is known of the file from outside redb.
 #[derive(Debug, Default)]
 pub(super) struct Vitals {
-    /// Its length.
-    len: AtomicU64,
+    /// The greatest length that it has had since it was opened.
+    longest: AtomicU64,
     /// How often it was read on a thread that had promised not to wait.
     broken_promises: AtomicU64,
 }
@@ -38,8 +38,8 @@ thread_local! {
 }
 
 impl Vitals {
-    pub(super) fn len(&self) -> u64 {
-        self.len.load(Relaxed)
+    pub(super) fn longest(&self) -> u64 {
+        self.longest.load(Relaxed)
     }
     #[cfg(test)]
     pub(super) fn broken_promises(&self) -> u64 {
@@ -87,6 +87,7 @@ pub(super) fn open(
     };
     let fresh = !matches!(place, Place::File(_))
         && storage.len().map_err(|e| errors::storage(e.into()))? == 0;
+    vitals.longest.store(0, Relaxed);
     let storage = Watched { storage, vitals: vitals.clone() };
     let database = Builder::new()
         .set_cache_size(options.cache)
@@ -178,7 +179,7 @@ fn check_format(database: &Database) -> Result<()> {
     }
 }
 
-/// A storage whose length is known without asking it, and whose reads are watched.
+/// A storage whose greatest length is known without asking it, and whose reads are watched.
 #[derive(Debug)]
 struct Watched {
     storage: Box<dyn StorageBackend>,
@@ -188,7 +189,7 @@ struct Watched {
 impl StorageBackend for Watched {
     fn len(&self) -> io::Result<u64> {
         let len = self.storage.len()?;
-        self.vitals.len.store(len, Relaxed);
+        self.vitals.longest.fetch_max(len, Relaxed);
         Ok(len)
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -199,7 +200,7 @@ impl StorageBackend for Watched {
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.storage.set_len(len)?;
-        self.vitals.len.store(len, Relaxed);
+        self.vitals.longest.fetch_max(len, Relaxed);
         Ok(())
     }
     fn sync_data(&self) -> io::Result<()> {

@@ -59,6 +59,16 @@ fn count(table: &impl ReadableTable<&'static [u8], &'static [u8]>, span: &Span) 
 /// The state after some commit. Shared by all who read it.
 pub(super) struct Snapshot(pub(super) ReadOnlyTable<&'static [u8], &'static [u8]>);
 
+impl Snapshot {
+    /// Reads every page, so that they are all in the cache.
+    pub(super) fn read_all(&self) -> Result<()> {
+        for row in self.0.iter().map_err(storage)? {
+            row.map_err(storage)?;
+        }
+        Ok(())
+    }
+}
+
 impl Transaction for Snapshot {
     async fn get<R: Send>(
         &self,

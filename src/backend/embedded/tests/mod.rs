@@ -12,6 +12,7 @@ mod disk;
 mod groups;
 mod making;
 mod power;
+mod threads;
 
 use super::engine::Redb;
 use super::file::Place;
