@@ -216,9 +216,23 @@ impl<P: Program> Grouped for Job<P> {
             Ok(()) => self.output.take().unwrap_or_else(|| Err(closed())),
             Err(e) => Err(e.without_source()),
         };
+        self.answer(result);
+    }
+}
+
+impl<P: Program> Job<P> {
+    fn answer(&mut self, result: Result<P::Output>) {
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(result); // nobody waits any more
         }
+    }
+}
+
+/// One that still stands in the queue when the store is closed is known not to be applied.
+impl<P: Program> Drop for Job<P> {
+    fn drop(&mut self) {
+        let error = if self.output.is_none() { closed() } else { closed().with_unknown_outcome() };
+        self.answer(Err(error));
     }
 }
 

@@ -7,6 +7,7 @@
 //!  making.rs    files that are not there yet         closing.rs   the end
 //! ```
 
+mod closing;
 mod damage;
 mod disk;
 mod groups;
