@@ -11,6 +11,9 @@
 //! program applies its changes last and at once, so one that fails leaves nothing behind in the transaction
 //! of the others. The snapshot is replaced before the writers are answered, so a read sees every write that was
 //! answered before it began.
+//!
+//! After a failure of the file, redb refuses everything until it is opened again. The writing thread tries that
+//! before each group, as long as it takes; a read that has failed sends it an empty one, and is tried once more.
 
 use super::EmbeddedOptions;
 use super::errors::{self, closed, panicked};
@@ -47,8 +50,8 @@ enum Message<T> {
 }
 
 struct Shared {
-    /// None while the file is not open.
-    snapshot: RwLock<Option<Arc<Snapshot>>>,
+    /// An error while the file is not open.
+    snapshot: RwLock<Result<Arc<Snapshot>>>,
     vitals: Arc<Vitals>,
     cache: u64,
 }
@@ -61,9 +64,10 @@ impl std::fmt::Debug for Shared {
 
 impl Shared {
     fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        snapshot.as_ref().map(Arc::clone).map_err(Error::without_source)
     }
-    fn publish(&self, snapshot: Option<Snapshot>) {
+    fn publish(&self, snapshot: Result<Snapshot>) {
         let old = std::mem::replace(
             &mut *self.snapshot.write().unwrap_or_else(PoisonError::into_inner),
             snapshot.map(Arc::new),
@@ -86,7 +90,7 @@ impl Redb {
     pub(super) async fn open(place: Place, options: EmbeddedOptions) -> Result<Self> {
         let vitals = Arc::new(Vitals::default());
         let cache = if options.verify { options.cache as u64 } else { 0 };
-        let shared = Arc::new(Shared { snapshot: RwLock::default(), vitals, cache });
+        let shared = Arc::new(Shared { snapshot: RwLock::new(Err(closed())), vitals, cache });
         let (writes, writes_in) = unbounded();
         let (reads, reads_in) = unbounded();
         let (opened, answer) = oneshot::channel();
@@ -129,6 +133,13 @@ impl Redb {
     }
 
     async fn read<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
+        match self.read_once(program).await {
+            Err(e) if self.can_be_mended(&e) && self.mend().await => self.read_once(program).await,
+            result => result,
+        }
+    }
+
+    async fn read_once<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
         if program.most_rows() <= SHORT && self.shared.is_resident() {
             let snapshot = self.shared.snapshot()?;
             return without_waiting(|| run(&**program, &*snapshot));
@@ -141,6 +152,18 @@ impl Redb {
         };
         self.reads.send(Message::Do(Box::new(job))).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    /// Whether a read may have failed because the file has to be opened again.
+    fn can_be_mended(&self, e: &Error) -> bool {
+        e.kind() == ErrorKind::Unavailable || self.shared.snapshot().is_err()
+    }
+
+    /// Has the writing thread open the file again if it must. Whether it was there to do so.
+    async fn mend(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Mend(Some(reply)));
+        self.writes.send(Message::Do(job)).is_ok() && answer.await.is_ok()
     }
 
     async fn write<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
@@ -236,6 +259,18 @@ impl<P: Program> Drop for Job<P> {
     }
 }
 
+/// A program that changes nothing. That it is in a group has the file opened again if need be.
+struct Mend(Option<oneshot::Sender<()>>);
+
+impl Grouped for Mend {
+    fn run(&mut self, _: &WriteTx<'_>) {}
+    fn finish(&mut self, _: Result<(), &Error>) {
+        if let Some(reply) = self.0.take() {
+            let _ = reply.send(()); // nobody waits any more
+        }
+    }
+}
+
 /// The writing thread.
 struct Writer {
     place: Place,
@@ -270,7 +305,7 @@ impl Writer {
             self.work(&mut database, &mut group);
         }
         // In this order: nobody reads any more, the file is closed.
-        self.shared.publish(None);
+        self.shared.publish(Err(closed()));
         if let Some(database) = database {
             // What cannot be put in order now is put in order when it is opened again.
             let _ = catch_unwind(AssertUnwindSafe(|| database.close()));
@@ -278,21 +313,22 @@ impl Writer {
     }
 
     fn open(&self) -> Result<Database> {
-        catch_unwind(AssertUnwindSafe(|| {
+        let opened = catch_unwind(AssertUnwindSafe(|| {
             let database = file::open(&self.place, &self.options, &self.shared.vitals)?;
             let snapshot = snapshot_of(&database)?;
             if self.shared.is_resident() {
                 // redb forgets what it has read when it has verified it.
                 snapshot.read_all()?;
             }
-            self.shared.publish(Some(snapshot));
+            self.shared.publish(Ok(snapshot));
             Ok(database)
-        }))
-        .map_err(panicked)?
+        }));
+        opened.map_err(panicked).flatten().inspect_err(|e| {
+            self.shared.publish(Err(e.without_source()));
+        })
     }
 
-    /// Carries out one group. After a failure of the file, redb refuses everything until it is opened again,
-    /// so that is tried before each group, as long as it takes.
+    /// Carries out one group.
     fn work(&self, database: &mut Option<Database>, group: &mut Vec<Box<dyn Grouped>>) {
         let result = match database.take().map_or_else(|| self.open(), Ok) {
             Ok(open) => {
@@ -301,7 +337,7 @@ impl Writer {
                 match result {
                     Ok(()) => *database = Some(open),
                     Err(_) => {
-                        self.shared.publish(None);
+                        self.shared.publish(Err(errors::away()));
                         let _ = catch_unwind(AssertUnwindSafe(|| open.close()));
                         // Readers should not have to wait for the next writer.
                         *database = self.open().ok();
@@ -333,7 +369,7 @@ impl Writer {
         tx.commit().map_err(|e| errors::commit(e).with_unknown_outcome())?;
         // A write is answered only when every later read sees it.
         let snapshot = snapshot_of(database).map_err(Error::with_unknown_outcome)?;
-        self.shared.publish(Some(snapshot));
+        self.shared.publish(Ok(snapshot));
         Ok(())
     }
 }

@@ -10,6 +10,7 @@
 mod closing;
 mod damage;
 mod disk;
+mod failing;
 mod groups;
 mod making;
 mod power;
