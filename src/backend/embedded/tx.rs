@@ -111,9 +111,10 @@ impl<'t> WriteTx<'t> {
     pub(super) fn changed(&self) -> bool {
         self.changed.load(Relaxed)
     }
-    /// Whether a program was applied in part, so that nothing may be committed.
+    /// Whether a program was applied in part, so that nothing may be committed. The lock is held whenever
+    /// redb is at work, so it is poisoned if redb has panicked in the middle.
     pub(super) fn broken(&self) -> bool {
-        self.broken.load(Relaxed)
+        self.broken.load(Relaxed) || self.table.is_poisoned()
     }
     fn lock(&self) -> MutexGuard<'_, Table<'t, &'static [u8], &'static [u8]>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)

@@ -141,3 +141,36 @@ async fn a_store_that_nobody_writes_to_any_more_recovers_too() {
     disk.heal();
     assert_there(&store, 0..20).await;
 }
+
+/// Two items of one atomic write, far apart.
+async fn set_both(store: &Store<Embedded>, n: u64, value: u64) -> crate::Result<()> {
+    let mut tx = store.atomic_write();
+    tx.set(format!("a{n}"), value);
+    tx.set(format!("z{n}"), value);
+    tx.exec().await.map(|outcome| assert!(outcome.is_committed()))
+}
+
+/// redb stops where it is, with a part of a write applied. What had been applied was committed all the same.
+#[tokio::test]
+async fn a_panic_in_the_middle_of_a_write_leaves_nothing_by_half() {
+    let disk = Disk::default();
+    // Nothing is in memory, so every page is read again.
+    let store = open_with(&disk, EmbeddedOptions::default().cache(0)).await.unwrap();
+    assert!(set(&store, 0..200).await.is_empty());
+    let mut hit = 0;
+    for spared in 0..60 {
+        let value = spared + 1;
+        disk.fail_once(spared, Call::Read, Fault::Panic);
+        let answers = join_all((0..10).map(|n| set_both(&store, n, value))).await;
+        disk.heal();
+        hit += answers.iter().filter(|answer| answer.is_err()).count();
+        for (n, answer) in answers.iter().enumerate() {
+            let a = store.get(format!("a{n}")).await.unwrap();
+            assert_eq!(a, store.get(format!("z{n}")).await.unwrap(), "{n} is torn, after {spared}");
+            let there = a.is_some_and(|a| a == value.to_string());
+            assert!(there || answer.is_err(), "{n} was answered, after {spared}");
+        }
+    }
+    assert!(hit > 100, "only {hit} writes met a panic");
+    assert_there(&store, 0..200).await;
+}
