@@ -11,27 +11,24 @@
 //! program applies its changes last and at once, so one that fails leaves nothing behind in the transaction
 //! of the others. The snapshot is replaced before the writers are answered, so a read sees every write that was
 //! answered before it began.
+//!
+//! After a failure of the file, redb refuses everything until it is opened again. The writing thread tries that
+//! before each group, as long as it takes; a read that has failed sends it an empty one, and is tried once more.
 
 use super::EmbeddedOptions;
-use super::errors::{self, closed, panicked};
-use super::file::{self, Place, Vitals, without_waiting};
-use super::tx::{ROWS, Snapshot, WriteTx};
-use crate::backend::ordered::{Access, Engine, EngineLimits, Program, Transaction};
+use super::errors::closed;
+use super::file::{Place, Vitals, without_waiting};
+use super::shared::{Message, Shared, run};
+use super::writer::{Grouped, Job, Mend, Writer};
+use crate::backend::ordered::{Access, Engine, EngineLimits, Program};
 use crate::{Error, ErrorKind, Result};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use futures_util::FutureExt;
-use redb::{Database, ReadableDatabase};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// The most rows that a read may touch on its caller's thread: about 100 µs of work.
 const SHORT: usize = 128;
-
-/// The most programs that share a commit.
-const GROUP: usize = 1_024;
 
 #[derive(Debug)]
 pub(super) struct Redb {
@@ -42,52 +39,11 @@ pub(super) struct Redb {
     readers: usize,
 }
 
-enum Message<T> {
-    Do(T),
-    Stop,
-}
-
-struct Shared {
-    /// None while the file is not open.
-    snapshot: RwLock<Option<Arc<Snapshot>>>,
-    vitals: Arc<Vitals>,
-    cache: u64,
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("vitals", &self.vitals).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    fn snapshot(&self) -> Result<Arc<Snapshot>> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)
-    }
-    fn publish(&self, snapshot: Option<Snapshot>) {
-        let old = std::mem::replace(
-            &mut *self.snapshot.write().unwrap_or_else(PoisonError::into_inner),
-            snapshot.map(Arc::new),
-        );
-        drop(old); // outside the lock: it may give pages back
-    }
-    /// Whether every page of the file that a read may meet is in redb's cache: opening has read them all,
-    /// commits leave them there, and nothing is evicted while the file takes at most half of it.
-    fn is_resident(&self) -> bool {
-        self.vitals.len() <= self.cache / 2
-    }
-}
-
-fn snapshot_of(database: &Database) -> Result<Snapshot> {
-    let tx = database.begin_read().map_err(errors::transaction)?;
-    tx.open_table(ROWS).map(Snapshot).map_err(errors::table)
-}
-
 impl Redb {
     pub(super) async fn open(place: Place, options: EmbeddedOptions) -> Result<Self> {
         let vitals = Arc::new(Vitals::default());
         let cache = if options.verify { options.cache as u64 } else { 0 };
-        let shared = Arc::new(Shared { snapshot: RwLock::default(), vitals, cache });
+        let shared = Arc::new(Shared { snapshot: RwLock::new(Err(closed())), vitals, cache });
         let (writes, writes_in) = unbounded();
         let (reads, reads_in) = unbounded();
         let (opened, answer) = oneshot::channel();
@@ -123,8 +79,20 @@ impl Redb {
     pub(super) fn vitals(&self) -> &Vitals {
         &self.shared.vitals
     }
+    /// How much waits for the writing thread.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.writes.len()
+    }
 
     async fn read<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
+        match self.read_once(program).await {
+            Err(e) if self.can_be_mended(&e) && self.mend().await => self.read_once(program).await,
+            result => result,
+        }
+    }
+
+    async fn read_once<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
         if program.most_rows() <= SHORT && self.shared.is_resident() {
             let snapshot = self.shared.snapshot()?;
             return without_waiting(|| run(&**program, &*snapshot));
@@ -137,6 +105,18 @@ impl Redb {
         };
         self.reads.send(Message::Do(Box::new(job))).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    /// Whether a read may have failed because the file has to be opened again.
+    fn can_be_mended(&self, e: &Error) -> bool {
+        e.kind() == ErrorKind::Unavailable || self.shared.snapshot().is_err()
+    }
+
+    /// Has the writing thread open the file again if it must. Whether it was there to do so.
+    async fn mend(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Mend(Some(reply)));
+        self.writes.send(Message::Do(job)).is_ok() && answer.await.is_ok()
     }
 
     async fn write<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
@@ -175,179 +155,8 @@ fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>
         .map_err(|e| Error::new(ErrorKind::Unavailable, "no thread can be started").with_source(e))
 }
 
-/// Runs a program to its end. Its futures wait for nothing, so polling once is enough.
-fn run<P: Program>(program: &P, tx: &impl Transaction) -> Result<P::Output> {
-    let polled = catch_unwind(AssertUnwindSafe(|| program.run(tx).now_or_never()));
-    polled.map_err(panicked)?.unwrap_or_else(|| {
-        Err(Error::new(ErrorKind::Other, "a program waits for something other than the engine"))
-    })
-}
-
 fn read_all(jobs: &Receiver<Message<Box<dyn FnOnce() + Send>>>) {
     while let Ok(Message::Do(job)) = jobs.recv() {
         job();
-    }
-}
-
-/// A program that shares a commit, and whoever waits for it.
-trait Grouped: Send {
-    fn run(&mut self, tx: &WriteTx<'_>);
-    /// Answers, now that the commit has ended.
-    fn finish(&mut self, committed: Result<(), &Error>);
-}
-
-struct Job<P: Program> {
-    program: Arc<P>,
-    output: Option<Result<P::Output>>,
-    reply: Option<oneshot::Sender<Result<P::Output>>>,
-}
-
-impl<P: Program> Grouped for Job<P> {
-    fn run(&mut self, tx: &WriteTx<'_>) {
-        self.output = Some(run(&*self.program, tx));
-    }
-    fn finish(&mut self, committed: Result<(), &Error>) {
-        // What a program answered rests on a state that a failed commit has made void.
-        let result = match committed {
-            Ok(()) => self.output.take().unwrap_or_else(|| Err(closed())),
-            Err(e) => Err(e.without_source()),
-        };
-        if let Some(reply) = self.reply.take() {
-            let _ = reply.send(result); // nobody waits any more
-        }
-    }
-}
-
-/// How long to wait for more to share a commit.
-///
-/// Callers who write one thing after another come back as soon as they are answered, but not all in the same
-/// microsecond: a commit that began with the first of them would leave the others to the next, and half of the
-/// commits would be nearly empty. So after a group of many there is a short wait for as many again. A lone
-/// writer never waits.
-#[derive(Default)]
-struct Pace {
-    last_group: usize,
-    last_commit: Duration,
-}
-
-impl Pace {
-    /// Fills the group; tells whether it ended with the message to stop.
-    fn gather<T>(
-        &self,
-        first: Message<T>,
-        jobs: &Receiver<Message<T>>,
-        group: &mut Vec<T>,
-    ) -> bool {
-        let patience = if self.last_group > 1 { self.last_commit / 4 } else { Duration::ZERO };
-        let until = Instant::now() + patience;
-        let mut next = Some(first);
-        while let Some(message) = next {
-            match message {
-                Message::Do(job) => group.push(job),
-                Message::Stop => return true,
-            }
-            next = match group.len() {
-                GROUP => None,
-                n if n < self.last_group => jobs.recv_deadline(until).ok(),
-                _ => jobs.try_recv().ok(),
-            };
-        }
-        false
-    }
-    fn commit(&mut self, group: usize, commit: impl FnOnce()) {
-        let start = Instant::now();
-        commit();
-        self.last_group = group;
-        self.last_commit = start.elapsed();
-    }
-}
-
-/// The writing thread.
-struct Writer {
-    place: Place,
-    options: EmbeddedOptions,
-    shared: Arc<Shared>,
-}
-
-impl Writer {
-    fn run(self, opened: oneshot::Sender<Result<()>>, jobs: &Receiver<Message<Box<dyn Grouped>>>) {
-        let mut database = match self.open() {
-            Ok(database) => {
-                let _ = opened.send(Ok(()));
-                Some(database)
-            }
-            Err(e) => {
-                let _ = opened.send(Err(e));
-                return;
-            }
-        };
-        let mut group = Vec::new();
-        let mut pace = Pace::default();
-        let mut stop = false;
-        while !stop && let Ok(first) = jobs.recv() {
-            stop = pace.gather(first, jobs, &mut group);
-            pace.commit(group.len(), || self.work(&mut database, &mut group));
-        }
-        // In this order: nobody reads any more, the file is closed.
-        self.shared.publish(None);
-        if let Some(database) = database {
-            // What cannot be put in order now is put in order when it is opened again.
-            let _ = catch_unwind(AssertUnwindSafe(|| database.close()));
-        }
-    }
-
-    fn open(&self) -> Result<Database> {
-        catch_unwind(AssertUnwindSafe(|| {
-            let database = file::open(&self.place, &self.options, &self.shared.vitals)?;
-            self.shared.publish(Some(snapshot_of(&database)?));
-            Ok(database)
-        }))
-        .map_err(panicked)?
-    }
-
-    /// Carries out one group. After a failure of the file, redb refuses everything until it is opened again,
-    /// so that is tried before each group, as long as it takes.
-    fn work(&self, database: &mut Option<Database>, group: &mut Vec<Box<dyn Grouped>>) {
-        let result = match database.take().map_or_else(|| self.open(), Ok) {
-            Ok(open) => {
-                let result = catch_unwind(AssertUnwindSafe(|| self.commit(&open, group)))
-                    .unwrap_or_else(|payload| Err(panicked(payload).with_unknown_outcome()));
-                match result {
-                    Ok(()) => *database = Some(open),
-                    Err(_) => {
-                        self.shared.publish(None);
-                        let _ = catch_unwind(AssertUnwindSafe(|| open.close()));
-                        // Readers should not have to wait for the next writer.
-                        *database = self.open().ok();
-                    }
-                }
-                result
-            }
-            Err(e) => Err(e),
-        };
-        for mut job in group.drain(..) {
-            job.finish(result.as_ref().copied());
-        }
-    }
-
-    fn commit(&self, database: &Database, group: &mut [Box<dyn Grouped>]) -> Result<()> {
-        let tx = database.begin_write().map_err(errors::transaction)?;
-        let (changed, broken) = {
-            let table = WriteTx::new(tx.open_table(ROWS).map_err(errors::table)?);
-            group.iter_mut().for_each(|job| job.run(&table));
-            (table.changed(), table.broken())
-        };
-        if broken {
-            let _ = tx.abort();
-            return Err(Error::new(ErrorKind::Unavailable, "the file cannot be written"));
-        }
-        if !changed {
-            return tx.abort().map_err(errors::storage);
-        }
-        tx.commit().map_err(|e| errors::commit(e).with_unknown_outcome())?;
-        // A write is answered only when every later read sees it.
-        let snapshot = snapshot_of(database).map_err(Error::with_unknown_outcome)?;
-        self.shared.publish(Some(snapshot));
-        Ok(())
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn storage(e: StorageError) -> Error {
         StorageError::PreviousIo => {
             (ErrorKind::Unavailable, "the file could not be read or written a moment ago")
         }
-        StorageError::DatabaseClosed => (ErrorKind::Unavailable, "the file is being opened again"),
+        StorageError::DatabaseClosed => return away(),
         StorageError::LockPoisoned(_) => {
             (ErrorKind::Corrupt, "the storage engine has panicked: the file may be damaged")
         }
@@ -86,6 +86,10 @@ pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Error {
         .to_owned();
     Error::new(ErrorKind::Corrupt, "the storage engine has panicked: the file may be damaged")
         .with_source(text)
+}
+
+pub(super) fn away() -> Error {
+    Error::new(ErrorKind::Unavailable, "the file is being opened again")
 }
 
 pub(super) fn closed() -> Error {

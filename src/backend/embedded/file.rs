@@ -15,21 +15,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Where a store is kept.
-#[derive(Clone, Debug)]
 pub(super) enum Place {
     File(PathBuf),
     /// Lost with the last of its handles.
     Memory,
-    /// A storage of a test's own.
+    /// A storage of a test's own, made each time the store is opened.
     #[cfg(test)]
-    Double(fn() -> io::Result<Box<dyn StorageBackend>>),
+    Double(Box<dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send>),
 }
 
 /// What is known of the file from outside redb.
 #[derive(Debug, Default)]
 pub(super) struct Vitals {
-    /// Its length.
-    len: AtomicU64,
+    /// The greatest length that it has had since it was opened.
+    longest: AtomicU64,
     /// How often it was read on a thread that had promised not to wait.
     broken_promises: AtomicU64,
 }
@@ -39,8 +38,8 @@ thread_local! {
 }
 
 impl Vitals {
-    pub(super) fn len(&self) -> u64 {
-        self.len.load(Relaxed)
+    pub(super) fn longest(&self) -> u64 {
+        self.longest.load(Relaxed)
     }
     #[cfg(test)]
     pub(super) fn broken_promises(&self) -> u64 {
@@ -88,6 +87,7 @@ pub(super) fn open(
     };
     let fresh = !matches!(place, Place::File(_))
         && storage.len().map_err(|e| errors::storage(e.into()))? == 0;
+    vitals.longest.store(0, Relaxed);
     let storage = Watched { storage, vitals: vitals.clone() };
     let database = Builder::new()
         .set_cache_size(options.cache)
@@ -108,13 +108,8 @@ fn io_error(e: io::Error) -> Error {
 /// Makes a new store beside `path` and moves it there whole: a process that is killed in between leaves no
 /// half-made file, and of two that do it at once one wins.
 fn create(path: &Path) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    if name.is_empty() {
-        return Err(Error::invalid("the path names no file"));
-    }
-    name.push(format!(".new-{}", std::process::id()));
-    let new = path.with_file_name(name);
-    let made = make(&new).and_then(|()| match fs::hard_link(&new, path) {
+    let (new, file) = beside(path)?;
+    let made = make(file).and_then(|()| match fs::hard_link(&new, path) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         // A file system without links.
@@ -126,14 +121,25 @@ fn create(path: &Path) -> Result<()> {
     sync_directory(path)
 }
 
-fn make(new: &Path) -> Result<()> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(new)
-        .map_err(io_error)?;
+/// A new file beside `path`, which is nobody else's: not another thread's, not another process's of the same
+/// number in another container, and not one that a killed process has left.
+fn beside(path: &Path) -> Result<(PathBuf, File)> {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let Some(name) = path.file_name() else {
+        return Err(Error::invalid("the path names no file"));
+    };
+    loop {
+        let mut name = name.to_owned();
+        name.push(format!(".new-{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed)));
+        let new = path.with_file_name(name);
+        match OpenOptions::new().read(true).write(true).create_new(true).open(&new) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            file => return Ok((new, file.map_err(io_error)?)),
+        }
+    }
+}
+
+fn make(file: File) -> Result<()> {
     let storage = FileBackend::new(file).map_err(errors::database)?;
     let database = Builder::new().create_with_backend(storage).map_err(errors::database)?;
     initialize(&database)?;
@@ -173,7 +179,7 @@ fn check_format(database: &Database) -> Result<()> {
     }
 }
 
-/// A storage whose length is known without asking it, and whose reads are watched.
+/// A storage whose greatest length is known without asking it, and whose reads are watched.
 #[derive(Debug)]
 struct Watched {
     storage: Box<dyn StorageBackend>,
@@ -183,7 +189,7 @@ struct Watched {
 impl StorageBackend for Watched {
     fn len(&self) -> io::Result<u64> {
         let len = self.storage.len()?;
-        self.vitals.len.store(len, Relaxed);
+        self.vitals.longest.fetch_max(len, Relaxed);
         Ok(len)
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -194,7 +200,7 @@ impl StorageBackend for Watched {
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.storage.set_len(len)?;
-        self.vitals.len.store(len, Relaxed);
+        self.vitals.longest.fetch_max(len, Relaxed);
         Ok(())
     }
     fn sync_data(&self) -> io::Result<()> {

@@ -1,15 +1,18 @@
 //! [`Embedded`]: everything in one file, durable when it answers, no server.
 //!
 //! ```text
-//!  mod.rs       the public type: open, close          ordered/    the data types, in rows
-//!  engine.rs    threads: one writes, some read        tx.rs       rows in a redb table
-//!  file.rs      the file below redb                   errors.rs   what redb's errors mean to a caller
+//!  mod.rs       the public type: open, close          ../ordered  the data types, in rows
+//!  engine.rs    who does what on which thread         tx.rs       rows in a redb table
+//!  writer.rs    the thread that writes, for all       file.rs     the file below redb
+//!  shared.rs    what the threads share                errors.rs   what redb's errors mean to a caller
 //! ```
 
 mod engine;
 mod errors;
 mod file;
+mod shared;
 mod tx;
+mod writer;
 
 use super::ordered::Ordered;
 use super::{Backend, Context};

@@ -59,6 +59,16 @@ fn count(table: &impl ReadableTable<&'static [u8], &'static [u8]>, span: &Span) 
 /// The state after some commit. Shared by all who read it.
 pub(super) struct Snapshot(pub(super) ReadOnlyTable<&'static [u8], &'static [u8]>);
 
+impl Snapshot {
+    /// Reads every page, so that they are all in the cache.
+    pub(super) fn read_all(&self) -> Result<()> {
+        for row in self.0.iter().map_err(storage)? {
+            row.map_err(storage)?;
+        }
+        Ok(())
+    }
+}
+
 impl Transaction for Snapshot {
     async fn get<R: Send>(
         &self,
@@ -101,9 +111,10 @@ impl<'t> WriteTx<'t> {
     pub(super) fn changed(&self) -> bool {
         self.changed.load(Relaxed)
     }
-    /// Whether a program was applied in part, so that nothing may be committed.
+    /// Whether a program was applied in part, so that nothing may be committed. The lock is held whenever
+    /// redb is at work, so it is poisoned if redb has panicked in the middle.
     pub(super) fn broken(&self) -> bool {
-        self.broken.load(Relaxed)
+        self.broken.load(Relaxed) || self.table.is_poisoned()
     }
     fn lock(&self) -> MutexGuard<'_, Table<'t, &'static [u8], &'static [u8]>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,0 +1,62 @@
+//! What the threads of a store share: the snapshot that the writer publishes, and how a program is run.
+
+use super::errors::{self, panicked};
+use super::file::Vitals;
+use super::tx::{ROWS, Snapshot};
+use crate::backend::ordered::{Program, Transaction};
+use crate::{Error, ErrorKind, Result};
+use futures_util::FutureExt;
+use redb::{Database, ReadableDatabase};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// What stands in a queue.
+pub(super) enum Message<T> {
+    Do(T),
+    Stop,
+}
+
+pub(super) struct Shared {
+    /// An error while the file is not open.
+    pub(super) snapshot: RwLock<Result<Arc<Snapshot>>>,
+    pub(super) vitals: Arc<Vitals>,
+    pub(super) cache: u64,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("vitals", &self.vitals).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        snapshot.as_ref().map(Arc::clone).map_err(Error::without_source)
+    }
+    pub(super) fn publish(&self, snapshot: Result<Snapshot>) {
+        let old = std::mem::replace(
+            &mut *self.snapshot.write().unwrap_or_else(PoisonError::into_inner),
+            snapshot.map(Arc::new),
+        );
+        drop(old); // outside the lock: it may give pages back
+    }
+    /// Whether every page of the file that a read may meet is in redb's cache: opening has read them all,
+    /// commits leave them there, and nothing was evicted if the file has never taken more than half of it.
+    pub(super) fn is_resident(&self) -> bool {
+        self.vitals.longest() <= self.cache / 2
+    }
+}
+
+pub(super) fn snapshot_of(database: &Database) -> Result<Snapshot> {
+    let tx = database.begin_read().map_err(errors::transaction)?;
+    tx.open_table(ROWS).map(Snapshot).map_err(errors::table)
+}
+
+/// Runs a program to its end. Its futures wait for nothing, so polling once is enough.
+pub(super) fn run<P: Program>(program: &P, tx: &impl Transaction) -> Result<P::Output> {
+    let polled = catch_unwind(AssertUnwindSafe(|| program.run(tx).now_or_never()));
+    polled.map_err(panicked)?.unwrap_or_else(|| {
+        Err(Error::new(ErrorKind::Other, "a program waits for something other than the engine"))
+    })
+}

@@ -1,0 +1,176 @@
+//! A disk that fails for a while: calls tell it, nothing hangs, and the store recovers without being opened anew.
+
+use super::disk::{Call, Disk, Fault};
+use super::{filler, open, open_with};
+use crate::backend::{Embedded, EmbeddedOptions};
+use crate::{Error, ErrorKind, Store};
+use futures_util::future::join_all;
+use std::io;
+
+const FULL: Fault = Fault::Error(io::ErrorKind::StorageFull);
+const BROKEN: Fault = Fault::Error(io::ErrorKind::Other);
+
+fn value(n: u64) -> Vec<u8> {
+    filler(n, 3_000)
+}
+
+/// Keys `from` to `to`, by callers at once. What went wrong, by key.
+async fn set(store: &Store<Embedded>, keys: std::ops::Range<u64>) -> Vec<(u64, Error)> {
+    let calls = keys.map(async |n| (n, store.set(format!("k{n}"), value(n)).await));
+    let answered = join_all(calls).await;
+    answered.into_iter().filter_map(|(n, result)| Some((n, result.err()?))).collect()
+}
+
+async fn assert_there(store: &Store<Embedded>, keys: std::ops::Range<u64>) {
+    for n in keys {
+        let found = store.get(format!("k{n}")).await.unwrap();
+        assert!(found.is_some_and(|v| v == value(n)), "{n} was answered, and is not there");
+    }
+}
+
+/// Reads keys that were answered: each is right, or an error that is allowed.
+async fn read_meanwhile(store: &Store<Embedded>, allowed: &[ErrorKind]) {
+    for n in 0..20 {
+        match store.get(format!("k{n}")).await {
+            Ok(found) => assert!(found.is_some_and(|v| v == value(n)), "{n} is wrong"),
+            Err(e) => assert!(allowed.contains(&e.kind()), "{e:?}"),
+        }
+    }
+}
+
+/// What failed is there or not, but not something else.
+async fn assert_whole(store: &Store<Embedded>, failed: &[(u64, Error)]) {
+    for (n, e) in failed {
+        let found = store.get(format!("k{n}")).await.unwrap();
+        assert!(found.as_ref().is_none_or(|v| *v == value(*n)), "{n} is there in part");
+        assert!(found.is_none() || e.outcome_is_unknown(), "{n} was said not to be written: {e:?}");
+    }
+}
+
+async fn outlive(calls: &[Call], fault: Fault, allowed: &[ErrorKind]) {
+    let disk = Disk::default();
+    let store = open(&disk).await.unwrap();
+    assert!(set(&store, 0..20).await.is_empty());
+    disk.fail(calls, fault);
+    // Long enough to need a larger file.
+    let mut failed = set(&store, 20..700).await;
+    failed.extend(set(&store, 700..720).await);
+    assert!(!failed.is_empty(), "{calls:?} never failed");
+    for (n, e) in &failed {
+        assert!(allowed.contains(&e.kind()), "{calls:?}, {n}: {e:?}");
+    }
+    read_meanwhile(&store, allowed).await;
+    disk.heal();
+    assert!(set(&store, 1_000..1_020).await.is_empty(), "{calls:?} works again");
+    assert_there(&store, 0..20).await;
+    assert_there(&store, 1_000..1_020).await;
+    assert_whole(&store, &failed).await;
+    let stays = (20..720).filter(|n| failed.iter().all(|(failed, _)| failed != n));
+    for n in stays {
+        assert_there(&store, n..n + 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_outlived() {
+    outlive(&[Call::Write, Call::SetLen], FULL, &[ErrorKind::Unavailable]).await;
+    outlive(&[Call::SetLen], FULL, &[ErrorKind::Unavailable]).await;
+    outlive(&[Call::Sync], FULL, &[ErrorKind::Unavailable]).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_in_any_call_is_told_and_outlived() {
+    use Call::*;
+    for calls in [&[Write][..], &[Sync], &[SetLen], &[Write, Sync], &[Read, Write, SetLen, Sync]] {
+        outlive(calls, BROKEN, &[ErrorKind::Unavailable]).await;
+    }
+}
+
+/// A panic below redb leaves its locks poisoned, so that closing it panics, too. The store goes on with a new one.
+#[tokio::test]
+async fn a_storage_that_panics_is_told_and_outlived() {
+    let allowed = [ErrorKind::Unavailable, ErrorKind::Corrupt];
+    for call in [Call::Write, Call::Sync, Call::SetLen] {
+        outlive(&[call], Fault::Panic, &allowed).await;
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_halfway_has_an_unknown_outcome() {
+    let disk = Disk::default();
+    let store = open(&disk).await.unwrap();
+    disk.fail(&[Call::Sync], BROKEN);
+    let error = store.set("k", "v").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.outcome_is_unknown(), "{error}");
+    // This one finds the file not open, so it is known not to be written.
+    let error = store.set("k2", "v").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(!error.outcome_is_unknown(), "{error}");
+    disk.heal();
+    assert_eq!(store.get("k2").await.unwrap(), None);
+}
+
+/// Nobody but a writer used to notice that the file had to be opened again, so that a store that was only read
+/// failed for ever after one bad moment of the disk.
+#[tokio::test]
+async fn a_store_that_is_only_read_recovers_too() {
+    let disk = Disk::default();
+    // Nothing is in memory, so every read goes to the disk.
+    let store = open_with(&disk, EmbeddedOptions::default().cache(0)).await.unwrap();
+    assert!(set(&store, 0..20).await.is_empty());
+    disk.fail(&[Call::Read], BROKEN);
+    for n in 0..20 {
+        let error = store.get(format!("k{n}")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    }
+    disk.heal();
+    assert_there(&store, 0..20).await;
+}
+
+/// The same after a write has failed and the file could not be opened again at once.
+#[tokio::test]
+async fn a_store_that_nobody_writes_to_any_more_recovers_too() {
+    let disk = Disk::default();
+    let store = open(&disk).await.unwrap();
+    assert!(set(&store, 0..20).await.is_empty());
+    disk.fail(&[Call::Read, Call::Write, Call::Sync], BROKEN);
+    assert_eq!(set(&store, 20..21).await.len(), 1);
+    let error = store.get("k1").await.unwrap_err();
+    assert!(!error.to_string().contains("closed"), "nobody has closed it: {error}");
+    disk.heal();
+    assert_there(&store, 0..20).await;
+}
+
+/// Two items of one atomic write, far apart.
+async fn set_both(store: &Store<Embedded>, n: u64, value: u64) -> crate::Result<()> {
+    let mut tx = store.atomic_write();
+    tx.set(format!("a{n}"), value);
+    tx.set(format!("z{n}"), value);
+    tx.exec().await.map(|outcome| assert!(outcome.is_committed()))
+}
+
+/// redb stops where it is, with a part of a write applied. What had been applied was committed all the same.
+#[tokio::test]
+async fn a_panic_in_the_middle_of_a_write_leaves_nothing_by_half() {
+    let disk = Disk::default();
+    // Nothing is in memory, so every page is read again.
+    let store = open_with(&disk, EmbeddedOptions::default().cache(0)).await.unwrap();
+    assert!(set(&store, 0..200).await.is_empty());
+    let mut hit = 0;
+    for spared in 0..60 {
+        let value = spared + 1;
+        disk.fail_once(spared, Call::Read, Fault::Panic);
+        let answers = join_all((0..10).map(|n| set_both(&store, n, value))).await;
+        disk.heal();
+        hit += answers.iter().filter(|answer| answer.is_err()).count();
+        for (n, answer) in answers.iter().enumerate() {
+            let a = store.get(format!("a{n}")).await.unwrap();
+            assert_eq!(a, store.get(format!("z{n}")).await.unwrap(), "{n} is torn, after {spared}");
+            let there = a.is_some_and(|a| a == value.to_string());
+            assert!(there || answer.is_err(), "{n} was answered, after {spared}");
+        }
+    }
+    assert!(hit > 100, "only {hit} writes met a panic");
+    assert_there(&store, 0..200).await;
+}

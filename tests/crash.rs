@@ -1,0 +1,244 @@
+//! A process that is killed while it writes, again and again: what it was answered is there, nothing is there by
+//! half, and the file opens.
+//!
+//! The child is this test binary, told by an environment variable to run one of its tests, which writes until it
+//! is killed and tells every answer on a line of its own.
+#![cfg(all(unix, feature = "embedded"))]
+
+use keyvaluestore::{Embedded, Error, Store};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::sleep;
+use std::time::Duration;
+
+const FILE: &str = "KEYVALUESTORE_TEST_CRASH_FILE";
+const DIRECTORY: &str = "KEYVALUESTORE_TEST_CRASH_DIRECTORY";
+const LIFE: &str = "KEYVALUESTORE_TEST_CRASH_LIFE";
+const WRITERS: usize = 8;
+/// No life gets as far as this, so a number tells the life that it was written in.
+const LONGEST: u64 = 1 << 32;
+
+fn tell(line: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()).unwrap();
+}
+
+async fn write(store: Store, w: usize, life: u64) -> Result<(), Error> {
+    for n in life * LONGEST + 1.. {
+        store.set(format!("plain{w}:{n}"), n).await?;
+        tell(format_args!("plain {w} {n}"));
+        store.zhadd(format!("sorted{w}"), n, format!("v{n}"), n as f64).await?;
+        tell(format_args!("sorted {w} {n}"));
+        store.incr_by(format!("count{w}"), 1).await?;
+        tell(format_args!("count {w} {n}"));
+        let mut tx = store.atomic_write();
+        tx.set(format!("atomic{w}"), n);
+        tx.zhadd("atomic", w as u64, n, n as f64);
+        tx.incr_by(format!("atomic_count{w}"), 1);
+        assert!(tx.exec().await?.is_committed());
+        tell(format_args!("atomic {w} {n}"));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_a_child_it_writes_until_it_is_killed() {
+    let (Ok(path), Ok(life)) = (std::env::var(FILE), std::env::var(LIFE)) else { return };
+    let life = life.parse().unwrap();
+    // The test harness has begun a line of its own.
+    tell(format_args!("\nopening 0 0"));
+    let store = Store::open(format!("file:{path}")).await.unwrap();
+    let tasks: Vec<_> = (0..WRITERS).map(|w| tokio::spawn(write(store.clone(), w, life))).collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+}
+
+/// What one writer was answered, in all of its lives.
+#[derive(Clone, Debug, Default)]
+struct Writer {
+    plain: BTreeSet<u64>,
+    sorted: BTreeSet<u64>,
+    /// The last in this life, if any.
+    atomic: u64,
+    counted: i64,
+    atomic_counted: i64,
+}
+
+impl Writer {
+    fn hear(&mut self, kind: &str, n: u64) {
+        match kind {
+            "plain" => drop(self.plain.insert(n)),
+            "sorted" => drop(self.sorted.insert(n)),
+            "count" => self.counted += 1,
+            "atomic" => (self.atomic, self.atomic_counted) = (n, self.atomic_counted + 1),
+            other => panic!("the child says {other}"),
+        }
+    }
+}
+
+fn start(test: &str, variables: &[(&str, OsString)]) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .envs(variables.iter().cloned())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The lines of the child that are its own, as they come.
+fn listen(child: &mut Child) -> Receiver<(String, usize, u64)> {
+    let out = BufReader::new(child.stdout.take().unwrap());
+    let (said, heard) = channel();
+    std::thread::spawn(move || {
+        for line in out.lines().map_while(Result::ok) {
+            let words: Vec<_> = line.split(' ').collect();
+            if let [kind, w, n] = words[..]
+                && let (Ok(w), Ok(n)) = (w.parse(), n.parse())
+            {
+                let _ = said.send((kind.to_owned(), w, n));
+            }
+        }
+    });
+    heard
+}
+
+/// Lets a child write, and kills it some time after it has begun to open the file, or after its first answer.
+/// How many answers it told.
+fn live(path: &Path, life: u64, early: bool, after: Duration, writers: &mut [Writer]) -> usize {
+    let variables = [(FILE, path.into()), (LIFE, life.to_string().into())];
+    let mut child = start("as_a_child_it_writes_until_it_is_killed", &variables);
+    let lines = listen(&mut child);
+    assert_eq!(lines.recv().expect("the child starts").0, "opening");
+    let first = (!early).then(|| lines.recv().expect("the child writes"));
+    sleep(after);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let answers = first.into_iter().chain(lines);
+    answers.map(|(kind, w, n)| writers[w].hear(&kind, n)).count()
+}
+
+async fn number(store: &Store, key: String) -> i64 {
+    let value = store.get(key).await.unwrap();
+    value.map_or(0, |v| String::from_utf8_lossy(v.as_ref()).parse().unwrap())
+}
+
+/// A writer waits for each answer, so it is at most one write ahead of what it was told.
+async fn check(store: &Store, w: usize, writer: &mut Writer) {
+    for n in &writer.plain {
+        assert_eq!(number(store, format!("plain{w}:{n}")).await, *n as i64);
+    }
+    let sorted = store.zrange(format!("sorted{w}")).by_score(..).with_scores().await.unwrap();
+    let values = store.zhrange(format!("sorted{w}")).by_score(..).await.unwrap();
+    let mut found = BTreeSet::new();
+    for ((field, score), value) in sorted.iter().zip(&values) {
+        assert!(
+            *field == score.to_string() && *value == format!("v{score}"),
+            "{field:?}: {value:?}"
+        );
+        found.insert(*score as u64);
+    }
+    assert!(found.is_superset(&writer.sorted), "{w}: {found:?} lacks some of {:?}", writer.sorted);
+    assert!(found.len() <= writer.sorted.len() + 1 && values.len() == found.len());
+    let counted = number(store, format!("count{w}")).await;
+    assert!((writer.counted..=writer.counted + 1).contains(&counted), "{counted}: {writer:?}");
+    (writer.sorted, writer.counted) = (found, counted);
+    check_atomic(store, w, writer).await;
+}
+
+async fn check_atomic(store: &Store, w: usize, writer: &mut Writer) {
+    let n = number(store, format!("atomic{w}")).await as u64;
+    let field = store.zhget("atomic", w as u64).await.unwrap();
+    assert_eq!(field, (n > 0).then(|| n.to_string().into()), "{w} is torn");
+    assert_eq!(store.zscore("atomic", w as u64).await.unwrap().unwrap_or(0.0), n as f64);
+    let counted = number(store, format!("atomic_count{w}")).await;
+    let expected = if n == writer.atomic { 0 } else { 1 };
+    assert_eq!(counted, writer.atomic_counted + expected, "{w} is torn: {n}, {writer:?}");
+    assert!(n == writer.atomic || n % LONGEST == 1 || n == writer.atomic + 1, "{n}: {writer:?}");
+    (writer.atomic, writer.atomic_counted) = (n, counted);
+}
+
+/// Ten lives of one file. The first two end while it is being made, or soon after.
+fn survive(seed: u64) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut writers = vec![Writer::default(); WRITERS];
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut answers = 0;
+    for life in 0..10 {
+        let early = life < 2;
+        let after =
+            Duration::from_micros(random.u64(if early { 0..15_000 } else { 1_000..60_000 }));
+        answers += live(&path, life, early, after, &mut writers);
+        runtime.block_on(async {
+            let file = Embedded::open(&path).await;
+            let file = file.unwrap_or_else(|e| panic!("seed {seed}, life {life}: {e:?}"));
+            let store = Store::new(file.clone());
+            for (w, writer) in writers.iter_mut().enumerate() {
+                check(&store, w, writer).await;
+            }
+            // Left as the kill has left it, or closed: the next life begins with either.
+            file.close().await.unwrap();
+        });
+    }
+    answers
+}
+
+/// Makes one store after another until it is killed.
+#[tokio::test]
+async fn as_a_child_it_makes_files_until_it_is_killed() {
+    let Ok(directory) = std::env::var(DIRECTORY) else { return };
+    tell(format_args!("\nopening 0 0"));
+    for n in 0.. {
+        let file = Embedded::open(Path::new(&directory).join(format!("store{n}"))).await.unwrap();
+        tell(format_args!("made 0 {n}"));
+        Store::new(file).set("k", n).await.unwrap();
+        tell(format_args!("written 0 {n}"));
+    }
+}
+
+/// What is in a file that one child has made, or was about to make.
+async fn made(directory: &Path, n: u64) -> Option<String> {
+    let file = Embedded::open(directory.join(format!("store{n}"))).await;
+    let store = Store::new(file.unwrap_or_else(|e| panic!("store{n}: {e:?}")));
+    let value = store.get("k").await.unwrap();
+    value.map(|v| String::from_utf8_lossy(v.as_ref()).into_owned())
+}
+
+#[tokio::test]
+async fn a_process_killed_while_it_makes_a_file_leaves_a_whole_one_or_none() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = start(
+            "as_a_child_it_makes_files_until_it_is_killed",
+            &[(DIRECTORY, dir.path().into())],
+        );
+        let lines = listen(&mut child);
+        assert_eq!(lines.recv().expect("the child starts").0, "opening");
+        sleep(Duration::from_micros(random.u64(1_000..30_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (mut files, mut written) = (0, 0);
+        for (kind, _, n) in lines {
+            *(if kind == "made" { &mut files } else { &mut written }) = n + 1;
+        }
+        for n in 0..=files {
+            let found = made(dir.path(), n).await;
+            assert!(found.as_ref().is_none_or(|v| *v == n.to_string()), "{n}: {found:?}");
+            assert!(found.is_some() || n >= written, "{n} was written");
+        }
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_that_it_was_answered_and_leaves_nothing_by_half() {
+    let answers: usize = (0..5).map(survive).sum();
+    println!("50 kills, {answers} answered writes");
+    assert!(answers > 1_000, "only {answers} writes were answered before the kills");
+}
