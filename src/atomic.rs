@@ -165,3 +165,17 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
         self.store.backend().transact(self.store.context(), &self.writes).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_positions_of_failed_conditions_ascend_whatever_a_backend_says() {
+        let Outcome::ConditionFailed(failed) = Outcome::from_iter([4, 0, 2]) else {
+            panic!("three conditions failed");
+        };
+        assert_eq!(failed.indices(), [0, 2, 4]);
+        assert_eq!(Outcome::from_iter([]), Outcome::Committed);
+    }
+}

@@ -185,6 +185,8 @@ impl Replies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Context;
+    use crate::{Memory, Outcome, Read, Write};
     use futures_util::FutureExt;
 
     #[test]
@@ -214,6 +216,47 @@ mod tests {
         batch.get("");
         let error = batch.exec().now_or_never().unwrap().unwrap_err();
         assert_eq!((error.kind(), error.operation()), (ErrorKind::WrongType, Some("incr_by")));
+    }
+
+    /// Answers the first operations of a batch alone, or one answer too many.
+    #[derive(Debug)]
+    struct Miscounts(Memory, usize);
+
+    impl Backend for Miscounts {
+        async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+            self.0.read(cx, op).await
+        }
+        async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+            self.0.write(cx, op).await
+        }
+        async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+            let mut replies = self.0.batch(cx, ops).await;
+            replies.resize_with(self.1, || Ok(Reply::Done));
+            replies
+        }
+        async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+            self.0.transact(cx, writes).await
+        }
+    }
+
+    #[test]
+    fn an_answer_that_the_backend_leaves_out_is_an_error() {
+        for told in [1, 2, 5] {
+            let store = Store::with_backend(Miscounts(Memory::new(), told));
+            let mut batch = store.batch();
+            let handles = [batch.incr_by("a", 1), batch.incr_by("", 2), batch.incr_by("b", 3)];
+            let [a, refused, b] = handles;
+            let mut replies = batch.exec_each().now_or_never().unwrap();
+            assert_eq!(replies.take(a).unwrap(), 1);
+            assert_eq!(replies.take(refused).unwrap_err().kind(), ErrorKind::InvalidArgument);
+            match replies.take(b) {
+                Ok(n) => assert_eq!((told > 1, n), (true, 3)),
+                Err(e) => assert_eq!(
+                    (told, e.kind(), e.operation()),
+                    (1, ErrorKind::Other, Some("incr_by"))
+                ),
+            }
+        }
     }
 
     #[test]

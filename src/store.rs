@@ -149,3 +149,79 @@ impl<B: Backend> Store<B> {
         reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Consistency::{self, Eventual, Strong};
+    use crate::{ErrorKind, Outcome, Reply, Write};
+    use futures_util::FutureExt;
+    use std::sync::Mutex;
+
+    /// Notes how fresh each call wants to be.
+    #[derive(Clone, Debug, Default)]
+    struct Notes(Memory, Arc<Mutex<Vec<Consistency>>>);
+
+    impl Notes {
+        fn note(&self, cx: &Context) {
+            self.1.lock().unwrap().push(cx.consistency);
+        }
+    }
+
+    impl Backend for Notes {
+        async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+            self.note(cx);
+            self.0.read(cx, op).await
+        }
+        async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+            self.note(cx);
+            self.0.write(cx, op).await
+        }
+        async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+            self.note(cx);
+            self.0.batch(cx, ops).await
+        }
+        async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+            self.note(cx);
+            self.0.transact(cx, writes).await
+        }
+    }
+
+    #[test]
+    fn a_backend_is_told_how_fresh_a_read_has_to_be() {
+        let store = Store::with_backend(Notes::default());
+        let eventual = store.eventually_consistent();
+        let read = |store: &Store<Notes>| {
+            store.get("k").now_or_never().unwrap().unwrap();
+            store.zrange("k").into_future().now_or_never().unwrap().unwrap();
+            let mut batch = store.batch();
+            batch.get("k");
+            drop(batch.exec().now_or_never().unwrap().unwrap());
+        };
+        read(&store);
+        read(&eventual);
+        read(&eventual.with_limits(Limits::NONE));
+        read(&store);
+        let told = std::mem::take(&mut *store.backend().1.lock().unwrap());
+        let expected = [[Strong; 3], [Eventual; 3], [Eventual; 3], [Strong; 3]];
+        assert_eq!(told, expected.concat());
+    }
+
+    #[test]
+    fn lifted_limits_are_lifted() {
+        let store = Store::memory();
+        let free = store.with_limits(Limits::NONE);
+        let long = vec![b'x'; 400 * 1_024];
+        free.set(&long[..], &long).now_or_never().unwrap().unwrap();
+        free.sadd("", [&long]).now_or_never().unwrap().unwrap();
+        for member in [&b""[..], &long] {
+            free.zhadd("z", member, &long, 0.0).now_or_never().unwrap().unwrap();
+        }
+        let all = free.zrange("z").by_score(0.0..=0.0).into_future();
+        assert_eq!(all.now_or_never().unwrap().unwrap(), [&b""[..], &long]);
+        let below = free.zcount("z", ..0.0).now_or_never().unwrap().unwrap();
+        assert_eq!(below, 0);
+        let refused = store.get(&long[..]).now_or_never().unwrap().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::TooLarge);
+    }
+}

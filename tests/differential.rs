@@ -29,13 +29,20 @@ async fn the_ordered_layer_agrees_with_memory() {
 async fn the_ordered_layer_agrees_with_memory_on_an_unkind_engine() {
     let unkind = Unkindness {
         value: 64,
-        transaction: 500_000,
+        transaction: 2_000_000,
         page: 2,
         conflict_every: 3,
         age: 3,
         ..Unkindness::default()
     };
     check(async || SimulatedBackend::new(unkind), plan(5)).await;
+}
+
+/// Transactions so small that many a batch takes several.
+#[tokio::test]
+async fn the_ordered_layer_agrees_with_memory_where_batches_are_cut() {
+    let small = Unkindness { value: 2_000, transaction: 120_000, page: 5, ..Unkindness::default() };
+    check(async || SimulatedBackend::new(small), plan(10)).await;
 }
 
 #[cfg(feature = "embedded")]

@@ -55,6 +55,50 @@ pub(crate) async fn every_kind_of_write_is_applied(s: Store) -> Result<()> {
     Ok(())
 }
 
+pub(crate) async fn an_atomic_write_changes_what_is_there(s: Store) -> Result<()> {
+    for key in ["set over", "gone"] {
+        s.set(key, "old").await?;
+    }
+    s.sadd("set", ["a", "b"]).await?;
+    s.hset("hash", [("f", "old"), ("g", "old")]).await?;
+    s.hset("hash2", [("f", "old"), ("g", "old")]).await?;
+    for field in ["a", "b", "c", "d", "e"] {
+        s.zhadd("z", field, "old", 1.0).await?;
+    }
+    s.sadd("last member", ["a"]).await?;
+    s.hset("last field", [("f", "v")]).await?;
+    s.zhadd("last sorted", "f", "v", 1.0).await?;
+    let mut tx = s.atomic_write();
+    tx.set("set over", "new");
+    tx.delete("gone");
+    tx.srem("set", ["a", "x"]);
+    tx.hset("hash", [("f", "1"), ("h", "2"), ("f", "3")]);
+    tx.hdel("hash2", ["g", "g", "x"]);
+    tx.zadd("z", "a", 2.0);
+    tx.zhadd("z", "b", "new", 3.0);
+    tx.zrem("z", "c");
+    tx.zhrem("z", "d");
+    tx.zincr_by("z", "e", 4.0);
+    tx.srem("last member", ["a"]);
+    tx.hdel("last field", ["f"]);
+    tx.zrem("last sorted", "f");
+    assert_eq!(tx.exec().await?, Outcome::Committed);
+    assert_eq!(s.get("set over").await?.unwrap(), "new");
+    assert_eq!(s.get("gone").await?, None);
+    assert_eq!(s.smembers("set").await?, ["b"]);
+    let hash = s.hgetall("hash").await?;
+    assert_eq!((hash.len(), &hash[&b"f"[..]], &hash[&b"g"[..]]), (3, &"3".into(), &"old".into()));
+    assert_eq!(s.hgetall("hash2").await?.into_keys().collect::<Vec<_>>(), ["f"]);
+    assert_eq!(
+        s.zhrange("z").with_scores().await?,
+        scored(&[("a", 2.0), ("new", 3.0), ("old", 5.0)])
+    );
+    for key in ["last member", "last field", "last sorted"] {
+        assert!(!s.delete(key).await?, "{key}");
+    }
+    Ok(())
+}
+
 pub(crate) async fn every_kind_of_condition_can_fail_and_writes_nothing(s: Store) -> Result<()> {
     s.set("there", "1").await?;
     s.hset("hash", [("f", "1")]).await?;
@@ -160,6 +204,34 @@ pub(crate) async fn conditions_see_strings_counters_sets_and_hashes(s: Store) ->
     Ok(())
 }
 
+pub(crate) async fn conditions_of_set_do_not_see_sorted_sets(s: Store) -> Result<()> {
+    s.zhadd("z", "f", "v", 1.0).await?;
+    for condition in 0..3 {
+        let mut tx = s.atomic_write();
+        tx.set("other", "x");
+        let handle = match condition {
+            0 => tx.set_xx("z", "x"),
+            1 => tx.set_eq("z", "x", "v"),
+            _ => tx.set_nx("z", "x"),
+        };
+        match tx.exec().await {
+            Err(e) => assert_eq!(e.kind(), ErrorKind::WrongType, "condition {condition}: {e:?}"),
+            Ok(Outcome::ConditionFailed(failed)) => {
+                assert!(condition < 2 && failed.contains(handle), "condition {condition}");
+            }
+            Ok(Outcome::Committed) => {
+                // Written as though nothing were there.
+                assert_eq!(condition, 2);
+                assert_eq!(s.get("z").await?.unwrap(), "x");
+                return Ok(());
+            }
+        }
+        assert_eq!(s.get("other").await?, None, "condition {condition}");
+        assert_eq!(s.zhrange("z").await?, ["v"], "condition {condition}");
+    }
+    Ok(())
+}
+
 pub(crate) async fn an_atomic_delete_does_not_see_sorted_sets(s: Store) -> Result<()> {
     s.zhadd("z", "f", "v", 1.0).await?;
     let mut tx = s.atomic_write();
@@ -247,6 +319,41 @@ pub(crate) async fn one_item_twice_is_refused_by_name(s: Store) -> Result<()> {
     Ok(())
 }
 
+pub(crate) async fn one_key_as_a_sorted_set_and_as_another_type_is_refused(s: Store) -> Result<()> {
+    for i in 0..3 {
+        let mut tx = s.atomic_write();
+        tx.set("other", "x");
+        tx.zadd("k", "m", 1.0);
+        match i {
+            0 => tx.set("k", "x"),
+            1 => tx.delete("k"),
+            _ => tx.sadd("k", ["m"]),
+        }
+        let error = assert_kind(tx.exec().await, ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains("1 (zadd) and 2"), "{error}");
+    }
+    assert_eq!(s.get("other").await?, None);
+    assert!(!s.delete("k").await?);
+    Ok(())
+}
+
+pub(crate) async fn one_write_may_be_of_many_members(s: Store) -> Result<()> {
+    let mut tx = s.atomic_write();
+    tx.sadd("set", 0..1_000);
+    tx.hset("hash", (0..200).map(|i| (i, i + 1)));
+    assert_eq!(tx.exec().await?, Outcome::Committed);
+    assert_eq!(s.smembers("set").await?.len(), 1_000);
+    let hash = s.hgetall("hash").await?;
+    assert_eq!((hash.len(), &hash[&b"199"[..]]), (200, &"200".into()));
+    let mut tx = s.atomic_write();
+    tx.srem("set", 1..1_000);
+    tx.hdel("hash", 0..199);
+    assert_eq!(tx.exec().await?, Outcome::Committed);
+    assert_eq!(s.smembers("set").await?, ["0"]);
+    assert_eq!(s.hgetall("hash").await?.into_values().collect::<Vec<_>>(), ["200"]);
+    Ok(())
+}
+
 pub(crate) async fn a_refused_argument_refuses_the_whole(s: Store) -> Result<()> {
     let long = vec![0; 1_017];
     for i in 0..4 {
@@ -313,6 +420,25 @@ pub(crate) async fn an_error_in_the_middle_applies_nothing(s: Store) -> Result<(
         assert_eq!(s.zcount("c", ..).await?, 0, "{kind:?}");
     }
     assert_eq!(s.get("text").await?.unwrap(), "x");
+    Ok(())
+}
+
+pub(crate) async fn a_failed_condition_is_told_before_an_error(s: Store) -> Result<()> {
+    s.set("text", "x").await?;
+    s.incr_by("max", i64::MAX).await?;
+    for wrong in ["text", "max"] {
+        let mut tx = s.atomic_write();
+        tx.set("other", "x");
+        let first = tx.set_xx("missing", "y");
+        tx.incr_by(wrong, 1);
+        let fine = tx.hset_nx("hash", "f", "v");
+        let last = tx.set_eq("missing, too", "x", "");
+        let Outcome::ConditionFailed(failed) = tx.exec().await? else { panic!("two do not hold") };
+        assert!(failed.contains(first) && !failed.contains(fine) && failed.contains(last));
+        assert_eq!(failed.indices(), [1, 4], "{wrong}");
+        assert_eq!(s.get("other").await?, None);
+        assert!(s.hgetall("hash").await?.is_empty());
+    }
     Ok(())
 }
 

@@ -160,17 +160,17 @@ pub(crate) async fn a_batch_may_be_large(s: Store) -> Result<()> {
 }
 
 pub(crate) async fn a_batch_may_hold_megabytes(s: Store) -> Result<()> {
-    let value = patterned(300 * 1_024);
+    let value = |i: usize| patterned(300 * 1_024 + i);
     let mut b = s.batch();
     for i in 0..12 {
-        b.set(format!("k{i}"), &value);
+        b.set(format!("k{i}"), value(i));
     }
     b.exec().await?;
     let mut b = s.batch();
     let gets: Vec<_> = (0..12).map(|i| b.get(format!("k{i}"))).collect();
     let mut r = b.exec().await?;
-    for get in gets {
-        assert_eq!(r.take(get)?.unwrap(), value[..]);
+    for (i, get) in gets.into_iter().enumerate() {
+        assert_eq!(r.take(get)?.unwrap(), value(i)[..], "{i}");
     }
     Ok(())
 }
@@ -192,5 +192,78 @@ pub(crate) async fn a_handle_of_another_batch_is_refused(s: Store) -> Result<()>
     let (mut a, mut b) = (s.batch(), s.batch());
     let (of_a, _) = (a.get("k"), b.get("k"));
     assert_kind(b.exec().await?.take(of_a), ErrorKind::InvalidArgument);
+    Ok(())
+}
+
+pub(crate) async fn a_batch_changes_what_is_there(s: Store) -> Result<()> {
+    for key in ["set over", "nx", "xx", "eq", "gone", "gone, too"] {
+        s.set(key, "old").await?;
+    }
+    s.sadd("set", ["a", "b"]).await?;
+    s.hset("hash", [("f", "old"), ("g", "old")]).await?;
+    for field in ["a", "b", "c", "d", "e", "f", "g"] {
+        s.zhadd("z", field, "old", 1.0).await?;
+    }
+    let mut b = s.batch();
+    b.set("set over", "new");
+    let (nx, xx) = (b.set_nx("nx", "new"), b.set_xx("xx", "new"));
+    let (not_eq, eq) = (b.set_eq("eq", "x", "new"), b.set_eq("eq", "new", "old"));
+    let (delete, delete_xx) = (b.delete("gone"), b.delete_xx("gone, too"));
+    b.sadd("set", ["c"]);
+    b.srem("set", ["a"]);
+    b.hset("hash", [("f", "new")]);
+    let hnx = b.hset_nx("hash", "f", "x");
+    b.hdel("hash", ["g"]);
+    b.zadd("z", "a", 2.0);
+    b.zhadd("z", "b", "new", 3.0);
+    let (znx, zhnx) = (b.zadd_nx("z", "c", 9.0), b.zhadd_nx("z", "d", "x", 9.0));
+    b.zrem("z", "e");
+    b.zhrem("z", "f");
+    let sum = b.zincr_by("z", "g", 4.0);
+    let mut r = b.exec().await?;
+    assert!(!r.take(nx)? && r.take(xx)? && !r.take(not_eq)? && r.take(eq)?);
+    assert!(r.take(delete)? && r.take(delete_xx)?);
+    assert!(!r.take(hnx)? && !r.take(znx)? && !r.take(zhnx)?);
+    assert_eq!(r.take(sum)?, 5.0);
+    for (key, value) in [("set over", "new"), ("nx", "old"), ("xx", "new"), ("eq", "new")] {
+        assert_eq!(s.get(key).await?.unwrap(), value, "{key}");
+    }
+    assert_eq!((s.get("gone").await?, s.get("gone, too").await?), (None, None));
+    assert_eq!(members(&s, "set").await?, ["b", "c"]);
+    let hash = s.hgetall("hash").await?;
+    assert_eq!((hash.len(), &hash[&b"f"[..]]), (1, &"new".into()));
+    assert_eq!(
+        s.zhrange("z").with_scores().await?,
+        scored(&[("old", 1.0), ("old", 1.0), ("a", 2.0), ("new", 3.0), ("old", 5.0)])
+    );
+    Ok(())
+}
+
+pub(crate) async fn a_wrong_type_in_a_batch_stops_no_other(s: Store) -> Result<()> {
+    s.set("text", "x").await?;
+    s.sadd("set", ["a"]).await?;
+    s.zadd("sorted", "m", 1.0).await?;
+    let mut b = s.batch();
+    let first = b.set("first", "1");
+    let (get, smembers) = (b.get("set"), b.smembers("text"));
+    let (hget, range) = (b.hget("sorted", "m"), b.zrange("text").queue());
+    let (eq, incr) = (b.set_eq("set", "x", "a"), b.incr_by("text", 1));
+    let last = b.incr_by("last", 1);
+    let mut r = b.exec_each().await;
+    r.take(first)?;
+    wrong_type_or(r.take(get), None);
+    wrong_type_or(r.take(smembers), Vec::new());
+    wrong_type_or(r.take(hget), None);
+    wrong_type_or(r.take(range), Vec::new());
+    wrong_type_or(r.take(eq), false);
+    assert_kind(r.take(incr), ErrorKind::WrongType);
+    assert_eq!(r.take(last)?, 1);
+    assert_eq!(s.get("first").await?.unwrap(), "1");
+    assert_eq!(s.get("last").await?.unwrap(), "1");
+    assert_eq!(s.get("text").await?.unwrap(), "x");
+    assert_eq!(
+        (s.smembers("set").await?, s.zrange("sorted").await?),
+        (vec!["a".into()], vec!["m".into()])
+    );
     Ok(())
 }

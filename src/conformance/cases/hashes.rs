@@ -115,6 +115,26 @@ pub(crate) async fn long_hash_values_read_back(s: Store) -> Result<()> {
     Ok(())
 }
 
+pub(crate) async fn fields_that_begin_alike_keep_their_long_values(s: Store) -> Result<()> {
+    let fields = [&b"a"[..], b"a\0", b"a\0\xff", b"a\xff", b"aa"];
+    let value = |i: usize| patterned(20_000 + i);
+    s.hset("k", fields.iter().enumerate().map(|(i, field)| (*field, value(i)))).await?;
+    for (i, field) in fields.iter().enumerate() {
+        s.hset("k", [(field, "short")]).await?;
+        assert_eq!(s.hget("k", field).await?.unwrap(), "short");
+        for (j, other) in fields.iter().enumerate().skip(i + 1) {
+            assert_eq!(s.hget("k", other).await?.unwrap(), value(j)[..], "{field:?} is set");
+        }
+        s.hdel("k", [field]).await?;
+        assert_eq!(s.hget("k", field).await?, None);
+        for (j, other) in fields.iter().enumerate().skip(i + 1) {
+            assert_eq!(s.hget("k", other).await?.unwrap(), value(j)[..], "{field:?} is removed");
+        }
+    }
+    assert!(!s.delete("k").await?);
+    Ok(())
+}
+
 pub(crate) async fn what_hgetall_returned_is_the_callers_own(s: Store) -> Result<()> {
     s.hset("k", [("f", "v")]).await?;
     let mut mine = s.hgetall("k").await?;

@@ -190,3 +190,33 @@ pub(crate) async fn large_sorted_sets_are_read_whole_and_in_order(s: Store) -> R
     assert_eq!((some.len(), &some[649]), (650, &member(120).into()));
     Ok(())
 }
+
+pub(crate) async fn the_options_of_a_range_come_in_any_order(s: Store) -> Result<()> {
+    for i in 0..6 {
+        s.zhadd("k", format!("f{i}"), format!("v{i}"), f64::from(i)).await?;
+    }
+    let (r, expected) = (1.0..5.0, scored(&[("v4", 4.0), ("v3", 3.0)]));
+    let range = || s.zhrange("k");
+    assert_eq!(range().by_score(r.clone()).rev().limit(2).with_scores().await?, expected);
+    assert_eq!(range().with_scores().limit(2).rev().by_score(r.clone()).await?, expected);
+    assert_eq!(range().limit(2).with_scores().by_score(r.clone()).rev().await?, expected);
+    assert_eq!(range().rev().by_score(r).with_scores().limit(2).await?, expected);
+    Ok(())
+}
+
+pub(crate) async fn nine_thousand_values_are_read_in_one_range(s: Store) -> Result<()> {
+    const N: usize = 9_000;
+    for start in (0..N).step_by(1_000) {
+        let mut batch = s.batch();
+        for i in start..start + 1_000 {
+            batch.zhadd("k", format!("{i:04}"), i, 0.0);
+        }
+        batch.exec().await?;
+    }
+    let values = s.zhrange("k").await?;
+    assert_eq!(values.len(), N);
+    assert!(values.iter().enumerate().all(|(i, v)| *v == i.to_string()));
+    let last = s.zhrange("k").by_lex("0100"..).rev().limit(8_500).await?;
+    assert_eq!((last.len(), &last[8_499]), (8_500, &"500".into()));
+    Ok(())
+}

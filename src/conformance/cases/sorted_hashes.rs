@@ -132,3 +132,36 @@ pub(crate) async fn zhrange_takes_every_option_of_zrange(s: Store) -> Result<()>
     assert_eq!(s.zhrange("k").by_score(0.0..).limit(1).await?, ["v9"]);
     Ok(())
 }
+
+pub(crate) async fn fields_that_begin_alike_keep_their_long_sorted_values(s: Store) -> Result<()> {
+    let fields = [&b"a"[..], b"a\0", b"a\0\xff", b"aa", b"a\xff"];
+    let value = |i: usize| patterned(20_000 + i);
+    for (i, field) in fields.iter().enumerate() {
+        s.zhadd("k", *field, value(i), 0.0).await?;
+    }
+    for (i, field) in fields.iter().enumerate() {
+        let rest: Vec<_> = (i + 1..fields.len()).map(value).collect();
+        s.zhadd("k", *field, "short", 0.0).await?;
+        let all = s.zhrange("k").await?;
+        assert_eq!(all[0], "short");
+        assert!(all[1..] == rest, "{field:?} is replaced");
+        s.zhrem("k", *field).await?;
+        assert!(s.zhrange("k").by_lex(..).await? == rest, "{field:?} is removed");
+    }
+    assert!(!s.delete("k").await?);
+    Ok(())
+}
+
+pub(crate) async fn a_range_may_hold_members_short_values_and_long_ones(s: Store) -> Result<()> {
+    let long = patterned(30_000);
+    s.zadd("k", "a member", 0.0).await?;
+    s.zhadd("k", "b", &long, 0.0).await?;
+    s.zhadd("k", "c", "short", 0.0).await?;
+    s.zhadd("k", "d", "", 0.0).await?;
+    assert_eq!(s.zhrange("k").await?, [b"a member", &long[..], b"short", b""]);
+    assert_eq!(s.zhrange("k").by_lex(..).rev().await?, [b"", &b"short"[..], &long, b"a member"]);
+    assert_eq!(s.zrange("k").await?, ["a member", "b", "c", "d"]);
+    let with_scores = s.zhrange("k").limit(2).with_scores().await?;
+    assert_eq!(with_scores, [("a member".into(), 0.0), (Value::from(&long[..]), 0.0)]);
+    Ok(())
+}

@@ -47,6 +47,9 @@ pub(crate) async fn a_sorted_set_is_gone_with_its_last_member(s: Store) -> Resul
     assert!(!s.delete("k").await?);
     s.zadd("k", "b", 1.0).await?;
     assert_eq!(s.zrange("k").await?, ["b"]);
+    s.zrem("k", "b").await?;
+    assert!(!s.set_xx("k", "x").await?);
+    assert!(s.set_nx("k", "x").await?);
     Ok(())
 }
 
@@ -125,6 +128,11 @@ pub(crate) async fn every_score_but_nan_keeps_its_place(s: Store) -> Result<()> 
         assert_eq!(s.zscore("k", member).await?.map(f64::to_bits), Some(scores[i].to_bits()));
         assert_eq!(s.zcount("k", scores[i]..=scores[i]).await?, 1);
         assert_eq!(s.zcount("k", ..scores[i]).await?, i as u64);
+    }
+    for (i, (member, _)) in found.iter().enumerate() {
+        s.zrem("k", member).await?;
+        assert_eq!(s.zrange("k").await?.len(), scores.len() - i - 1);
+        assert_eq!(s.zcount("k", ..).await?, (scores.len() - i - 1) as u64);
     }
     Ok(())
 }
@@ -223,5 +231,23 @@ pub(crate) async fn scores_added_at_once_all_count(s: Store) -> Result<()> {
     assert_eq!(s.zscore("k", "shared").await?, Some(200.0));
     assert_eq!(s.zcount("k", ..).await?, 9);
     assert_eq!(s.zrange("k").await?.len(), 9);
+    Ok(())
+}
+
+pub(crate) async fn of_many_zadd_nx_at_once_one_wins(s: Store) -> Result<()> {
+    let won =
+        together(8, |i| {
+            let s = s.clone();
+            async move {
+                Ok((s.zadd_nx("k", "m", i as f64).await?, s.zhadd_nx("k", "f", i, 9.0).await?))
+            }
+        })
+        .await?;
+    let member: Vec<usize> = (0..8).filter(|i| won[*i].0).collect();
+    let field: Vec<usize> = (0..8).filter(|i| won[*i].1).collect();
+    assert_eq!((member.len(), field.len()), (1, 1), "{won:?}");
+    assert_eq!(s.zscore("k", "m").await?, Some(member[0] as f64));
+    assert_eq!(s.zhget("k", "f").await?.unwrap().to::<usize>()?, field[0]);
+    assert_eq!(s.zcount("k", ..).await?, 2);
     Ok(())
 }

@@ -218,3 +218,62 @@ pub(crate) async fn of_many_set_nx_at_once_one_wins(s: Store) -> Result<()> {
     assert_eq!(s.get("k").await?.unwrap().to::<usize>()?, winners[0]);
     Ok(())
 }
+
+pub(crate) async fn compare_and_swap_at_once_loses_no_update(s: Store) -> Result<()> {
+    s.set("k", 0).await?;
+    together(8, |_| {
+        let s = s.clone();
+        async move {
+            for _ in 0..10 {
+                loop {
+                    let old = s.get("k").await?.unwrap().to::<u64>()?;
+                    match s.set_eq("k", old + 1, old).await {
+                        Ok(true) => break,
+                        Err(e) if e.kind() != ErrorKind::Conflict => return Err(e),
+                        _ => {}
+                    }
+                }
+            }
+            Ok(())
+        }
+    })
+    .await?;
+    assert_eq!(s.get("k").await?.unwrap(), "80");
+    Ok(())
+}
+
+pub(crate) async fn a_long_value_is_read_whole_while_it_is_replaced(s: Store) -> Result<()> {
+    let values = [vec![b'a'; 200_000], vec![b'b'; 200_000]];
+    let write = |s: Store, value: Vec<u8>| async move {
+        s.set("k", &value).await?;
+        s.hset("h", [("f", &value)]).await?;
+        s.zhadd("z", "f", &value, 0.0).await
+    };
+    write(s.clone(), values[1].clone()).await?;
+    let writer = tokio::spawn({
+        let (s, values) = (s.clone(), values.clone());
+        async move {
+            for i in 0..20 {
+                write(s.clone(), values[i % 2].clone()).await?;
+            }
+            Ok::<_, Error>(())
+        }
+    });
+    while !writer.is_finished() {
+        let mut b = s.batch();
+        let (get, hget, zhget) = (b.get("k"), b.hget("h", "f"), b.zhget("z", "f"));
+        let (all, range) = (b.hgetall("h"), b.zhrange("z").queue());
+        let mut r = b.exec().await?;
+        let mut found =
+            vec![r.take(get)?.unwrap(), r.take(hget)?.unwrap(), r.take(zhget)?.unwrap()];
+        found.extend(r.take(all)?.into_values());
+        found.extend(r.take(range)?);
+        found.extend([s.get("k").await?.unwrap(), s.zhget("z", "f").await?.unwrap()]);
+        assert_eq!(found.len(), 7);
+        for (i, found) in found.iter().enumerate() {
+            let whole = values.iter().any(|value| *found == value[..]);
+            assert!(whole, "{i}: {} bytes, of two values", found.len());
+        }
+    }
+    writer.await.expect("a task has panicked")
+}

@@ -109,14 +109,20 @@ pub(crate) async fn writing_as_another_type_leaves_the_old_value_decodable(s: St
                 assert_eq!(e.kind(), ErrorKind::WrongType, "{op:?} on a {kind}: {e:?}");
                 assert!(is_intact(&s, kind, "k").await?, "{op:?} on a {kind}");
             }
-            // Answered as though the key were absent: nothing may be garbled for that.
+            // Answered as though the key were absent: nothing may be garbled for that, and the old value is
+            // there or is not.
+            let intact = is_intact(&s, kind, "k").await.unwrap_or(false);
             for read in reads() {
-                if let Err(e) = s.run::<Reply>(read.clone()).await {
-                    assert_eq!(
+                match s.run::<Reply>(read.clone()).await {
+                    Ok(reply) => assert!(
+                        intact || !fits(&read, kind) || is_empty(&reply),
+                        "{op:?}; {read:?} on a {kind} answers {reply:?}"
+                    ),
+                    Err(e) => assert_eq!(
                         e.kind(),
                         ErrorKind::WrongType,
                         "{op:?}; {read:?} on a {kind}: {e:?}"
-                    );
+                    ),
                 }
             }
             assert!(s.delete("k").await?, "{op:?} on a {kind}");
@@ -187,6 +193,68 @@ pub(crate) async fn a_wrong_type_in_an_atomic_write_applies_nothing(s: Store) ->
             assert!(s.smembers("after").await?.is_empty(), "{write:?} on a {kind}");
             assert!(is_intact(&s, kind, &key).await?, "{write:?} on a {kind}");
         }
+    }
+    Ok(())
+}
+
+pub(crate) async fn set_xx_and_set_eq_do_not_see_sorted_sets(s: Store) -> Result<()> {
+    make(&s, "sorted", "k").await?;
+    wrong_type_or(s.set_xx("k", "x").await, false);
+    for old in ["", "f", "v", "m"] {
+        wrong_type_or(s.set_eq("k", "x", old).await, false);
+    }
+    assert!(is_intact(&s, "sorted", "k").await?);
+    Ok(())
+}
+
+pub(crate) async fn an_emptied_key_may_become_any_type(s: Store) -> Result<()> {
+    for emptied in ["set", "hash", "sorted"] {
+        for kind in TYPES {
+            make(&s, emptied, "k").await?;
+            match emptied {
+                "set" => s.srem("k", ["a", "b"]).await?,
+                "hash" => s.hdel("k", ["f"]).await?,
+                _ => {
+                    s.zhrem("k", "f").await?;
+                    s.zrem("k", "m").await?;
+                }
+            }
+            make(&s, kind, "k").await?;
+            assert!(is_intact(&s, kind, "k").await?, "an emptied {emptied} as a {kind}");
+            assert!(s.delete("k").await?, "an emptied {emptied} as a {kind}");
+            assert!(!s.delete("k").await?, "an emptied {emptied} as a {kind}");
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn nothing_is_left_of_long_values(s: Store) -> Result<()> {
+    let long = patterned(150_000);
+    s.hset("hash", [("f", &long[..]), ("g", b"short")]).await?;
+    s.hset("hash", [("g", &long)]).await?;
+    s.hdel("hash", ["f", "g"]).await?;
+    s.zhadd("sorted", "f", &long, 1.0).await?;
+    s.zhrem("sorted", "f").await?;
+    s.zhadd("replaced", "f", &long, 1.0).await?;
+    s.zadd("replaced", "f", 1.0).await?;
+    s.zrem("replaced", "f").await?;
+    s.zhadd("moved", "f", &long, 1.0).await?;
+    s.zincr_by("moved", "f", 1.0).await?;
+    s.zrem("moved", "f").await?;
+    for key in ["string", "replaced string"] {
+        s.set(key, &long).await?;
+    }
+    s.set("replaced string", "short").await?;
+    s.hset("whole hash", [("f", &long)]).await?;
+    let mut tx = s.atomic_write();
+    for key in ["string", "replaced string", "whole hash"] {
+        tx.delete_xx(key);
+    }
+    assert!(tx.exec().await?.is_committed());
+    let keys = ["hash", "sorted", "replaced", "moved", "string", "replaced string", "whole hash"];
+    for key in keys {
+        assert!(!s.delete(key).await?, "{key}");
+        assert_eq!(s.incr_by(key, 1).await?, 1, "{key}");
     }
     Ok(())
 }

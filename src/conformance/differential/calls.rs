@@ -1,6 +1,7 @@
 //! A step as the Rust calls that make it, to be pasted into a test.
 
 use super::Step;
+use super::generate::pattern;
 use crate::ops::*;
 use crate::{Condition, Op, Range, Read, Score, Write};
 use std::fmt::{self, Display, Formatter};
@@ -150,6 +151,11 @@ impl Display for Bytes<'_> {
         match self.0 {
             [first, ..] if self.0.len() > 40 && self.0.iter().all(|byte| byte == first) => {
                 write!(f, "&[{first}; {}]", self.0.len())
+            }
+            bytes
+                if bytes.len() > 40 && bytes.iter().enumerate().all(|(i, b)| *b == pattern(i)) =>
+            {
+                write!(f, "&Vec::from_iter((0..{}).map(|i| (i % 251) as u8))", bytes.len())
             }
             bytes => write!(f, "b\"{}\"", bytes.escape_ascii()),
         }

@@ -3,7 +3,7 @@
 
 use super::{Program, Step};
 use crate::ops::*;
-use crate::{Condition, Key, LexRange, Op, Range, Read, Score, ScoreRange, Value, Write};
+use crate::{Condition, Item, Key, LexRange, Op, Range, Read, Score, ScoreRange, Value, Write};
 use fastrand::Rng;
 use std::ops::Bound;
 
@@ -55,7 +55,9 @@ const MEMBERS: [&[u8]; 12] = [
     &[b'm'; 1_016],
 ];
 
-const VALUES: [&[u8]; 16] = [
+/// Among them every length near one at which a value may be kept in another way: beside the handle, in its row
+/// or in chunks of 64 bytes, in both rows of a sorted field or once.
+const VALUES: [&[u8]; 22] = [
     b"",
     b"0",
     b"1",
@@ -70,9 +72,31 @@ const VALUES: [&[u8]; 16] = [
     b"9223372036854775807",
     b"-9223372036854775808",
     &[b'v'; 23],
+    &[b'v'; 48],
+    &[b'v'; 49],
+    &[b'v'; 64],
+    &[b'v'; 65],
+    &[b'v'; 1_023],
     &[b'v'; 1_100],
-    &[b'v'; 6_000],
+    &patterned::<6_000>(),
+    // In more chunks than a byte can count.
+    &patterned::<17_000>(),
 ];
+
+/// Bytes of which no two chunks are alike, in whatever order.
+const fn patterned<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut i = 0;
+    while i < N {
+        bytes[i] = pattern(i);
+        i += 1;
+    }
+    bytes
+}
+/// The byte at `i` of a long value.
+pub(super) const fn pattern(i: usize) -> u8 {
+    (i % 251) as u8
+}
 
 const SCORES: [f64; 14] = [
     0.0,
@@ -99,12 +123,29 @@ pub(super) fn program(seed: u64, steps: usize) -> Program {
     // A program has a theme: a few keys, more often than not the same.
     let keys = 2 + rng.usize(..KEYS.len() - 1);
     let mut generator = Generator { rng, keys };
-    Program((0..steps).map(|_| generator.step()).collect())
+    let mut steps: Vec<Step> = (0..steps).map(|_| generator.step()).collect();
+    steps.extend(generator.end());
+    Program(steps)
 }
 
 struct Generator {
     rng: Rng,
     keys: usize,
+}
+
+/// The reads that tell all that a key holds.
+fn whole(key: &Key, family: Family) -> Vec<Op> {
+    let range = |values| ZRange { values, scores: true, ..ZRange::new(key) };
+    match family {
+        Family::String | Family::Counter => vec![Get::new(key).into()],
+        Family::Set => vec![SMembers::new(key).into()],
+        Family::Hash => vec![HGetAll::new(key).into()],
+        Family::ByScore => vec![range(false).into(), range(true).into()],
+        Family::ByLex => {
+            let lex = ZRange { range: Range::Lex(LexRange::ALL), ..range(true) };
+            vec![range(true).into(), lex.into()]
+        }
+    }
 }
 
 impl Generator {
@@ -124,9 +165,56 @@ impl Generator {
             }
             _ => {
                 let n = if self.one_in(10) { 20 } else { self.rng.usize(..6) };
-                Step::Atomic((0..n).map(|_| self.write()).collect())
+                Step::Atomic(self.atomic(n))
             }
         }
+    }
+    /// Up to `n` writes, most often such that none gets in the way of another.
+    fn atomic(&mut self, n: usize) -> Vec<Write> {
+        let careless = self.one_in(8);
+        let mut writes: Vec<Write> = Vec::with_capacity(n);
+        for _ in 0..n {
+            let write = self.write();
+            let (item, others) = (write.item(), writes.iter().map(Write::item));
+            let mut others = others.filter(|other| other.key == item.key);
+            let apart = |other: Item<'_>| {
+                other.member.is_some() && item.member.is_some() && other.member != item.member
+            };
+            if careless || others.all(apart) {
+                writes.push(write);
+            }
+        }
+        writes
+    }
+    /// Reads every key whole, empties it, and looks whether it is gone.
+    fn end(&mut self) -> [Step; 4] {
+        let (mut reads, mut removals, mut deletions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut members: Vec<Value> = MEMBERS.map(Value::from).into();
+        for n in 0..self.keys {
+            let (key, family) = (Key::from(KEYS[n]), FAMILIES[n % FAMILIES.len()]);
+            reads.extend(whole(&key, family));
+            // A set or hash may have become a string.
+            if matches!(family, Family::Set | Family::Hash) && self.one_in(2) {
+                deletions.push(Delete::new(&key, false).into());
+                continue;
+            }
+            let sorted = |member: &Value| ZRem::new(&key, member.clone()).into();
+            match family {
+                Family::String | Family::Counter => deletions.push(Delete::new(&key, false).into()),
+                Family::ByScore | Family::ByLex => removals.extend(members.iter().map(sorted)),
+                Family::Set | Family::Hash => {
+                    members.push(Value::default());
+                    removals.push(match family {
+                        Family::Set => SRem::new(&key, members.clone()).into(),
+                        _ => HDel::new(&key, members.clone()).into(),
+                    });
+                    members.pop();
+                }
+            }
+        }
+        let gone = KEYS[..self.keys].iter().map(|key| Delete::new(*key, false).into());
+        let gone = Step::Batch(gone.collect());
+        [Step::Batch(reads), Step::Batch(removals), Step::Atomic(deletions), gone]
     }
     fn op(&mut self) -> Op {
         if self.rng.bool() { self.write().into() } else { self.read().into() }

@@ -32,7 +32,7 @@ use std::fmt;
 pub struct Plan {
     /// How many programs.
     pub programs: u64,
-    /// How many steps in each.
+    /// How many steps in each, before four that read its keys whole, empty them, and see that they are gone.
     pub steps: usize,
     /// Where the random numbers start. The same seed makes the same programs.
     pub seed: u64,

@@ -3,7 +3,8 @@
 use super::{Difference, Program, Step};
 use crate::ops::*;
 use crate::{
-    Condition, ErrorKind, Key, Limits, Memory, Op, Outcome, Read, Reply, Result, Store, Write,
+    Condition, ErrorKind, Key, Limits, Memory, Op, Outcome, Range, Read, Reply, Result, Store,
+    Write,
 };
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -121,7 +122,24 @@ impl Run<'_> {
                 _ => Ok(()),
             };
         }
+        if self.is_unspecified(op).await {
+            return if subject.is_ok() { Ok(()) } else { same(model, subject) };
+        }
         same(sorted(op, model), sorted(op, subject))
+    }
+    /// Whether it asks for a lexicographic range of members whose scores are not all equal.
+    async fn is_unspecified(&self, op: &Op) -> bool {
+        let by_lex = |range: &Range| matches!(range, Range::Lex(_));
+        match op {
+            Op::Read(Read::ZCount(op)) if by_lex(&op.range) => self.has_scores(&op.key).await,
+            Op::Read(Read::ZRange(op)) if by_lex(&op.range) => self.has_scores(&op.key).await,
+            _ => false,
+        }
+    }
+    /// Whether two members of the key differ in their scores.
+    async fn has_scores(&self, key: &Key) -> bool {
+        let members = self.model.with_limits(Limits::NONE).zrange(key).with_scores().await;
+        members.is_ok_and(|members| members.windows(2).any(|pair| pair[0].1 != pair[1].1))
     }
 
     async fn atomic(&mut self, writes: &[Write]) -> Result<(), Parted> {
