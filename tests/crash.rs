@@ -4,6 +4,7 @@
 //! The child is this test binary, told by an environment variable to run one of its tests, which writes until it
 //! is killed and tells every answer on a line of its own.
 #![cfg(all(unix, feature = "embedded"))]
+#![allow(clippy::unwrap_used, clippy::panic)] // nothing here is production code
 
 use keyvaluestore::{Embedded, Error, Store};
 use std::collections::BTreeSet;
@@ -81,18 +82,27 @@ impl Writer {
     }
 }
 
-fn start(test: &str, variables: &[(&str, OsString)]) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// A process that is killed, with SIGKILL, when it is dropped.
+struct Mortal(Child);
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).expect("it is a child of this process");
+    }
+}
+
+fn start(test: &str, variables: &[(&str, OsString)]) -> Mortal {
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .envs(variables.iter().cloned())
         .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .spawn();
+    Mortal(child.unwrap())
 }
 
 /// The lines of the child that are its own, as they come.
-fn listen(child: &mut Child) -> Receiver<(String, usize, u64)> {
-    let out = BufReader::new(child.stdout.take().unwrap());
+fn listen(child: &mut Mortal) -> Receiver<(String, usize, u64)> {
+    let out = BufReader::new(child.0.stdout.take().unwrap());
     let (said, heard) = channel();
     std::thread::spawn(move || {
         for line in out.lines().map_while(Result::ok) {
@@ -116,8 +126,7 @@ fn live(path: &Path, life: u64, early: bool, after: Duration, writers: &mut [Wri
     assert_eq!(lines.recv().expect("the child starts").0, "opening");
     let first = (!early).then(|| lines.recv().expect("the child writes"));
     sleep(after);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(child);
     let answers = first.into_iter().chain(lines);
     answers.map(|(kind, w, n)| writers[w].hear(&kind, n)).count()
 }
@@ -222,8 +231,7 @@ async fn a_process_killed_while_it_makes_a_file_leaves_a_whole_one_or_none() {
         let lines = listen(&mut child);
         assert_eq!(lines.recv().expect("the child starts").0, "opening");
         sleep(Duration::from_micros(random.u64(1_000..30_000)));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(child);
         let (mut files, mut written) = (0, 0);
         for (kind, _, n) in lines {
             *(if kind == "made" { &mut files } else { &mut written }) = n + 1;

@@ -33,7 +33,8 @@ async fn a_closed_store_refuses_everything_and_closes_again() {
     store.backend().close().await.unwrap();
     clone.backend().close().await.unwrap();
     let mut batch = clone.batch();
-    drop((batch.get("k"), batch.set("k", "w")));
+    batch.get("k");
+    batch.set("k", "w");
     let mut tx = clone.atomic_write();
     tx.set("k", "w");
     let errors = [

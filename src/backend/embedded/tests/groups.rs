@@ -40,7 +40,7 @@ async fn what_goes_together_is_one_commit_and_what_changes_nothing_is_none() {
 
     let mut batch = store.batch();
     for n in 0..100 {
-        drop(batch.set(format!("k{n}"), "v"));
+        batch.set(format!("k{n}"), "v");
     }
     batch.exec().await.unwrap();
     assert_eq!(commits(), 1, "a batch");

@@ -31,10 +31,13 @@ async fn use_all(store: &Store<Embedded>, n: u64) {
     store.zhrange(key("z")).by_score(..).rev().await.unwrap();
     store.delete(format!("s{}", (n + 7) % 20)).await.unwrap();
     let mut batch = store.batch();
-    drop((batch.get(key("s")), batch.set(key("b"), n), batch.get(key("b"))));
+    batch.get(key("s"));
+    batch.set(key("b"), n);
+    batch.get(key("b"));
     batch.exec().await.unwrap();
     let mut batch = store.batch();
-    drop((batch.get(key("s")), batch.hget(key("h"), n)));
+    batch.get(key("s"));
+    batch.hget(key("h"), n);
     batch.exec().await.unwrap();
     let mut tx = store.atomic_write();
     tx.set(key("t"), n);
