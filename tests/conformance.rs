@@ -10,8 +10,8 @@ mod embedded {
     use keyvaluestore::conformance::Subject;
 
     async fn subject() -> Subject {
-        let dir = tempfile::tempdir().unwrap();
-        let backend = Embedded::open(dir.path().join("store")).await.unwrap();
+        let dir = tempfile::tempdir().expect("a directory");
+        let backend = Embedded::open(dir.path().join("store")).await.expect("a new file");
         Subject::new(backend).keep(dir)
     }
     keyvaluestore::conformance::tests!(subject);

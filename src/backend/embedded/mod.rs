@@ -125,8 +125,11 @@ impl Embedded {
     /// Closes the file once the writes under way are done. Every later operation, through any clone, fails
     /// with `Unavailable`. Dropping the last clone does the same, and waits for it on the spot.
     ///
+    /// A file that cannot be closed in order, because its disk has failed, is put in order when it is next opened:
+    /// what was answered is there either way.
+    ///
     /// # Errors
-    /// `Unavailable` if the file could not be closed properly. What was answered is on the disk even so.
+    /// `Unavailable` if no thread can be started to wait on.
     pub async fn close(&self) -> Result<()> {
         let this = self.clone();
         let (done, answer) = tokio::sync::oneshot::channel();
