@@ -114,6 +114,7 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
     pub fn push(&mut self, write: impl Into<Write>) -> Handle<Conditional> {
         self.try_push(Ok(write))
     }
+    #[inline]
     pub(crate) fn try_push(&mut self, write: Result<impl Into<Write>>) -> Handle<Conditional> {
         let index = self.writes.len();
         match write {

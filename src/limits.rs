@@ -121,6 +121,17 @@ impl Limits {
                 self.atomic_writes
             )));
         }
+        // Few are looked at each with each, which takes no memory. What collides is put in words below.
+        let free = |i: usize| {
+            let a = writes[i].item();
+            !writes[..i].iter().map(Write::item).any(|b| {
+                *b.key == *a.key
+                    && (a.member.is_none() || b.member.is_none() || a.member == b.member)
+            })
+        };
+        if writes.len() <= 8 && (1..writes.len()).all(free) {
+            return Ok(());
+        }
         let mut order: Vec<usize> = (0..writes.len()).collect();
         let item = |i: &usize| writes[*i].item();
         order.sort_unstable_by(|a, b| item(a).cmp(&item(b)).then(a.cmp(b)));

@@ -10,7 +10,10 @@ use std::sync::Arc;
 /// `&self` and may run at the same time.
 ///
 /// `Store` with no type argument holds its backend behind a pointer, whatever it is, at the price of one
-/// small allocation per call. `Store<Memory>`, or any other concrete type, costs none.
+/// small allocation per call (none for a bare [`Memory`]). `Store<Memory>`, or any other concrete type, costs none.
+///
+/// The methods do nothing until their future is awaited. The future is `Send`, whatever was passed in: arguments are
+/// turned into the operation on the spot, and only that is kept.
 #[derive(Clone, Debug)]
 pub struct Store<B = DynBackend> {
     backend: B,
@@ -124,29 +127,43 @@ impl<B: Backend> Store<B> {
     /// What the method of the operation says.
     pub async fn run<T: FromReply>(&self, op: impl Into<Op>) -> Result<T> {
         match op.into() {
-            Op::Read(op) => self.run_read(op).await,
-            Op::Write(op) => self.run_write(op).await,
+            Op::Read(op) => self.run_read(Ok(op)).await,
+            Op::Write(op) => self.run_write(Ok(op)).await,
+        }
+    }
+
+    // Not `async fn`, and nor are the methods that call these: what they are given is turned into the operation on
+    // the spot, and the future that is left is one, holds the operation once, and is `Send` whatever was given.
+    #[inline]
+    pub(crate) fn run_read<T: FromReply>(
+        &self,
+        op: Result<impl Into<Read>>,
+    ) -> impl Future<Output = Result<T>> + Send {
+        let op = op.map(Into::into);
+        async move {
+            let op = op?;
+            let reply = match self.limits.check_read(&op) {
+                Ok(()) => self.backend.read(&self.context, &op).await,
+                Err(e) => Err(e),
+            };
+            reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
         }
     }
 
     #[inline]
-    pub(crate) async fn run_read<T: FromReply>(&self, op: impl Into<Read>) -> Result<T> {
-        let op = op.into();
-        let reply = match self.limits.check_read(&op) {
-            Ok(()) => self.backend.read(&self.context, &op).await,
-            Err(e) => Err(e),
-        };
-        reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
-    }
-
-    #[inline]
-    pub(crate) async fn run_write<T: FromReply>(&self, op: impl Into<Write>) -> Result<T> {
-        let op = op.into();
-        let reply = match self.limits.check_write(&op) {
-            Ok(()) => self.backend.write(&self.context, &op).await,
-            Err(e) => Err(e),
-        };
-        reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
+    pub(crate) fn run_write<T: FromReply>(
+        &self,
+        op: Result<impl Into<Write>>,
+    ) -> impl Future<Output = Result<T>> + Send {
+        let op = op.map(Into::into);
+        async move {
+            let op = op?;
+            let reply = match self.limits.check_write(&op) {
+                Ok(()) => self.backend.write(&self.context, &op).await,
+                Err(e) => Err(e),
+            };
+            reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
+        }
     }
 }
 

@@ -68,8 +68,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `InvalidArgument` or `TooLarge` for the key or the field, before anything is sent.
-    pub async fn hget(&self, key: impl Into<Key>, field: impl ToValue) -> Result<Option<Value>> {
-        self.run_read(HGet::new(key, field.to_value()?)).await
+    #[inline]
+    pub fn hget(
+        &self,
+        key: impl Into<Key>,
+        field: impl ToValue,
+    ) -> impl Future<Output = Result<Option<Value>>> + Send {
+        self.run_read(field.to_value().map(|field| HGet::new(key, field)))
     }
     /// All fields of the hash at `key` with their values; none if there is no hash.
     ///
@@ -77,8 +82,12 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`hget`](Self::hget).
-    pub async fn hgetall(&self, key: impl Into<Key>) -> Result<BTreeMap<Value, Value>> {
-        self.run_read(HGetAll::new(key)).await
+    #[inline]
+    pub fn hgetall(
+        &self,
+        key: impl Into<Key>,
+    ) -> impl Future<Output = Result<BTreeMap<Value, Value>>> + Send {
+        self.run_read(Ok(HGetAll::new(key)))
     }
     /// Sets `fields` of the hash at `key`, all of them or none. Of a field named twice the last wins;
     /// no fields is no change.
@@ -88,13 +97,13 @@ impl<B: Backend> Store<B> {
     /// # Errors
     /// `TooLarge` for a field above 1,016 bytes or a value above 390 KiB, or from DynamoDB for a whole
     /// hash above 390 KiB.
-    pub async fn hset<F: ToValue, V: ToValue>(
+    #[inline]
+    pub fn hset<F: ToValue, V: ToValue>(
         &self,
         key: impl Into<Key>,
         fields: impl IntoIterator<Item = (F, V)>,
-    ) -> Result<()> {
-        let fields = pairs(fields)?;
-        self.run_write(HSet::new(key, fields)).await
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.run_write(pairs(fields).map(|fields| HSet::new(key, fields)))
     }
     /// Sets one field of the hash at `key` if it is absent; tells whether it did.
     ///
@@ -102,13 +111,14 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`hset`](Self::hset).
-    pub async fn hset_nx(
+    #[inline]
+    pub fn hset_nx(
         &self,
         key: impl Into<Key>,
         field: impl ToValue,
         value: impl ToValue,
-    ) -> Result<bool> {
-        self.run_write(HSetNx::of(key, field, value)?).await
+    ) -> impl Future<Output = Result<bool>> + Send {
+        self.run_write(HSetNx::of(key, field, value))
     }
     /// Removes `fields` from the hash at `key`. The hash is gone with its last field.
     ///
@@ -116,13 +126,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`hget`](Self::hget).
-    pub async fn hdel<F: ToValue>(
+    #[inline]
+    pub fn hdel<F: ToValue>(
         &self,
         key: impl Into<Key>,
         fields: impl IntoIterator<Item = F>,
-    ) -> Result<()> {
-        let fields = values(fields)?;
-        self.run_write(HDel::new(key, fields)).await
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.run_write(values(fields).map(|fields| HDel::new(key, fields)))
     }
 }
 

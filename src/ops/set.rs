@@ -40,8 +40,9 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `InvalidArgument` or `TooLarge` for the key, before anything is sent.
-    pub async fn smembers(&self, key: impl Into<Key>) -> Result<Vec<Value>> {
-        self.run_read(SMembers::new(key)).await
+    #[inline]
+    pub fn smembers(&self, key: impl Into<Key>) -> impl Future<Output = Result<Vec<Value>>> + Send {
+        self.run_read(Ok(SMembers::new(key)))
     }
     /// Adds `members` to the set at `key`, all of them or none. No members is no change.
     ///
@@ -49,13 +50,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `TooLarge` for a member above 1,016 bytes, or from DynamoDB for a whole set above 390 KiB.
-    pub async fn sadd<V: ToValue>(
+    #[inline]
+    pub fn sadd<V: ToValue>(
         &self,
         key: impl Into<Key>,
         members: impl IntoIterator<Item = V>,
-    ) -> Result<()> {
-        let members = values(members)?;
-        self.run_write(SAdd::new(key, members)).await
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.run_write(values(members).map(|members| SAdd::new(key, members)))
     }
     /// Removes `members` from the set at `key`. The set is gone with its last member.
     ///
@@ -63,13 +64,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`sadd`](Self::sadd).
-    pub async fn srem<V: ToValue>(
+    #[inline]
+    pub fn srem<V: ToValue>(
         &self,
         key: impl Into<Key>,
         members: impl IntoIterator<Item = V>,
-    ) -> Result<()> {
-        let members = values(members)?;
-        self.run_write(SRem::new(key, members)).await
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.run_write(values(members).map(|members| SRem::new(key, members)))
     }
 }
 

@@ -48,8 +48,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `InvalidArgument` or `TooLarge` for the key or the field (1 to 1,016 bytes), before anything is sent.
-    pub async fn zhget(&self, key: impl Into<Key>, field: impl ToValue) -> Result<Option<Value>> {
-        self.run_read(ZHGet::new(key, field.to_value()?)).await
+    #[inline]
+    pub fn zhget(
+        &self,
+        key: impl Into<Key>,
+        field: impl ToValue,
+    ) -> impl Future<Output = Result<Option<Value>>> + Send {
+        self.run_read(field.to_value().map(|field| ZHGet::new(key, field)))
     }
     /// The values of the sorted hash at `key`; narrow it down with the methods of [`RangeQuery`].
     ///
@@ -68,14 +73,15 @@ impl<B: Backend> Store<B> {
     /// # Errors
     /// `InvalidArgument` if the score is NaN, `TooLarge` for a value above 390 KiB, and what
     /// [`zhget`](Self::zhget) says.
-    pub async fn zhadd(
+    #[inline]
+    pub fn zhadd(
         &self,
         key: impl Into<Key>,
         field: impl ToValue,
         value: impl ToValue,
         score: f64,
-    ) -> Result<()> {
-        self.run_write(add(key, field, value, score, false)?).await
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.run_write(add(key, field, value, score, false))
     }
     /// [`zhadd`](Self::zhadd) if the field is absent; tells whether it did.
     ///
@@ -83,21 +89,27 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`zhadd`](Self::zhadd).
-    pub async fn zhadd_nx(
+    #[inline]
+    pub fn zhadd_nx(
         &self,
         key: impl Into<Key>,
         field: impl ToValue,
         value: impl ToValue,
         score: f64,
-    ) -> Result<bool> {
-        self.run_write(add(key, field, value, score, true)?).await
+    ) -> impl Future<Output = Result<bool>> + Send {
+        self.run_write(add(key, field, value, score, true))
     }
     /// Removes `field` with its value from the sorted hash at `key`: [`zrem`](Self::zrem) by its other name.
     ///
     /// # Errors
     /// As [`zhget`](Self::zhget).
-    pub async fn zhrem(&self, key: impl Into<Key>, field: impl ToValue) -> Result<()> {
-        self.run_write(ZRem::new(key, field.to_value()?)).await
+    #[inline]
+    pub fn zhrem(
+        &self,
+        key: impl Into<Key>,
+        field: impl ToValue,
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.run_write(field.to_value().map(|field| ZRem::new(key, field)))
     }
 }
 

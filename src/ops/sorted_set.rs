@@ -230,7 +230,7 @@ impl<'s, B: Backend, O: FromReply + 's> IntoFuture for RangeQuery<&'s Store<B>, 
 
     fn into_future(self) -> Self::IntoFuture {
         let (store, read) = (self.target, self.read);
-        Box::pin(async move { store.run_read(Read::ZRange(read?)).await })
+        Box::pin(store.run_read(read.map(Read::ZRange)))
     }
 }
 
@@ -272,8 +272,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `InvalidArgument` or `TooLarge` for the key or the member (1 to 1,016 bytes), before anything is sent.
-    pub async fn zscore(&self, key: impl Into<Key>, member: impl ToValue) -> Result<Option<f64>> {
-        self.run_read(ZScore::new(key, member.to_value()?)).await
+    #[inline]
+    pub fn zscore(
+        &self,
+        key: impl Into<Key>,
+        member: impl ToValue,
+    ) -> impl Future<Output = Result<Option<f64>>> + Send {
+        self.run_read(member.to_value().map(|member| ZScore::new(key, member)))
     }
     /// How many members have a score in `range`; of all, with `..`.
     ///
@@ -281,8 +286,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `InvalidArgument` if an end is NaN, and what [`zscore`](Self::zscore) says of keys.
-    pub async fn zcount(&self, key: impl Into<Key>, range: impl RangeBounds<f64>) -> Result<u64> {
-        self.run_read(ZCount::by_score(key, range)?).await
+    #[inline]
+    pub fn zcount(
+        &self,
+        key: impl Into<Key>,
+        range: impl RangeBounds<f64>,
+    ) -> impl Future<Output = Result<u64>> + Send {
+        self.run_read(ZCount::by_score(key, range))
     }
     /// How many members are in `range`, in a set whose scores are all equal.
     ///
@@ -290,8 +300,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// What [`zscore`](Self::zscore) says of keys and members; an end may be empty.
-    pub async fn zlexcount(&self, key: impl Into<Key>, range: impl ToLexRange) -> Result<u64> {
-        self.run_read(ZCount::by_lex(key, range)?).await
+    #[inline]
+    pub fn zlexcount(
+        &self,
+        key: impl Into<Key>,
+        range: impl ToLexRange,
+    ) -> impl Future<Output = Result<u64>> + Send {
+        self.run_read(ZCount::by_lex(key, range))
     }
     /// The members of the sorted set at `key`; narrow it down with the methods of [`RangeQuery`].
     ///
@@ -309,8 +324,14 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `InvalidArgument` if the score is NaN, and what [`zscore`](Self::zscore) says.
-    pub async fn zadd(&self, key: impl Into<Key>, member: impl ToValue, score: f64) -> Result<()> {
-        self.run_write(ZAdd::of(key, member, score, false)?).await
+    #[inline]
+    pub fn zadd(
+        &self,
+        key: impl Into<Key>,
+        member: impl ToValue,
+        score: f64,
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.run_write(ZAdd::of(key, member, score, false))
     }
     /// [`zadd`](Self::zadd) if the member is absent; tells whether it did.
     ///
@@ -318,13 +339,14 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`zadd`](Self::zadd).
-    pub async fn zadd_nx(
+    #[inline]
+    pub fn zadd_nx(
         &self,
         key: impl Into<Key>,
         member: impl ToValue,
         score: f64,
-    ) -> Result<bool> {
-        self.run_write(ZAdd::of(key, member, score, true)?).await
+    ) -> impl Future<Output = Result<bool>> + Send {
+        self.run_write(ZAdd::of(key, member, score, true))
     }
     /// Removes `member` from the sorted set at `key`. The set is gone with its last member.
     ///
@@ -332,8 +354,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`zscore`](Self::zscore).
-    pub async fn zrem(&self, key: impl Into<Key>, member: impl ToValue) -> Result<()> {
-        self.run_write(ZRem::new(key, member.to_value()?)).await
+    #[inline]
+    pub fn zrem(
+        &self,
+        key: impl Into<Key>,
+        member: impl ToValue,
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.run_write(member.to_value().map(|member| ZRem::new(key, member)))
     }
     /// Adds `by` to the score of `member` and tells the new one. A missing member counts from 0; a
     /// field of a sorted hash keeps its value.
@@ -344,13 +371,14 @@ impl<B: Backend> Store<B> {
     /// # Errors
     /// `InvalidArgument` if `by` is NaN; `Overflow` if the sum is (infinity minus infinity), which
     /// changes nothing.
-    pub async fn zincr_by(
+    #[inline]
+    pub fn zincr_by(
         &self,
         key: impl Into<Key>,
         member: impl ToValue,
         by: f64,
-    ) -> Result<f64> {
-        self.run_write(incr(key, member, by)?).await
+    ) -> impl Future<Output = Result<f64>> + Send {
+        self.run_write(incr(key, member, by))
     }
 }
 

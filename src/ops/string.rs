@@ -83,8 +83,9 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `InvalidArgument` or `TooLarge` for the key, before anything is sent.
-    pub async fn get(&self, key: impl Into<Key>) -> Result<Option<Value>> {
-        self.run_read(Get::new(key)).await
+    #[inline]
+    pub fn get(&self, key: impl Into<Key>) -> impl Future<Output = Result<Option<Value>>> + Send {
+        self.run_read(Ok(Get::new(key)))
     }
     /// Sets `key` to `value`, in place of whatever string, counter, set or hash was there.
     ///
@@ -92,8 +93,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `TooLarge` for a value above 390 KiB, and what [`get`](Self::get) says of keys.
-    pub async fn set(&self, key: impl Into<Key>, value: impl ToValue) -> Result<()> {
-        self.run_write(Set::of(key, value, Condition::Always)?).await
+    #[inline]
+    pub fn set(
+        &self,
+        key: impl Into<Key>,
+        value: impl ToValue,
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.run_write(Set::of(key, value, Condition::Always))
     }
     /// Sets `key` if no string, counter, set or hash is there; tells whether it did.
     ///
@@ -101,8 +107,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    pub async fn set_nx(&self, key: impl Into<Key>, value: impl ToValue) -> Result<bool> {
-        self.run_write(Set::of(key, value, Condition::NotExists)?).await
+    #[inline]
+    pub fn set_nx(
+        &self,
+        key: impl Into<Key>,
+        value: impl ToValue,
+    ) -> impl Future<Output = Result<bool>> + Send {
+        self.run_write(Set::of(key, value, Condition::NotExists))
     }
     /// Sets `key` if a string, counter, set or hash is there; tells whether it did.
     ///
@@ -110,8 +121,13 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    pub async fn set_xx(&self, key: impl Into<Key>, value: impl ToValue) -> Result<bool> {
-        self.run_write(Set::of(key, value, Condition::Exists)?).await
+    #[inline]
+    pub fn set_xx(
+        &self,
+        key: impl Into<Key>,
+        value: impl ToValue,
+    ) -> impl Future<Output = Result<bool>> + Send {
+        self.run_write(Set::of(key, value, Condition::Exists))
     }
     /// Sets `key` if the string or counter there equals `old`; tells whether it did. A missing key
     /// equals nothing, not even the empty string. Compare and swap.
@@ -120,13 +136,14 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    pub async fn set_eq(
+    #[inline]
+    pub fn set_eq(
         &self,
         key: impl Into<Key>,
         value: impl ToValue,
         old: impl ToValue,
-    ) -> Result<bool> {
-        self.run_write(Set::of(key, value, Condition::Equals(old.to_value()?))?).await
+    ) -> impl Future<Output = Result<bool>> + Send {
+        self.run_write(old.to_value().and_then(|old| Set::of(key, value, Condition::Equals(old))))
     }
     /// Removes `key`, whatever it holds, sorted sets included; tells whether it was there.
     ///
@@ -134,15 +151,17 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// What [`get`](Self::get) says of keys.
-    pub async fn delete(&self, key: impl Into<Key>) -> Result<bool> {
-        self.run_write(Delete::new(key, false)).await
+    #[inline]
+    pub fn delete(&self, key: impl Into<Key>) -> impl Future<Output = Result<bool>> + Send {
+        self.run_write(Ok(Delete::new(key, false)))
     }
     /// [`delete`](Self::delete) by the name that it has in an [`AtomicWrite`], where it is a condition.
     ///
     /// # Errors
     /// As [`delete`](Self::delete).
-    pub async fn delete_xx(&self, key: impl Into<Key>) -> Result<bool> {
-        self.run_write(Delete::new(key, true)).await
+    #[inline]
+    pub fn delete_xx(&self, key: impl Into<Key>) -> impl Future<Output = Result<bool>> + Send {
+        self.run_write(Ok(Delete::new(key, true)))
     }
     /// Adds `by` to the counter at `key` and tells the new value. A missing key counts from 0, and
     /// exists afterwards even if `by` is 0.
@@ -152,8 +171,13 @@ impl<B: Backend> Store<B> {
     /// # Errors
     /// `WrongType` if the string there is not the canonical decimal text of an `i64`; `Overflow` if the
     /// sum is not an `i64`. Neither changes anything.
-    pub async fn incr_by(&self, key: impl Into<Key>, by: i64) -> Result<i64> {
-        self.run_write(IncrBy::new(key, by)).await
+    #[inline]
+    pub fn incr_by(
+        &self,
+        key: impl Into<Key>,
+        by: i64,
+    ) -> impl Future<Output = Result<i64>> + Send {
+        self.run_write(Ok(IncrBy::new(key, by)))
     }
 }
 
