@@ -1,8 +1,10 @@
 //! [`Key`] and [`Value`]: immutable byte strings that are cheap to clone.
 //!
 //! Both are 24 bytes. Up to 22 bytes live inside the handle, so that a short key or member costs no
-//! allocation; longer ones share one allocation among all clones. A clone never allocates, which is
-//! what lets an operation own its key, a backend keep it, and a cache hand it out again.
+//! allocation; longer ones share one allocation among all clones. A clone does not allocate, which is
+//! what lets an operation own its key, a backend keep it, and a cache hand it out again. (There is one exception: a
+//! long value in the very memory that a client library has read it into is copied by its first clone, as most never
+//! are cloned.)
 
 use ::bytes::Bytes;
 use std::borrow::Borrow;
@@ -15,11 +17,26 @@ use std::sync::Arc;
 /// What fits beside the tag and the length in the size of three words.
 const INLINE: usize = 22;
 
-#[derive(Clone)]
 enum Repr {
     Inline(u8, [u8; INLINE]),
     Static(&'static [u8]),
     Shared(Arc<[u8]>),
+    /// What a client library has made, taken over as it is. The first clone copies it.
+    #[cfg(feature = "redis")]
+    Owned(Box<[u8]>),
+}
+
+impl Clone for Repr {
+    #[inline]
+    fn clone(&self) -> Self {
+        match self {
+            Repr::Inline(len, bytes) => Repr::Inline(*len, *bytes),
+            Repr::Static(bytes) => Repr::Static(bytes),
+            Repr::Shared(bytes) => Repr::Shared(Arc::clone(bytes)),
+            #[cfg(feature = "redis")]
+            Repr::Owned(bytes) => Repr::Shared(Arc::from(&bytes[..])),
+        }
+    }
 }
 
 impl Repr {
@@ -40,6 +57,8 @@ impl Repr {
             Repr::Inline(len, bytes) => &bytes[..usize::from(*len)],
             Repr::Static(bytes) => bytes,
             Repr::Shared(bytes) => bytes,
+            #[cfg(feature = "redis")]
+            Repr::Owned(bytes) => bytes,
         }
     }
 }
@@ -279,6 +298,14 @@ byte_string! {
     /// # Ok::<_, keyvaluestore::Error>(())
     /// ```
     Value
+}
+
+#[cfg(feature = "redis")]
+impl Value {
+    /// Takes over what a client library has read.
+    pub(crate) fn from_answer(bytes: Vec<u8>) -> Self {
+        if bytes.len() <= INLINE { bytes.into() } else { Value(Repr::Owned(bytes.into_boxed_slice())) }
+    }
 }
 
 #[cfg(test)]

@@ -106,6 +106,8 @@ pub mod ops;
 pub use atomic::{AtomicWrite, Conditional, Failed, Outcome};
 #[cfg(feature = "embedded")]
 pub use backend::Embedded;
+#[cfg(feature = "redis")]
+pub use backend::Redis;
 pub use backend::{Backend, Memory};
 pub use batch::{Batch, Handle, Replies};
 pub use bytes::{Key, Value};

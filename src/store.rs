@@ -42,7 +42,9 @@ impl Store {
     /// | URL | backend |
     /// |---|---|
     /// | `memory:` | a new, empty [`Memory`] |
-    /// | `file:path`, `file:///path` | [`Embedded`](crate::Embedded): the file is made if it is not there |
+    /// | `file:path`, `file:///path` | `Embedded`: the file is made if it is not there |
+    /// | `redis://host:port`, `rediss://…`, `redis+unix:///path` | `Redis`: one server |
+    /// | `redis+cluster://host:port,host:port`, `rediss+cluster://…` | `Redis`: a cluster |
     ///
     /// A file is closed with the last clone of the store, which waits for that on the spot; to close it without
     /// holding up a thread, keep the `Embedded` that you made the store of.

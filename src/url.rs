@@ -3,12 +3,14 @@
 use crate::{Error, ErrorKind, Result, Store};
 
 /// The schemes that some version or build of the library knows, and the feature that each needs.
-const SCHEMES: [(&str, &str); 7] = [
+const SCHEMES: [(&str, &str); 9] = [
     ("memory", ""),
     ("file", "embedded"),
     ("redis", "redis"),
     ("rediss", "redis"),
+    ("redis+unix", "redis"),
     ("redis+cluster", "redis"),
+    ("rediss+cluster", "redis"),
     ("dynamodb", "dynamodb"),
     ("foundationdb", "foundationdb"),
 ];
@@ -23,6 +25,10 @@ pub(crate) async fn open(url: &str) -> Result<Store> {
         "memory" => Err(Error::invalid("`memory:` takes nothing after the colon")),
         #[cfg(feature = "embedded")]
         "file" => Ok(Store::new(crate::Embedded::open(path(rest)?).await?)),
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" | "redis+unix" | "redis+cluster" | "rediss+cluster" => {
+            Ok(Store::new(crate::Redis::open(url).await?))
+        }
         _ => Err(unknown(scheme)),
     }
 }
@@ -59,12 +65,15 @@ fn unknown(scheme: &str) -> Error {
 }
 
 /// What can be opened here and now.
-fn known() -> &'static str {
-    if cfg!(feature = "embedded") {
-        "use `memory:` or `file:path`"
-    } else {
-        "use `memory:`, or `file:path` with the feature `embedded`"
-    }
+fn known() -> String {
+    let open = SCHEMES.iter().filter(|(_, feature)| match *feature {
+        "" => true,
+        "embedded" => cfg!(feature = "embedded"),
+        "redis" => cfg!(feature = "redis"),
+        _ => false,
+    });
+    let schemes: Vec<String> = open.map(|(scheme, _)| format!("`{scheme}:`")).collect();
+    format!("use one of {}", schemes.join(", "))
 }
 
 #[cfg(test)]
@@ -81,9 +90,9 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_says_what_to_do_and_keeps_secrets() {
         for (url, kind, says) in [
-            ("users.kvs", InvalidArgument, "no scheme; use `memory:`"),
+            ("users.kvs", InvalidArgument, "no scheme; use one of `memory:`"),
             ("memory:x", InvalidArgument, "nothing after the colon"),
-            ("mongodb://u:secret@h", InvalidArgument, "`mongodb:` is not known; use `memory:`"),
+            ("mongodb://u:secret@h", InvalidArgument, "`mongodb:` is not known; use one of `memory:`"),
             ("foundationdb:", Unsupported, "feature `foundationdb`"),
         ] {
             let (found, message) = refused(url);

@@ -1,5 +1,7 @@
 //! The conformance suite on every backend. One module per backend: `cargo xtask test` makes its table of them.
 
+mod support;
+
 mod memory {
     keyvaluestore::conformance::tests!(async || keyvaluestore::Memory::new());
 }
@@ -36,4 +38,14 @@ mod ordered_unkind {
         age: 5,
     };
     keyvaluestore::conformance::tests!(async || SimulatedBackend::new(UNKIND));
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    use super::support::redis;
+    use keyvaluestore::Redis;
+
+    keyvaluestore::conformance::tests!(async || {
+        Redis::open(redis::database()).await.expect("a database")
+    });
 }

@@ -10,9 +10,14 @@ pub(crate) mod ordered;
 #[cfg(feature = "embedded")]
 mod embedded;
 
+#[cfg(feature = "redis")]
+mod redis;
+
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use memory::Memory;
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisOptions};
 
 use crate::{ErrorKind, Op, Outcome, Read, Reply, Result, Write};
 use std::any::Any;

@@ -1,0 +1,433 @@
+//! Every operation as one command, and every answer as a reply.
+//!
+//! What Redis has a command for is that command; the rest is a call of a [script](super::scripts). A new operation is an
+//! arm in `read` or `write`, and one in `read_reply` or `write_reply`.
+
+use super::errors::{refused, unexpected};
+use super::keys::companion;
+use super::scripts::{self, By, Script};
+use crate::ops::*;
+use crate::{Condition, Range, Read, Reply, Result, Score, Value, Write};
+use ::redis::{Cmd, Value as Answer};
+use std::ops::Bound;
+
+/// How many entries a script answers at once, and how many are asked for in one command: enough to be quick, few enough
+/// not to keep others waiting.
+pub(super) const PAGE: usize = 1_000;
+
+/// Starts a command, with room for `args` more arguments of `bytes` together.
+pub(super) fn command(name: &str, args: usize, bytes: usize) -> Cmd {
+    let mut cmd = Cmd::with_capacity(1 + args, name.len() + bytes);
+    cmd.arg(name);
+    cmd
+}
+
+/// A command of a key and some arguments.
+pub(super) fn plain(name: &str, key: &[u8], args: &[&[u8]]) -> Cmd {
+    let bytes = args.iter().map(|arg| arg.len()).sum::<usize>();
+    let mut cmd = command(name, 1 + args.len(), key.len() + bytes);
+    cmd.arg(key);
+    for arg in args {
+        cmd.arg(*arg);
+    }
+    cmd
+}
+
+/// A command of a key and a list, which must not be empty.
+fn list(name: &str, key: &[u8], members: &[Value]) -> Option<Cmd> {
+    if members.is_empty() {
+        return None;
+    }
+    let bytes = members.iter().map(|member| member.len()).sum::<usize>();
+    let mut cmd = command(name, 1 + members.len(), key.len() + bytes);
+    cmd.arg(key);
+    for member in members {
+        cmd.arg(&member[..]);
+    }
+    Some(cmd)
+}
+
+/// A call of a script on a key without a companion.
+fn single(script: &Script, by: By, key: &[u8], args: &[&[u8]]) -> Cmd {
+    let bytes = args.iter().map(|arg| arg.len()).sum::<usize>();
+    let mut cmd = script.call(by, 1, args.len(), key.len() + bytes);
+    cmd.arg(key);
+    for arg in args {
+        cmd.arg(*arg);
+    }
+    cmd
+}
+
+fn flag(flag: bool) -> &'static str {
+    if flag { "1" } else { "0" }
+}
+
+fn score_bound(cmd: &mut Cmd, bound: &Bound<Score>, unbounded: &str) {
+    match bound {
+        Bound::Unbounded => cmd.arg(unbounded),
+        Bound::Included(score) => cmd.arg(score.get()),
+        Bound::Excluded(score) => cmd.arg(format!("({:e}", score.get())),
+    };
+}
+
+fn lex_bound(cmd: &mut Cmd, bound: &Bound<Value>, unbounded: &str) {
+    match bound {
+        Bound::Unbounded => cmd.arg(unbounded),
+        Bound::Included(member) => cmd.arg([b"[", &member[..]].concat()),
+        Bound::Excluded(member) => cmd.arg([b"(", &member[..]].concat()),
+    };
+}
+
+/// The ends of a range, in the order in which they are walked.
+fn bounds(cmd: &mut Cmd, range: &Range, rev: bool) {
+    let both = [0, 1];
+    for end in if rev { [both[1], both[0]] } else { both } {
+        match (range, end) {
+            (Range::Score(range), 0) => score_bound(cmd, &range.min, "-inf"),
+            (Range::Score(range), _) => score_bound(cmd, &range.max, "+inf"),
+            (Range::Lex(range), 0) => lex_bound(cmd, &range.min, "-"),
+            (Range::Lex(range), _) => lex_bound(cmd, &range.max, "+"),
+        }
+    }
+}
+
+/// What `ZRANGE` takes after the key; with the scores, if it can answer them.
+pub(super) fn zrange_args(cmd: &mut Cmd, op: &ZRange, limit: Option<usize>) {
+    bounds(cmd, &op.range, op.rev);
+    let by_score = matches!(op.range, Range::Score(_));
+    cmd.arg(if by_score { "BYSCORE" } else { "BYLEX" });
+    if op.rev {
+        cmd.arg("REV");
+    }
+    if let Some(limit) = limit {
+        cmd.arg("LIMIT").arg(0).arg(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+    if op.scores && by_score {
+        cmd.arg("WITHSCORES");
+    }
+}
+
+/// Whether `ZRANGE` alone answers it.
+fn is_plain(op: &ZRange) -> bool {
+    !op.values && (!op.scores || matches!(op.range, Range::Score(_)))
+}
+
+/// What the names of things depend on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Naming {
+    /// Whether a key and its companion have to be in one slot.
+    pub(super) cluster: bool,
+}
+
+impl Naming {
+    pub(super) fn companion(self, key: &[u8]) -> Vec<u8> {
+        companion(key, self.cluster)
+    }
+
+    /// A call of a script on a sorted set and its companion.
+    fn sorted(self, script: &Script, by: By, key: &[u8], args: usize, bytes: usize) -> Cmd {
+        let companion = self.companion(key);
+        let mut cmd = script.call(by, 2, args, key.len() + companion.len() + bytes);
+        cmd.arg(key).arg(companion);
+        cmd
+    }
+
+    pub(super) fn read(self, op: &Read, by: By) -> Cmd {
+        match op {
+            Read::Get(Get { key, .. }) => plain("GET", key, &[]),
+            Read::SMembers(SMembers { key, .. }) => plain("SMEMBERS", key, &[]),
+            Read::HGet(HGet { key, field, .. }) => plain("HGET", key, &[field]),
+            Read::HGetAll(HGetAll { key, .. }) => plain("HGETALL", key, &[]),
+            Read::ZScore(ZScore { key, member, .. }) => plain("ZSCORE", key, &[member]),
+            Read::ZHGet(ZHGet { key, field, .. }) => {
+                let mut cmd = self.sorted(&scripts::ZHGET, by, key, 1, field.len());
+                cmd.arg(&field[..]);
+                cmd
+            }
+            Read::ZCount(ZCount { key, range, .. }) => {
+                let by_score = matches!(range, Range::Score(_));
+                let mut cmd =
+                    command(if by_score { "ZCOUNT" } else { "ZLEXCOUNT" }, 3, key.len() + 64);
+                cmd.arg(&key[..]);
+                bounds(&mut cmd, range, false);
+                cmd
+            }
+            Read::ZRange(op) if is_plain(op) => self.members(op),
+            Read::ZRange(op) => {
+                // One more than may be answered tells that there is more.
+                let (most, asked) = match op.limit {
+                    Some(limit) if limit <= PAGE => (limit, limit),
+                    _ => (PAGE, PAGE + 1),
+                };
+                let mut cmd = self.sorted(&scripts::ZRANGE, by, &op.key, 11, 96);
+                cmd.arg(most).arg(flag(op.values)).arg(flag(op.scores));
+                zrange_args(&mut cmd, op, Some(asked));
+                cmd
+            }
+        }
+    }
+
+    /// The members alone of a range, and their scores if it is by score.
+    pub(super) fn members(self, op: &ZRange) -> Cmd {
+        let mut cmd = command("ZRANGE", 8, op.key.len() + 96);
+        cmd.arg(&op.key[..]);
+        zrange_args(&mut cmd, op, op.limit);
+        cmd
+    }
+
+    /// Scores and values of some members, as they are at one moment.
+    pub(super) fn page(self, key: &[u8], members: &[Value]) -> Cmd {
+        let bytes = members.iter().map(|member| member.len()).sum::<usize>();
+        let mut cmd = self.sorted(&scripts::PAGE, By::Text, key, members.len(), bytes);
+        for member in members {
+            cmd.arg(&member[..]);
+        }
+        cmd
+    }
+
+    /// `None` if there is nothing to do.
+    pub(super) fn write(self, op: &Write, by: By) -> Option<Cmd> {
+        Some(match op {
+            Write::Set(Set { key, value, condition, .. }) => match condition {
+                Condition::Always => plain("SET", key, &[value]),
+                Condition::NotExists => plain("SET", key, &[value, b"NX"]),
+                Condition::Exists => single(&scripts::SET_XX, by, key, &[value]),
+                Condition::Equals(old) => single(&scripts::SET_EQ, by, key, &[value, old]),
+            },
+            Write::Delete(Delete { key, .. }) => self.sorted(&scripts::DELETE, by, key, 0, 0),
+            Write::IncrBy(IncrBy { key, by, .. }) => {
+                let mut cmd = command("INCRBY", 2, key.len() + 20);
+                cmd.arg(&key[..]).arg(*by);
+                cmd
+            }
+            Write::SAdd(SAdd { key, members, .. }) => list("SADD", key, members)?,
+            Write::SRem(SRem { key, members, .. }) => list("SREM", key, members)?,
+            Write::HDel(HDel { key, fields, .. }) => list("HDEL", key, fields)?,
+            Write::HSet(HSet { key, fields, .. }) => {
+                if fields.is_empty() {
+                    return None;
+                }
+                let bytes = fields.iter().map(|(field, value)| field.len() + value.len());
+                let bytes = bytes.sum::<usize>() + key.len();
+                let mut cmd = command("HSET", 1 + 2 * fields.len(), bytes);
+                cmd.arg(&key[..]);
+                for (field, value) in fields {
+                    cmd.arg(&field[..]).arg(&value[..]);
+                }
+                cmd
+            }
+            Write::HSetNx(HSetNx { key, field, value, .. }) => {
+                plain("HSETNX", key, &[field, value])
+            }
+            Write::ZAdd(ZAdd { key, member, value, score, nx, .. }) => {
+                let bytes = member.len() + value.as_ref().map_or(0, |value| value.len()) + 25;
+                let mut cmd = self.sorted(&scripts::ZADD, by, key, 4, bytes);
+                cmd.arg(score.get()).arg(&member[..]).arg(flag(*nx));
+                if let Some(value) = value {
+                    cmd.arg(&value[..]);
+                }
+                cmd
+            }
+            Write::ZRem(ZRem { key, member, .. }) => {
+                let mut cmd = self.sorted(&scripts::ZREM, by, key, 1, member.len());
+                cmd.arg(&member[..]);
+                cmd
+            }
+            Write::ZIncrBy(ZIncrBy { key, member, by: n, .. }) => {
+                let mut cmd = self.sorted(&scripts::ZINCR_BY, by, key, 2, member.len() + 24);
+                cmd.arg(n.get()).arg(&member[..]);
+                cmd
+            }
+        })
+    }
+
+    /// All writes as one call of the script that interprets them.
+    pub(super) fn transact(self, writes: &[Write], by: By) -> Cmd {
+        let sorted = |write: &Write| {
+            matches!(write, Write::ZAdd(_) | Write::ZRem(_) | Write::ZIncrBy(_))
+        };
+        let keys = writes.iter().map(|write| 1 + usize::from(sorted(write))).sum();
+        let mut cmd = scripts::TRANSACT.call(by, keys, 6 * writes.len(), 64 * writes.len());
+        for write in writes {
+            cmd.arg(&write.key()[..]);
+            if sorted(write) {
+                cmd.arg(self.companion(write.key()));
+            }
+        }
+        for write in writes {
+            instruct(&mut cmd, write);
+        }
+        cmd
+    }
+}
+
+/// Adds one write to the arguments of the script: what it is, how many arguments follow, and those.
+fn instruct(cmd: &mut Cmd, write: &Write) {
+    let list = |cmd: &mut Cmd, name: &str, members: &[Value]| {
+        cmd.arg(name).arg(members.len());
+        for member in members {
+            cmd.arg(&member[..]);
+        }
+    };
+    match write {
+        Write::Set(Set { value, condition, .. }) => {
+            let (name, old) = match condition {
+                Condition::Always => ("always", None),
+                Condition::NotExists => ("not_exists", None),
+                Condition::Exists => ("exists", None),
+                Condition::Equals(old) => ("equals", Some(old)),
+            };
+            cmd.arg("set").arg(2 + usize::from(old.is_some())).arg(name).arg(&value[..]);
+            if let Some(old) = old {
+                cmd.arg(&old[..]);
+            }
+        }
+        Write::Delete(Delete { must_exist, .. }) => {
+            cmd.arg("delete").arg(1).arg(flag(*must_exist));
+        }
+        Write::IncrBy(IncrBy { by, .. }) => {
+            // Between which numbers the counter has to be for the sum to fit.
+            let (least, most) = (i64::MIN - by.min(&0), i64::MAX - by.max(&0));
+            cmd.arg("incr_by").arg(3).arg(*by).arg(least).arg(most);
+        }
+        Write::SAdd(SAdd { members, .. }) => list(cmd, "sadd", members),
+        Write::SRem(SRem { members, .. }) => list(cmd, "srem", members),
+        Write::HDel(HDel { fields, .. }) => list(cmd, "hdel", fields),
+        Write::HSet(HSet { fields, .. }) => {
+            cmd.arg("hset").arg(2 * fields.len());
+            for (field, value) in fields {
+                cmd.arg(&field[..]).arg(&value[..]);
+            }
+        }
+        Write::HSetNx(HSetNx { field, value, .. }) => {
+            cmd.arg("hset_nx").arg(2).arg(&field[..]).arg(&value[..]);
+        }
+        Write::ZAdd(ZAdd { member, value, score, nx, .. }) => {
+            cmd.arg("zadd").arg(3 + usize::from(value.is_some()));
+            cmd.arg(score.get()).arg(&member[..]).arg(flag(*nx));
+            if let Some(value) = value {
+                cmd.arg(&value[..]);
+            }
+        }
+        Write::ZRem(ZRem { member, .. }) => {
+            cmd.arg("zrem").arg(1).arg(&member[..]);
+        }
+        Write::ZIncrBy(ZIncrBy { member, by, .. }) => {
+            cmd.arg("zincr_by").arg(2).arg(by.get()).arg(&member[..]);
+        }
+    }
+}
+
+pub(super) fn read_reply(op: &Read, answer: Answer) -> Result<Reply> {
+    if let Answer::ServerError(e) = &answer {
+        return Err(refused(e));
+    }
+    Ok(match op {
+        Read::Get(_) | Read::HGet(_) | Read::ZHGet(_) => Reply::Value(optional(answer)?),
+        Read::SMembers(_) => Reply::Values(values(answer)?),
+        Read::HGetAll(_) => Reply::Fields(pairs(answer, value)?),
+        Read::ZScore(_) => Reply::Score(score(answer)?),
+        Read::ZCount(_) => match answer {
+            Answer::Int(n) => Reply::Count(n.unsigned_abs()),
+            _ => return Err(unexpected()),
+        },
+        Read::ZRange(op) if op.scores => Reply::Scored(scored(answer)?),
+        Read::ZRange(_) => Reply::Values(values(answer)?),
+    })
+}
+
+pub(super) fn write_reply(op: &Write, answer: Answer) -> Result<Reply> {
+    if let Answer::ServerError(e) = &answer {
+        return Err(refused(e));
+    }
+    Ok(match op {
+        // `SET` answers OK, or nil where its condition does not hold; the others a number.
+        Write::Set(_) | Write::Delete(_) | Write::HSetNx(_) | Write::ZAdd(_) => match answer {
+            Answer::Okay => Reply::Applied(true),
+            Answer::Nil => Reply::Applied(false),
+            Answer::Int(n) => Reply::Applied(n != 0),
+            _ => return Err(unexpected()),
+        },
+        Write::IncrBy(_) => match answer {
+            Answer::Int(n) => Reply::Integer(n),
+            _ => return Err(unexpected()),
+        },
+        Write::ZIncrBy(_) => match score(answer)? {
+            Some(score) => Reply::Score(Some(score)),
+            None => return Err(unexpected()),
+        },
+        Write::SAdd(_) | Write::SRem(_) | Write::HSet(_) | Write::HDel(_) | Write::ZRem(_) => {
+            Reply::Done
+        }
+    })
+}
+
+fn value(answer: Answer) -> Result<Value> {
+    match answer {
+        Answer::BulkString(bytes) => Ok(Value::from_answer(bytes)),
+        Answer::SimpleString(text) => Ok(Value::from_answer(text.into_bytes())),
+        Answer::Okay => Ok(Value::from_static(b"OK")),
+        Answer::ServerError(e) => Err(refused(&e)),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) fn optional(answer: Answer) -> Result<Option<Value>> {
+    match answer {
+        Answer::Nil => Ok(None),
+        answer => value(answer).map(Some),
+    }
+}
+
+/// The entries of a list or set.
+pub(super) fn entries(answer: Answer) -> Result<Vec<Answer>> {
+    match answer {
+        Answer::Array(entries) | Answer::Set(entries) => Ok(entries),
+        Answer::ServerError(e) => Err(refused(&e)),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) fn values(answer: Answer) -> Result<Vec<Value>> {
+    entries(answer)?.into_iter().map(value).collect()
+}
+
+pub(super) fn score(answer: Answer) -> Result<Option<f64>> {
+    let text = match answer {
+        Answer::Nil => return Ok(None),
+        Answer::Double(score) => return Ok(Some(score)),
+        Answer::BulkString(text) => text,
+        Answer::ServerError(e) => return Err(refused(&e)),
+        _ => return Err(unexpected()),
+    };
+    let text = std::str::from_utf8(&text).map_err(|_| unexpected())?;
+    text.parse().map(Some).map_err(|_| unexpected())
+}
+
+/// Pairs, as a map, as a list of lists or as a flat list.
+fn pairs<T>(answer: Answer, second: impl Fn(Answer) -> Result<T>) -> Result<Vec<(Value, T)>> {
+    let flat = match answer {
+        Answer::Map(pairs) => {
+            return pairs.into_iter().map(|(a, b)| Ok((value(a)?, second(b)?))).collect();
+        }
+        answer => entries(answer)?,
+    };
+    let mut pairs = Vec::with_capacity(flat.len());
+    let mut flat = flat.into_iter();
+    while let Some(first) = flat.next() {
+        let (a, b) = match first {
+            Answer::Array(pair) => {
+                let mut pair = pair.into_iter();
+                (pair.next(), pair.next())
+            }
+            first => (Some(first), flat.next()),
+        };
+        let (Some(a), Some(b)) = (a, b) else { return Err(unexpected()) };
+        pairs.push((value(a)?, second(b)?));
+    }
+    Ok(pairs)
+}
+
+pub(super) fn scored(answer: Answer) -> Result<Vec<(Value, f64)>> {
+    pairs(answer, |answer| score(answer)?.ok_or_else(unexpected))
+}

@@ -1,0 +1,177 @@
+//! [`Link`]: one server, and the one connection to it that all callers share. It connects when it is first needed, and
+//! again when the connection is lost. It never sends anything twice.
+
+use super::errors;
+use crate::Error;
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, PushInfo, PushKind, RedisError, Value};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    pub(super) connect: Duration,
+    pub(super) answer: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The server has not seen it.
+    NotSent(Error),
+    /// It may have been carried out.
+    Lost(Error),
+}
+
+impl Failure {
+    /// The error for one operation, and for another that the same failure hit.
+    pub(super) fn error(&self, writes: bool) -> Error {
+        match self {
+            Failure::Lost(e) if writes => e.without_source().with_unknown_outcome(),
+            Failure::Lost(e) | Failure::NotSent(e) => e.without_source(),
+        }
+    }
+    pub(super) fn into_error(self, writes: bool) -> Error {
+        match self {
+            Failure::Lost(e) if writes => e.with_unknown_outcome(),
+            Failure::Lost(e) | Failure::NotSent(e) => e,
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, Failure>;
+
+pub(super) struct Link {
+    client: Client,
+    patience: Patience,
+    /// Whether to ask a replica in a cluster to answer reads.
+    readonly: bool,
+    state: Mutex<State>,
+}
+
+/// A connection, and whether it is known to be lost.
+#[derive(Clone)]
+struct Line {
+    connection: MultiplexedConnection,
+    lost: Arc<AtomicBool>,
+}
+
+type Connecting = Shared<BoxFuture<'static, std::result::Result<Line, RedisError>>>;
+
+enum State {
+    Idle,
+    /// All callers wait for the same attempt.
+    Connecting(Connecting),
+    Ready(Line),
+}
+
+impl Link {
+    pub(super) fn new(client: Client, patience: Patience, readonly: bool) -> Self {
+        Link { client, patience, readonly, state: Mutex::new(State::Idle) }
+    }
+
+    /// Sends one command. A refusal of the server is an answer: [`Value::ServerError`].
+    ///
+    /// # Errors
+    /// What kept the answer from coming.
+    pub(super) async fn call(&self, cmd: &Cmd) -> Result<Value> {
+        let mut line = self.line().await?;
+        match line.connection.send_packed_command(cmd).await {
+            Ok(value) => Ok(value),
+            Err(e) => Err(failed(&line, e)),
+        }
+    }
+
+    /// Sends many commands in one go; one answer for each, in their order.
+    ///
+    /// # Errors
+    /// What kept the answers from coming.
+    pub(super) async fn call_all(&self, cmds: &Pipeline) -> Result<Vec<Value>> {
+        let mut line = self.line().await?;
+        match line.connection.send_packed_commands(cmds, 0, cmds.len()).await {
+            Ok(values) if values.len() == cmds.len() => Ok(values),
+            Ok(_) => Err(Failure::Lost(errors::unexpected())),
+            Err(e) => Err(failed(&line, e)),
+        }
+    }
+
+    /// The host that it is a link to.
+    pub(super) fn host(&self) -> String {
+        match self.client.get_connection_info().addr() {
+            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+            _ => "localhost".to_owned(),
+        }
+    }
+
+    /// Connects if there is no connection.
+    pub(super) async fn connect(&self) -> Result<()> {
+        self.line().await.map(drop)
+    }
+
+    async fn line(&self) -> Result<Line> {
+        let connecting = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*state {
+                State::Ready(line) if !line.lost.load(Ordering::Acquire) => return Ok(line.clone()),
+                State::Connecting(connecting) => connecting.clone(),
+                _ => {
+                    let connecting = self.start().boxed().shared();
+                    *state = State::Connecting(connecting.clone());
+                    connecting
+                }
+            }
+        };
+        let result = connecting.clone().await;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first to hear of it tells the others.
+        if matches!(&*state, State::Connecting(current) if current.ptr_eq(&connecting)) {
+            *state = result.clone().map_or(State::Idle, State::Ready);
+        }
+        result.map_err(|e| Failure::NotSent(errors::not_connected(e)))
+    }
+
+    fn start(&self) -> impl Future<Output = std::result::Result<Line, RedisError>> + Send + 'static {
+        let (client, patience, readonly) = (self.client.clone(), self.patience.clone(), self.readonly);
+        async move {
+            let lost = Arc::new(AtomicBool::new(false));
+            let heard = Arc::clone(&lost);
+            let config = AsyncConnectionConfig::new()
+                .set_pipeline_buffer_size(256)
+                .set_connection_timeout(Some(patience.connect))
+                .set_response_timeout(Some(patience.answer))
+                .set_push_sender(move |push: PushInfo| {
+                    if push.kind == PushKind::Disconnection {
+                        heard.store(true, Ordering::Release);
+                    }
+                    Ok::<_, ::redis::aio::SendError>(())
+                });
+            let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+            if readonly {
+                let answer = connection.send_packed_command(&::redis::cmd("READONLY")).await?;
+                if let Value::ServerError(e) = answer {
+                    return Err(e.into());
+                }
+            }
+            Ok(Line { connection, lost })
+        }
+    }
+}
+
+/// After a failure the next caller connects anew; whoever waits on the old connection goes on waiting.
+#[cold]
+fn failed(line: &Line, error: RedisError) -> Failure {
+    line.lost.store(true, Ordering::Release);
+    Failure::Lost(errors::lost(error))
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The address, and nothing of what signs in.
+        f.debug_tuple("Link").field(&self.client.get_connection_info().addr().to_string()).finish()
+    }
+}

@@ -1,0 +1,522 @@
+//! [`Redis`]: one server with its replicas, or a cluster.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `options.rs` | URLs and options |
+//! | `commands.rs` | every operation as one command, every answer as a reply |
+//! | `scripts.rs`, `scripts/` | the operations that Redis has no command for, and atomic writes |
+//! | `keys.rs` | slots, and the hash beside a sorted set |
+//! | `link.rs` | one connection that heals |
+//! | `cluster.rs` | which server has which slot, and redirections |
+//! | `errors.rs` | what Redis says, as errors of this library |
+//!
+//! This file puts them together: it picks a server, folds the reads of a batch, and pages through long answers.
+
+mod cluster;
+mod commands;
+mod errors;
+mod keys;
+mod link;
+mod options;
+mod scripts;
+
+pub use options::RedisOptions;
+
+use super::{Backend, Consistency, Context};
+use crate::ops::{HGet, ZRange, ZScore};
+use crate::{Error, ErrorKind, Op, Outcome, Range, Read, Reply, Result, Value, Write};
+use ::redis::{Cmd, Pipeline, ServerErrorKind, Value as Answer};
+use cluster::Cluster;
+use commands::{Naming, PAGE, command, read_reply, write_reply};
+use errors::unexpected;
+use link::{Failure, Link};
+use scripts::By;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+const BACKEND: &str = "redis";
+
+/// How many commands go out in one pipeline.
+const PIPELINE: usize = 10_000;
+/// More than this a server takes for a violation of its protocol.
+const ARGUMENTS: usize = 1 << 20;
+
+/// A store on Redis 6.2 or later: one server, or a cluster.
+///
+/// All callers share one connection to each server. It is made when it is first needed, and again after it is lost: a call
+/// that was under way then fails with `Unavailable` (or `Timeout`), saying of a write that its outcome is unknown, and
+/// later calls go through a new one. Nothing is ever sent twice, but for what a server has answered that it did not do.
+///
+/// Every operation, batch and atomic write is one command or one pipeline, and so one round trip. These take more:
+/// `zhrange` (and `zrange` by member with scores) of more than 1,000 entries takes two, and a third one for the first
+/// thousand; a batch of more than 10,000 operations takes one for each 10,000; a script that the server has forgotten, or
+/// has not seen yet, is sent again with its text.
+///
+/// ```no_run
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use keyvaluestore::{Redis, Store};
+/// let store = Store::new(Redis::open("redis://127.0.0.1/").await?);
+/// store.set("k", "v").await?;
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+///
+/// # Layout
+///
+/// Strings, counters, sets and hashes are Redis's own, and a sorted set is a sorted set. The values of a sorted hash are
+/// in a hash beside it, `__kvs_zh:` and the key (in a cluster `__kvs_zh{key}`, so that both are in one slot), which is how
+/// the Go library keyvaluestore has it. Keys that start with `__kvs_zh` are refused.
+///
+/// # In a cluster
+///
+/// A batch is split by server, and all parts run at once. An atomic write needs all of its keys in one slot, and is
+/// refused with `InvalidArgument` otherwise: give such keys a common part in braces, `user:{7}` and `mail:{7}`.
+///
+/// # Other types
+///
+/// A key that holds another type answers `WrongType`, except that `set` replaces whatever is there, and that in a batch
+/// `get` finds nothing.
+#[derive(Clone, Debug)]
+pub struct Redis(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    servers: Servers,
+    naming: Naming,
+}
+
+#[derive(Debug)]
+enum Servers {
+    One { primary: Link, replicas: Vec<Link>, turn: AtomicUsize },
+    Cluster(Cluster),
+}
+
+/// Which server may answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Primary,
+    Replica,
+}
+
+impl Redis {
+    /// Connects to the server or cluster that `url` names, with the default [`RedisOptions`]. They tell what URLs there are.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a URL that cannot be read, `Unavailable`, `Timeout` or `AccessDenied` if no connection can be
+    /// made.
+    pub async fn open(url: impl AsRef<str>) -> Result<Self> {
+        RedisOptions::new().open(url).await
+    }
+
+    fn new(servers: Servers) -> Self {
+        let naming = Naming { cluster: matches!(servers, Servers::Cluster(_)) };
+        Redis(Arc::new(Inner { servers, naming }))
+    }
+}
+
+impl Backend for Redis {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        self.0.read(cx, op).await
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        self.0.write(cx, op).await
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        self.0.batch(cx, ops).await
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        self.0.transact(cx, writes).await
+    }
+}
+
+fn access(cx: &Context) -> Access {
+    match cx.consistency {
+        Consistency::Eventual => Access::Replica,
+        _ => Access::Primary,
+    }
+}
+
+fn is_no_script(answer: &Answer) -> bool {
+    matches!(answer, Answer::ServerError(e) if e.kind() == Some(ServerErrorKind::NoScript))
+}
+
+impl Inner {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        keys::check(op.key())?;
+        let access = access(cx);
+        let answer = self
+            .call(cx, op.name(), op.key(), access, |by| self.naming.read(op, by))
+            .await
+            .map_err(|failure| failure.into_error(false))?;
+        match op {
+            Read::ZRange(op) if is_too_long(op, &answer) => self.long_range(cx, op, access).await,
+            op => read_reply(op, answer),
+        }
+    }
+
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        keys::check(op.key())?;
+        let Some(cmd) = self.naming.write(op, By::Hash) else { return Ok(Reply::Done) };
+        check_size(&cmd)?;
+        let mut first = Some(cmd);
+        let answer = self
+            .call(cx, op.name(), op.key(), Access::Primary, |by| {
+                first.take().or_else(|| self.naming.write(op, by)).unwrap_or_default()
+            })
+            .await
+            .map_err(|failure| failure.into_error(true))?;
+        write_reply(op, answer)
+    }
+
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        let Some(first) = writes.first() else { return Ok(Outcome::Committed) };
+        writes.iter().try_for_each(|write| keys::check(write.key()))?;
+        if self.naming.cluster {
+            let slot = keys::slot(first.key());
+            if let Some(other) = writes.iter().find(|write| keys::slot(write.key()) != slot) {
+                return Err(cross_slot(first.key(), other.key()));
+            }
+        }
+        let mut cmd = Some(self.naming.transact(writes, By::Hash));
+        if let Some(cmd) = &cmd {
+            check_size(cmd)?;
+        }
+        let answer = self
+            .call(cx, "atomic_write", first.key(), Access::Primary, |by| {
+                cmd.take().unwrap_or_else(|| self.naming.transact(writes, by))
+            })
+            .await
+            .map_err(|failure| failure.into_error(true))?;
+        outcome(answer)
+    }
+
+    /// Sends one command; again with the text of its script, if the server does not know the hash.
+    async fn call(
+        &self,
+        cx: &Context,
+        name: &'static str,
+        key: &[u8],
+        access: Access,
+        mut cmd: impl FnMut(By) -> Cmd + Send,
+    ) -> Result<Answer, Failure> {
+        let answer = self.send(cx, name, key, access, &cmd(By::Hash)).await?;
+        if is_no_script(&answer) {
+            return self.send(cx, name, key, access, &cmd(By::Text)).await;
+        }
+        Ok(answer)
+    }
+
+    async fn send(
+        &self,
+        cx: &Context,
+        name: &'static str,
+        key: &[u8],
+        access: Access,
+        cmd: &Cmd,
+    ) -> Result<Answer, Failure> {
+        match &self.servers {
+            Servers::One { primary, replicas, turn } => {
+                if access == Access::Replica
+                    && let Some(replica) = pick(replicas, turn)
+                    && let Ok(answer) = timed(cx, name, replica.call(cmd)).await
+                    && !is_out_of_order(&answer)
+                {
+                    return Ok(answer);
+                }
+                timed(cx, name, primary.call(cmd)).await
+            }
+            Servers::Cluster(cluster) => cluster.call(cx, name, key, access, cmd).await,
+        }
+    }
+
+    /// Sends many commands, each about one key; one answer for each.
+    async fn send_all(
+        &self,
+        cx: &Context,
+        access: Access,
+        cmds: Vec<(&[u8], Cmd)>,
+    ) -> Vec<Result<Answer, Arc<Failure>>> {
+        match &self.servers {
+            Servers::One { primary, replicas, turn } => {
+                let count = cmds.len();
+                let mut pipeline = Pipeline::with_capacity(count);
+                for (_, cmd) in cmds {
+                    pipeline.add_command(cmd);
+                }
+                if access == Access::Replica
+                    && let Some(replica) = pick(replicas, turn)
+                    && let Ok(answers) = timed(cx, "batch", replica.call_all(&pipeline)).await
+                    && !answers.iter().any(is_out_of_order)
+                {
+                    return answers.into_iter().map(Ok).collect();
+                }
+                match timed(cx, "batch", primary.call_all(&pipeline)).await {
+                    Ok(answers) => answers.into_iter().map(Ok).collect(),
+                    Err(failure) => {
+                        let failure = Arc::new(failure);
+                        (0..count).map(|_| Err(Arc::clone(&failure))).collect()
+                    }
+                }
+            }
+            Servers::Cluster(cluster) => cluster.call_all(cx, access, cmds).await,
+        }
+    }
+
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        // A read after a write of the same batch has to see it.
+        let access = match ops.iter().any(|op| matches!(op, Op::Write(_))) {
+            true => Access::Primary,
+            false => access(cx),
+        };
+        let mut replies = Vec::with_capacity(ops.len());
+        let mut rest = ops;
+        while !rest.is_empty() {
+            let (cmds, spans, taken) = self.requests(rest);
+            let answers = self.send_all(cx, access, cmds).await;
+            let mut answers = answers.into_iter();
+            for span in spans {
+                let ops = &rest[span.first..span.first + span.count];
+                if let Some(reply) = span.reply {
+                    replies.push(reply);
+                    continue;
+                }
+                let answer = answers.next().unwrap_or_else(|| {
+                    Err(Arc::new(Failure::Lost(unexpected())))
+                });
+                unfold(ops, answer, &mut replies);
+            }
+            rest = &rest[taken..];
+        }
+        // What was too long for a script comes page by page, after the rest.
+        for (op, reply) in ops.iter().zip(&mut replies) {
+            if let (Op::Read(Read::ZRange(op)), Ok(Reply::Done)) = (op, &reply) {
+                *reply = self.long_range(cx, op, access).await;
+            }
+        }
+        replies
+    }
+
+    /// The commands of the next operations of a batch, and which operations each answers.
+    fn requests<'o>(&self, ops: &'o [Op]) -> (Vec<(&'o [u8], Cmd)>, Vec<Span>, usize) {
+        let (mut cmds, mut spans) = (Vec::new(), Vec::new());
+        let mut next = 0;
+        while next < ops.len() && cmds.len() < PIPELINE {
+            let first = next;
+            let key = &ops[first].key()[..];
+            let cmd = match &ops[first] {
+                op if keys::check(op.key()).is_err() => keys::check(op.key()).map(|()| None),
+                Op::Read(op) => {
+                    let count = 1 + ops[first + 1..]
+                        .iter()
+                        .take(PAGE - 1)
+                        .take_while(|other| self.folds(op, other))
+                        .count();
+                    next += count - 1;
+                    Ok(Some(match count {
+                        1 => self.naming.read(op, By::Text),
+                        _ => fold(op, &ops[first..first + count]),
+                    }))
+                }
+                Op::Write(op) => match self.naming.write(op, By::Text) {
+                    Some(cmd) => check_size(&cmd).map(|()| Some(cmd)),
+                    None => Ok(None),
+                },
+            };
+            next += 1;
+            let reply = match cmd {
+                Ok(Some(cmd)) => {
+                    cmds.push((key, cmd));
+                    None
+                }
+                Ok(None) => Some(Ok(Reply::Done)),
+                Err(e) => Some(Err(e)),
+            };
+            spans.push(Span { first, count: next - first, reply });
+        }
+        (cmds, spans, next)
+    }
+
+    /// Whether one command reads both.
+    fn folds(&self, op: &Read, other: &Op) -> bool {
+        match (op, other) {
+            (Read::Get(a), Op::Read(Read::Get(b))) => {
+                (!self.naming.cluster || keys::slot(&a.key) == keys::slot(&b.key))
+                    && keys::check(&b.key).is_ok()
+            }
+            (Read::HGet(a), Op::Read(Read::HGet(b))) => a.key == b.key,
+            (Read::ZScore(a), Op::Read(Read::ZScore(b))) => a.key == b.key,
+            _ => false,
+        }
+    }
+
+    /// A range of more entries than a script should answer: its members first, then their values, page by page. Members that
+    /// are removed meanwhile are left out.
+    async fn long_range(&self, cx: &Context, op: &ZRange, access: Access) -> Result<Reply> {
+        let answer = self
+            .send(cx, op.name(), &op.key, access, &self.naming.members(op))
+            .await
+            .map_err(|failure| failure.into_error(false))?;
+        let by_score = matches!(op.range, Range::Score(_));
+        let (members, scores): (Vec<Value>, Vec<f64>) = if op.scores && by_score {
+            commands::scored(answer)?.into_iter().unzip()
+        } else {
+            (commands::values(answer)?, Vec::new())
+        };
+        let pages = members.chunks(PAGE);
+        let cmds = pages.map(|page| (&op.key[..], self.naming.page(&op.key, page))).collect();
+        let answers = self.send_all(cx, access, cmds).await;
+        let mut found = Vec::with_capacity(members.len());
+        let mut members = members.into_iter().enumerate();
+        for answer in answers {
+            let answer = answer.map_err(|failure| failure.error(false))?;
+            let mut lists = commands::entries(answer)?.into_iter();
+            let (Some(now), Some(values)) = (lists.next(), lists.next()) else {
+                return Err(unexpected());
+            };
+            let values = commands::entries(values)?;
+            for (now, value) in commands::entries(now)?.into_iter().zip(values) {
+                let Some((i, member)) = members.next() else { return Err(unexpected()) };
+                let Some(now) = commands::score(now)? else { continue };
+                let value = match op.values {
+                    true => commands::optional(value)?.unwrap_or(member),
+                    false => member,
+                };
+                found.push((value, scores.get(i).copied().unwrap_or(now)));
+            }
+        }
+        Ok(match op.scores {
+            true => Reply::Scored(found),
+            false => Reply::Values(found.into_iter().map(|(value, _)| value).collect()),
+        })
+    }
+}
+
+/// Some operations of a batch that one command answers, or that need none.
+struct Span {
+    first: usize,
+    count: usize,
+    reply: Option<Result<Reply>>,
+}
+
+/// One command for several reads of one kind.
+fn fold(op: &Read, ops: &[Op]) -> Cmd {
+    let reads = ops.iter().filter_map(|op| match op {
+        Op::Read(op) => Some(op),
+        Op::Write(_) => None,
+    });
+    let (name, key) = match op {
+        Read::HGet(op) => ("HMGET", Some(&op.key)),
+        Read::ZScore(op) => ("ZMSCORE", Some(&op.key)),
+        _ => ("MGET", None),
+    };
+    let mut cmd = command(name, 1 + ops.len(), 24 * (1 + ops.len()));
+    if let Some(key) = key {
+        cmd.arg(&key[..]);
+    }
+    for read in reads {
+        match read {
+            Read::HGet(HGet { field, .. }) => cmd.arg(&field[..]),
+            Read::ZScore(ZScore { member, .. }) => cmd.arg(&member[..]),
+            other => cmd.arg(&other.key()[..]),
+        };
+    }
+    cmd
+}
+
+/// The replies of the operations that one command has answered.
+fn unfold(ops: &[Op], answer: Result<Answer, Arc<Failure>>, replies: &mut Vec<Result<Reply>>) {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(failure) => {
+            replies.extend(ops.iter().map(|op| Err(failure.error(matches!(op, Op::Write(_))))));
+            return;
+        }
+    };
+    if let [op] = ops {
+        replies.push(match op {
+            // Told by a reply that no read has; see `batch`.
+            Op::Read(Read::ZRange(op)) if is_too_long(op, &answer) => Ok(Reply::Done),
+            Op::Read(op) => read_reply(op, answer),
+            Op::Write(op) => write_reply(op, answer),
+        });
+        return;
+    }
+    match answer {
+        Answer::Array(answers) if answers.len() == ops.len() => {
+            replies.extend(ops.iter().zip(answers).map(|(op, answer)| match op {
+                Op::Read(op) => read_reply(op, answer),
+                Op::Write(op) => write_reply(op, answer),
+            }));
+        }
+        Answer::ServerError(e) => {
+            replies.extend(ops.iter().map(|_| Err(errors::refused(&e))));
+        }
+        _ => replies.extend(ops.iter().map(|_| Err(unexpected()))),
+    }
+}
+
+/// Whether the script has found more than it may answer.
+fn is_too_long(op: &ZRange, answer: &Answer) -> bool {
+    matches!(answer, Answer::Int(_)) && op.limit.is_none_or(|limit| limit > PAGE)
+}
+
+/// Whether a replica cannot serve.
+fn is_out_of_order(answer: &Answer) -> bool {
+    matches!(answer, Answer::ServerError(e) if matches!(e.code(), "MASTERDOWN" | "LOADING" | "BUSY"))
+}
+
+/// One after the other.
+fn pick<'l, L>(links: &'l [L], turn: &AtomicUsize) -> Option<&'l L> {
+    match links {
+        [] => None,
+        links => links.get(turn.fetch_add(1, Ordering::Relaxed) % links.len()),
+    }
+}
+
+fn outcome(answer: Answer) -> Result<Outcome> {
+    let entries = match answer {
+        Answer::Okay => return Ok(Outcome::Committed),
+        answer => commands::entries(answer)?,
+    };
+    if let [Answer::BulkString(error), Answer::Int(position)] = &entries[..] {
+        let error = match &error[..] {
+            b"OVERFLOW" => Error::new(ErrorKind::Overflow, "the sum cannot be represented"),
+            _ => Error::wrong_type("the key holds another type, or no integer"),
+        };
+        return Err(error.of_write(usize::try_from(*position).unwrap_or_default()));
+    }
+    let positions = entries.into_iter().map(|entry| match entry {
+        Answer::Int(position) => usize::try_from(position).map_err(|_| unexpected()),
+        _ => Err(unexpected()),
+    });
+    positions.collect()
+}
+
+fn check_size(cmd: &Cmd) -> Result<()> {
+    let count = cmd.args_iter().len();
+    if count > ARGUMENTS {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("{count} arguments, and Redis takes {ARGUMENTS} in a command"),
+        ));
+    }
+    Ok(())
+}
+
+#[cold]
+fn cross_slot(a: &[u8], b: &[u8]) -> Error {
+    let (a, b) = (keys::shown(a), keys::shown(b));
+    Error::invalid(format!(
+        "the keys `{a}` and `{b}` are in different slots of the cluster, and an atomic write stays in one; give its keys \
+         a common hash tag, such as `{{7}}` in `user:{{7}}` and `mail:{{7}}`"
+    ))
+}
+
+/// Lets the observer hear of a round trip.
+async fn timed<T>(cx: &Context, name: &'static str, call: impl Future<Output = T>) -> T {
+    let Some(observer) = &cx.observer else { return call.await };
+    let start = Instant::now();
+    let result = call.await;
+    observer.round_trip(BACKEND, name, start.elapsed());
+    result
+}
