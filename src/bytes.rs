@@ -304,7 +304,11 @@ byte_string! {
 impl Value {
     /// Takes over what a client library has read.
     pub(crate) fn from_answer(bytes: Vec<u8>) -> Self {
-        if bytes.len() <= INLINE { bytes.into() } else { Value(Repr::Owned(bytes.into_boxed_slice())) }
+        if bytes.len() <= INLINE {
+            bytes.into()
+        } else {
+            Value(Repr::Owned(bytes.into_boxed_slice()))
+        }
     }
 }
 

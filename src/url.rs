@@ -92,7 +92,11 @@ mod tests {
         for (url, kind, says) in [
             ("users.kvs", InvalidArgument, "no scheme; use one of `memory:`"),
             ("memory:x", InvalidArgument, "nothing after the colon"),
-            ("mongodb://u:secret@h", InvalidArgument, "`mongodb:` is not known; use one of `memory:`"),
+            (
+                "mongodb://u:secret@h",
+                InvalidArgument,
+                "`mongodb:` is not known; use one of `memory:`",
+            ),
             ("foundationdb:", Unsupported, "feature `foundationdb`"),
         ] {
             let (found, message) = refused(url);

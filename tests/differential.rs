@@ -1,5 +1,7 @@
 //! The differential test on every backend: 20,000 random programs of 50 steps each, or what `KVS_PROGRAMS` says.
 
+mod support;
+
 use keyvaluestore::Memory;
 use keyvaluestore::conformance::differential::{Plan, check};
 use keyvaluestore::conformance::{SimulatedBackend, Unkindness};
@@ -72,4 +74,19 @@ async fn embedded_agrees_with_memory_in_a_file() {
         Subject::new(file).keep(dir)
     };
     check(subject, plan(100)).await;
+}
+
+/// A server that others have written: the judge of the memory backend, too.
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn redis_agrees_with_memory() {
+    if !support::redis::available() {
+        return;
+    }
+    let url = support::redis::database();
+    let empty = async || {
+        support::redis::flush(&url);
+        keyvaluestore::Redis::open(&url).await.unwrap()
+    };
+    check(empty, plan(4)).await;
 }

@@ -2,9 +2,9 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
-pub mod redis;
+pub(crate) mod redis;
 
 /// Whether the run has to fail where `server` is missing: `KVS_REQUIRE` names servers, separated by commas.
-pub fn required(server: &str) -> bool {
+pub(crate) fn required(server: &str) -> bool {
     std::env::var("KVS_REQUIRE").is_ok_and(|names| names.split(',').any(|name| name == server))
 }

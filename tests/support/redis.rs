@@ -18,7 +18,7 @@ fn program() -> Option<PathBuf> {
 
 /// Whether there is a server to test with. Where there is none, a test that needs it says so and is counted as *not run*;
 /// `KVS_REQUIRE=redis` makes that a failure.
-pub fn available() -> bool {
+pub(crate) fn available() -> bool {
     if program().is_some() {
         return true;
     }
@@ -29,7 +29,7 @@ pub fn available() -> bool {
     false
 }
 
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     // Below the range that the system hands out by itself, so that nobody is given it in between; and one for whose bus
     // (10,000 above) there is room, too.
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -45,8 +45,8 @@ pub fn free_port() -> u16 {
 
 /// A server of one's own. It is killed when this is dropped.
 #[derive(Debug)]
-pub struct Server {
-    pub port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     dir: TempDir,
     args: Vec<String>,
     child: Option<Child>,
@@ -54,7 +54,7 @@ pub struct Server {
 
 impl Server {
     /// Starts one with more arguments, such as `["--appendonly", "yes"]`, and waits until it answers.
-    pub fn start(args: &[&str]) -> Server {
+    pub(crate) fn start(args: &[&str]) -> Server {
         let dir = tempfile::tempdir().expect("a directory");
         let mut server = Server {
             port: free_port(),
@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// Starts it again where it was, with what it has kept.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         let program = program().expect("redis-server");
         for _ in 0..5 {
@@ -107,7 +107,7 @@ impl Server {
     }
 
     /// SIGKILL.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -115,37 +115,37 @@ impl Server {
     }
 
     /// Stops it without ending it, or lets it go on.
-    pub fn pause(&self, paused: bool) {
+    pub(crate) fn pause(&self, paused: bool) {
         let pid = self.child.as_ref().expect("it runs").id().to_string();
         let signal = if paused { "-STOP" } else { "-CONT" };
         assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
     }
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://{}/", self.address())
     }
 
     /// Sends a command as an administrator would, on a connection of its own.
-    pub fn command(&self, args: &[&str]) -> redis::Value {
+    pub(crate) fn command(&self, args: &[&str]) -> redis::Value {
         self.try_command(args).expect("the server takes the command")
     }
-    pub fn try_command(&self, args: &[&str]) -> redis::RedisResult<redis::Value> {
+    pub(crate) fn try_command(&self, args: &[&str]) -> redis::RedisResult<redis::Value> {
         let client = redis::Client::open(self.url())?;
         let mut cmd = redis::Cmd::new();
         cmd.arg(args);
         cmd.query(&mut client.get_connection_with_timeout(Duration::from_secs(5))?)
     }
     /// One figure of `INFO`.
-    pub fn info(&self, section: &str, name: &str) -> u64 {
+    pub(crate) fn info(&self, section: &str, name: &str) -> u64 {
         let text: String = redis::from_redis_value(self.command(&["INFO", section])).expect("text");
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
         line.and_then(|n| n.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
@@ -182,10 +182,17 @@ fn watch(pid: u32) {
 }
 
 /// The URL of an empty database of the shared server.
-pub fn database() -> String {
+pub(crate) fn database() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let port = SHARED.lock().unwrap_or_else(PoisonError::into_inner).port;
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     assert!(n < 10_000, "a database for every test");
     format!("redis://127.0.0.1:{port}/{n}")
+}
+
+/// Empties a database.
+pub(crate) fn flush(url: &str) {
+    let client = redis::Client::open(url).expect("a URL");
+    let mut connection = client.get_connection().expect("a connection");
+    redis::cmd("FLUSHDB").exec(&mut connection).expect("FLUSHDB");
 }

@@ -279,7 +279,8 @@ impl Cluster {
                 Ok(answer) => match self.read_map(answer, &link) {
                     Ok(map) => {
                         let map = Arc::new(map);
-                        *self.map.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&map);
+                        *self.map.write().unwrap_or_else(PoisonError::into_inner) =
+                            Arc::clone(&map);
                         self.stale.store(false, Ordering::Release);
                         return Ok(map);
                     }
@@ -315,7 +316,8 @@ impl Cluster {
             let (first, last) = (usize::try_from(first), usize::try_from(last));
             let (Ok(first), Ok(last)) = (first, last) else { return Err(errors::unexpected()) };
             let mut servers = range.filter_map(|server| address(server, from));
-            let Some(primary) = servers.next().and_then(|(host, port)| self.link(host, port, false))
+            let Some(primary) =
+                servers.next().and_then(|(host, port)| self.link(host, port, false))
             else {
                 continue;
             };
@@ -378,8 +380,17 @@ fn is_read(cmd: &Cmd) -> bool {
     let Some(::redis::Arg::Simple(name)) = cmd.args_iter().next() else { return false };
     matches!(
         name,
-        b"GET" | b"MGET" | b"SMEMBERS" | b"HGET" | b"HMGET" | b"HGETALL" | b"ZSCORE" | b"ZMSCORE" | b"ZCOUNT"
-            | b"ZLEXCOUNT" | b"ZRANGE"
+        b"GET"
+            | b"MGET"
+            | b"SMEMBERS"
+            | b"HGET"
+            | b"HMGET"
+            | b"HGETALL"
+            | b"ZSCORE"
+            | b"ZMSCORE"
+            | b"ZCOUNT"
+            | b"ZLEXCOUNT"
+            | b"ZRANGE"
     )
 }
 

@@ -243,9 +243,8 @@ impl Naming {
 
     /// All writes as one call of the script that interprets them.
     pub(super) fn transact(self, writes: &[Write], by: By) -> Cmd {
-        let sorted = |write: &Write| {
-            matches!(write, Write::ZAdd(_) | Write::ZRem(_) | Write::ZIncrBy(_))
-        };
+        let sorted =
+            |write: &Write| matches!(write, Write::ZAdd(_) | Write::ZRem(_) | Write::ZIncrBy(_));
         let keys = writes.iter().map(|write| 1 + usize::from(sorted(write))).sum();
         let mut cmd = scripts::TRANSACT.call(by, keys, 6 * writes.len(), 64 * writes.len());
         for write in writes {

@@ -83,10 +83,8 @@ mod tests {
         // Every key of up to five of the bytes that matter.
         let mut level = vec![Vec::new()];
         for _ in 0..5 {
-            level = level
-                .iter()
-                .flat_map(|key| b"{}:1".map(|b| [&key[..], &[b]].concat()))
-                .collect();
+            level =
+                level.iter().flat_map(|key| b"{}:1".map(|b| [&key[..], &[b]].concat())).collect();
             keys.extend(level.iter().cloned());
         }
         keys.push(Vec::new());

@@ -4,7 +4,10 @@
 use super::errors;
 use crate::Error;
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, PushInfo, PushKind, RedisError, Value};
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, PushInfo, PushKind, RedisError,
+    Value,
+};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::fmt;
@@ -135,8 +138,11 @@ impl Link {
         result.map_err(|e| Failure::NotSent(errors::not_connected(e)))
     }
 
-    fn start(&self) -> impl Future<Output = std::result::Result<Line, RedisError>> + Send + 'static {
-        let (client, patience, readonly) = (self.client.clone(), self.patience.clone(), self.readonly);
+    fn start(
+        &self,
+    ) -> impl Future<Output = std::result::Result<Line, RedisError>> + Send + 'static {
+        let (client, patience, readonly) =
+            (self.client.clone(), self.patience.clone(), self.readonly);
         async move {
             let lost = Arc::new(AtomicBool::new(false));
             let heard = Arc::clone(&lost);
@@ -150,7 +156,8 @@ impl Link {
                     }
                     Ok::<_, ::redis::aio::SendError>(())
                 });
-            let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+            let mut connection =
+                client.get_multiplexed_async_connection_with_config(&config).await?;
             if readonly {
                 let answer = connection.send_packed_command(&::redis::cmd("READONLY")).await?;
                 if let Value::ServerError(e) = answer {

@@ -280,9 +280,8 @@ impl Inner {
                     replies.push(reply);
                     continue;
                 }
-                let answer = answers.next().unwrap_or_else(|| {
-                    Err(Arc::new(Failure::Lost(unexpected())))
-                });
+                let answer =
+                    answers.next().unwrap_or_else(|| Err(Arc::new(Failure::Lost(unexpected()))));
                 unfold(ops, answer, &mut replies);
             }
             rest = &rest[taken..];

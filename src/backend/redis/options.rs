@@ -113,7 +113,8 @@ impl RedisOptions {
                 }
             }
         }
-        let query = if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
+        let query =
+            if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
         Ok((format!("{address}{query}"), self))
     }
 
@@ -205,7 +206,8 @@ mod tests {
 
     #[test]
     fn options_are_read_and_the_rest_is_left() {
-        let url = "redis://h?db=1&connect_timeout=300ms&replica=r:1&replica=r:2&response_timeout=7s";
+        let url =
+            "redis://h?db=1&connect_timeout=300ms&replica=r:1&replica=r:2&response_timeout=7s";
         let (rest, options) = RedisOptions::new().take_options(url).unwrap();
         assert_eq!(rest, "redis://h?db=1");
         assert_eq!(options.replicas, ["r:1", "r:2"]);
