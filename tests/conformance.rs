@@ -49,3 +49,54 @@ mod redis {
         Redis::open(redis::database()).await.expect("a database")
     });
 }
+
+/// A cluster of three, each case in a slot of its own.
+#[cfg(feature = "redis")]
+mod redis_cluster {
+    use super::support::{prefix::Prefixed, redis};
+    use keyvaluestore::Redis;
+
+    keyvaluestore::conformance::tests!(async || {
+        let (url, n) = redis::cluster();
+        let inner = Redis::open(url).await.expect("a cluster");
+        Prefixed { prefix: format!("{{{n}}}"), inner }
+    });
+}
+
+/// The same with the keys of each case all over the cluster.
+#[cfg(feature = "redis")]
+mod redis_cluster_spread {
+    use super::support::{prefix::Prefixed, redis};
+    use keyvaluestore::Redis;
+
+    async fn subject() -> Prefixed<Redis> {
+        let (url, n) = redis::cluster();
+        let inner = Redis::open(url).await.expect("a cluster");
+        Prefixed { prefix: format!("{n}:"), inner }
+    }
+    keyvaluestore::conformance::tests!(
+        subject,
+        opt_out: {
+            a_dropped_call_leaves_a_whole_write_or_none => "an atomic write stays in one slot",
+            a_failed_condition_is_told_before_an_error => "an atomic write stays in one slot",
+            a_hundred_writes_are_atomic => "an atomic write stays in one slot",
+            a_wrong_type_in_an_atomic_write_applies_nothing => "an atomic write stays in one slot",
+            an_atomic_delete_does_not_see_sorted_sets => "an atomic write stays in one slot",
+            an_atomic_write_changes_what_is_there => "an atomic write stays in one slot",
+            an_error_in_the_middle_applies_nothing => "an atomic write stays in one slot",
+            conditions_are_judged_before_any_write => "an atomic write stays in one slot",
+            conditions_of_set_do_not_see_sorted_sets => "an atomic write stays in one slot",
+            conditions_see_strings_counters_sets_and_hashes => "an atomic write stays in one slot",
+            errors_tell_the_operation_and_no_data => "an atomic write stays in one slot",
+            every_failed_condition_is_told => "an atomic write stays in one slot",
+            every_kind_of_condition_can_fail_and_writes_nothing => "an atomic write stays in one slot",
+            every_kind_of_condition_can_hold => "an atomic write stays in one slot",
+            every_kind_of_write_is_applied => "an atomic write stays in one slot",
+            long_values_are_written_atomically => "an atomic write stays in one slot",
+            nothing_is_left_of_long_values => "an atomic write stays in one slot",
+            of_many_who_claim_two_names_one_gets_both => "an atomic write stays in one slot",
+            one_write_may_be_of_many_members => "an atomic write stays in one slot",
+            transfers_at_once_keep_the_sum => "an atomic write stays in one slot",
+        }
+    );
+}

@@ -80,13 +80,24 @@ async fn embedded_agrees_with_memory_in_a_file() {
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn redis_agrees_with_memory() {
-    if !support::redis::available() {
-        return;
-    }
     let url = support::redis::database();
     let empty = async || {
         support::redis::flush(&url);
         keyvaluestore::Redis::open(&url).await.unwrap()
     };
     check(empty, plan(4)).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_redis_cluster_agrees_with_memory() {
+    let (url, n) = support::redis::cluster();
+    let program = std::sync::atomic::AtomicU32::new(0);
+    let empty = async || {
+        let program = program.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let inner = keyvaluestore::Redis::open(&url).await.unwrap();
+        // One slot for each, as atomic writes stay in one.
+        support::prefix::Prefixed { prefix: format!("{{{n}:{program}}}"), inner }
+    };
+    check(empty, plan(20)).await;
 }

@@ -2,9 +2,5 @@
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod prefix;
 pub(crate) mod redis;
-
-/// Whether the run has to fail where `server` is missing: `KVS_REQUIRE` names servers, separated by commas.
-pub(crate) fn required(server: &str) -> bool {
-    std::env::var("KVS_REQUIRE").is_ok_and(|names| names.split(',').any(|name| name == server))
-}

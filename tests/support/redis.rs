@@ -8,25 +8,16 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Where the program is: in `PATH`, or where Debian puts it.
-fn program() -> Option<PathBuf> {
+/// Where the program is: in `PATH`, or where packages put it.
+fn program() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
     dirs.extend(["/usr/bin".into(), "/usr/local/bin".into(), "/opt/homebrew/bin".into()]);
-    dirs.iter().map(|dir| dir.join("redis-server")).find(|file| file.is_file())
-}
-
-/// Whether there is a server to test with. Where there is none, a test that needs it says so and is counted as *not run*;
-/// `KVS_REQUIRE=redis` makes that a failure.
-pub(crate) fn available() -> bool {
-    if program().is_some() {
-        return true;
-    }
-    assert!(
-        !super::required("redis"),
-        "KVS_REQUIRE names redis, and there is no redis-server; on Debian: apt-get install redis-server"
-    );
-    false
+    let found = dirs.iter().map(|dir| dir.join("redis-server")).find(|file| file.is_file());
+    found.expect(
+        "there is no `redis-server`; on Debian: apt-get install redis-server. Without one, leave out the feature `redis`, \
+         as `cargo xtask test` does",
+    )
 }
 
 pub(crate) fn free_port() -> u16 {
@@ -69,7 +60,7 @@ impl Server {
     /// Starts it again where it was, with what it has kept.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let program = program().expect("redis-server");
+        let program = program();
         for _ in 0..5 {
             let mut command = Command::new(&program);
             command
@@ -195,4 +186,119 @@ pub(crate) fn flush(url: &str) {
     let client = redis::Client::open(url).expect("a URL");
     let mut connection = client.get_connection().expect("a connection");
     redis::cmd("FLUSHDB").exec(&mut connection).expect("FLUSHDB");
+}
+
+/// A cluster of primaries, and replicas of some of them.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Server>,
+}
+
+impl Cluster {
+    /// Starts `primaries` servers that share all slots evenly, and one replica for each of the first `replicas`.
+    pub(crate) fn start(primaries: usize, replicas: usize) -> Cluster {
+        let args =
+            ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--databases", "1"];
+        let nodes: Vec<Server> = (0..primaries + replicas).map(|_| Server::start(&args)).collect();
+        let cluster = Cluster { nodes };
+        for (i, node) in cluster.nodes[..primaries].iter().enumerate() {
+            let slots = 16_384 * i / primaries..16_384 * (i + 1) / primaries;
+            let slots: Vec<String> = slots.map(|slot| slot.to_string()).collect();
+            let mut add = vec!["CLUSTER", "ADDSLOTS"];
+            add.extend(slots.iter().map(String::as_str));
+            node.command(&add);
+            node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(i + 1).to_string()]);
+        }
+        for node in &cluster.nodes[1..] {
+            let port = cluster.nodes[0].port.to_string();
+            node.command(&["CLUSTER", "MEET", "127.0.0.1", &port]);
+        }
+        let all = cluster.nodes.len().to_string();
+        cluster.wait(|node| node.cluster_info("cluster_known_nodes").as_deref() == Some(&all));
+        for (primary, replica) in cluster.nodes.iter().zip(&cluster.nodes[primaries..]) {
+            replica.command(&["CLUSTER", "REPLICATE", &primary.id()]);
+        }
+        cluster.wait(|node| node.cluster_info("cluster_state").as_deref() == Some("ok"));
+        for replica in &cluster.nodes[primaries..] {
+            let start = Instant::now();
+            while !replica.replication().contains("master_link_status:up") {
+                assert!(start.elapsed() < Duration::from_secs(30), "the replica does not sync");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        cluster
+    }
+
+    fn wait(&self, done: impl Fn(&Server) -> bool) {
+        let start = Instant::now();
+        while !self.nodes.iter().all(&done) {
+            assert!(start.elapsed() < Duration::from_secs(30), "the cluster does not form");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let addresses: Vec<String> = self.nodes.iter().map(Server::address).collect();
+        format!("redis+cluster://{}", addresses.join(","))
+    }
+
+    /// Moves a slot with all its keys from one node to another, step by step as an administrator's tool does; `between` runs
+    /// when the slot is on the move and half of its keys are gone.
+    pub(crate) fn move_slot(&self, slot: u16, from: usize, to: usize, between: impl FnOnce()) {
+        let slot = slot.to_string();
+        let (source, target) = (&self.nodes[from], &self.nodes[to]);
+        target.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &source.id()]);
+        source.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &target.id()]);
+        let keys = || -> Vec<String> {
+            let keys = source.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "1000000"]);
+            redis::from_redis_value(keys).expect("keys")
+        };
+        let port = target.port.to_string();
+        let migrate = |key: &String| {
+            source.command(&["MIGRATE", "127.0.0.1", &port, key, "0", "5000"]);
+        };
+        let all = keys();
+        all[..all.len() / 2].iter().for_each(migrate);
+        between();
+        loop {
+            let rest = keys();
+            if rest.is_empty() {
+                break;
+            }
+            rest.iter().for_each(migrate);
+        }
+        for node in [target, source] {
+            node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &target.id()]);
+        }
+    }
+}
+
+impl Server {
+    fn id(&self) -> String {
+        redis::from_redis_value(self.command(&["CLUSTER", "MYID"])).expect("an id")
+    }
+    fn cluster_info(&self, name: &str) -> Option<String> {
+        let text: String = redis::from_redis_value(self.command(&["CLUSTER", "INFO"])).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")))?;
+        Some(line.trim().to_owned())
+    }
+    fn replication(&self) -> String {
+        redis::from_redis_value(self.command(&["INFO", "replication"])).expect("text")
+    }
+}
+
+/// The cluster that the tests of this process share.
+static SHARED_CLUSTER: LazyLock<Mutex<Cluster>> = LazyLock::new(|| {
+    let cluster = Cluster::start(3, 0);
+    for node in &cluster.nodes {
+        watch(node.child.as_ref().expect("it runs").id());
+    }
+    Mutex::new(cluster)
+});
+
+/// The URL of the shared cluster, and a number that no other test has.
+pub(crate) fn cluster() -> (String, u32) {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let url = SHARED_CLUSTER.lock().unwrap_or_else(PoisonError::into_inner).url();
+    (url, NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -4,7 +4,7 @@ use crate::command::{self, cargo};
 use std::io;
 
 /// Built alone, each of them, so that none leans on another by accident.
-const FEATURES: [&str; 4] = ["embedded", "json", "msgpack", "conformance"];
+pub(crate) const FEATURES: [&str; 5] = ["embedded", "json", "msgpack", "redis", "conformance"];
 
 fn clippy(args: &[&str]) -> io::Result<bool> {
     let mut all = vec!["clippy", "--quiet"];

@@ -3,15 +3,17 @@
 mod bench;
 mod command;
 mod lint;
+mod servers;
 mod test;
 mod users;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-cargo xtask test                  run every test, and print a table of the backends
+cargo xtask test                  run every test, and print a table of the backends;
+                                  installs the servers that it needs (Debian, as root)
 cargo xtask lint                  formatting, clippy, documentation, every feature alone
-cargo xtask bench [WHAT]          memory, embedded or instructions; all without WHAT
+cargo xtask bench [WHAT]          memory, embedded, redis or instructions; all without WHAT
 cargo xtask bench instructions --save    and keep the counts in benches/instructions.tsv
 cargo xtask users                 make examples/users.jsonl again";
 

@@ -1,6 +1,8 @@
 //! Every test, and at the end a table of what each backend has passed.
 
 use crate::command::{cargo, run_lines};
+use crate::lint::FEATURES;
+use crate::servers::SERVERS;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -26,6 +28,8 @@ struct Report {
     passed: u32,
     failed: u32,
     in_conformance: bool,
+    /// Backends whose server is missing, and how to get it.
+    not_run: Vec<(&'static str, String)>,
 }
 
 impl Report {
@@ -74,6 +78,12 @@ impl Report {
                 cases - asked(tally)
             );
         }
+        for (backend, _) in &self.not_run {
+            println!("{backend:<18}{:>8}{:>8}{:>8}{:>11}{cases:>9}", 0, 0, 0, 0);
+        }
+        for (backend, why) in &self.not_run {
+            println!("{backend} was NOT RUN: {why}");
+        }
         for (backend, tally) in &self.backends {
             for (case, reason) in &tally.opted_out {
                 println!("{backend} opts out of {case}: {reason}");
@@ -84,11 +94,33 @@ impl Report {
     }
 }
 
+/// The features of the library, but for those whose server is missing.
+fn features(without: &[&str]) -> String {
+    let all = FEATURES.iter().filter(|feature| !without.contains(feature));
+    all.copied().collect::<Vec<_>>().join(",")
+}
+
 pub(crate) fn run() -> io::Result<bool> {
     let mut report = Report::default();
+    let mut without = Vec::new();
+    for server in SERVERS {
+        if let Some(why) = server.missing()? {
+            println!("{} will not be run: {why}", server.feature);
+            without.push(server.feature);
+            report.not_run.extend(server.rows.iter().map(|row| (*row, why.clone())));
+        }
+    }
+    let features = features(&without);
     let mut fine = true;
     for args in [
-        &["test", "--workspace", "--no-fail-fast", "--all-features"][..],
+        &[
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            "--no-default-features",
+            "--features",
+            &features,
+        ][..],
         &["test", "--no-fail-fast", "--no-default-features"],
     ] {
         fine &= run_lines(&mut cargo(args), |line| {
@@ -124,5 +156,11 @@ mod tests {
         let (memory, redis) = (&report.backends["memory"], &report.backends["redis"]);
         assert_eq!((memory.passed, memory.failed, memory.opted_out.len()), (1, 1, 0));
         assert_eq!((redis.run(), &redis.opted_out[0].1[..]), (0, "the server is too old"));
+    }
+
+    #[test]
+    fn what_has_no_server_is_left_out_by_name() {
+        assert!(features(&[]).split(',').any(|feature| feature == "redis"));
+        assert_eq!(features(&["redis"]).split(',').count(), FEATURES.len() - 1);
     }
 }
