@@ -219,6 +219,12 @@ impl Cluster {
             replica.command(&["CLUSTER", "REPLICATE", &primary.id()]);
         }
         cluster.wait(|node| node.cluster_info("cluster_state").as_deref() == Some("ok"));
+        // Each has to have heard of all others, and of what they are.
+        let known = |node: &Server| {
+            let slots = format!("{:?}", node.command(&["CLUSTER", "SLOTS"]));
+            cluster.nodes.iter().all(|other| slots.contains(&format!("int({})", other.port)))
+        };
+        cluster.wait(known);
         for replica in &cluster.nodes[primaries..] {
             let start = Instant::now();
             while !replica.replication().contains("master_link_status:up") {
@@ -281,6 +287,14 @@ impl Server {
         let text: String = redis::from_redis_value(self.command(&["CLUSTER", "INFO"])).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")))?;
         Some(line.trim().to_owned())
+    }
+    /// How often clients have called a command.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let text: String =
+            redis::from_redis_value(self.command(&["INFO", "commandstats"])).expect("text");
+        let start = format!("cmdstat_{command}:calls=");
+        let line = text.lines().find_map(|line| line.strip_prefix(&start));
+        line.and_then(|n| n.split(',').next()?.parse().ok()).unwrap_or(0)
     }
     fn replication(&self) -> String {
         redis::from_redis_value(self.command(&["INFO", "replication"])).expect("text")

@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+/// How old the map may be that tells the replicas: new ones announce themselves to nobody.
+const AGE: Duration = Duration::from_secs(10);
+
 /// How often one call follows a redirection before it gives up.
 const REDIRECTIONS: usize = 16;
 
@@ -36,6 +39,7 @@ pub(super) struct Cluster {
 /// Which shard has which slot.
 #[derive(Debug, Default)]
 struct Map {
+    made: Option<Instant>,
     shards: Vec<Shard>,
     /// The shard of each slot.
     slots: Vec<Option<u16>>,
@@ -235,7 +239,11 @@ impl Cluster {
     }
 
     async fn route(&self, slot: u16, access: Access) -> Result<Arc<Link>, Failure> {
-        let map = self.current().await?;
+        let mut map = self.current().await?;
+        if access == Access::Replica && map.made.is_none_or(|made| made.elapsed() > AGE) {
+            self.stale.store(true, Ordering::Release);
+            map = self.current().await?;
+        }
         let shard = map.slots.get(usize::from(slot)).copied().flatten();
         let Some(shard) = shard.and_then(|shard| map.shards.get(usize::from(shard))) else {
             self.stale.store(true, Ordering::Release);
@@ -305,7 +313,8 @@ impl Cluster {
                 _ => errors::refused(e),
             });
         }
-        let mut map = Map { shards: Vec::new(), slots: vec![None; usize::from(SLOTS)] };
+        let slots = vec![None; usize::from(SLOTS)];
+        let mut map = Map { made: Some(Instant::now()), shards: Vec::new(), slots };
         for range in super::commands::entries(answer)? {
             let Answer::Array(range) = range else { return Err(errors::unexpected()) };
             let mut range = range.into_iter();

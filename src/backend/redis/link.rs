@@ -141,8 +141,7 @@ impl Link {
     fn start(
         &self,
     ) -> impl Future<Output = std::result::Result<Line, RedisError>> + Send + 'static {
-        let (client, patience, readonly) =
-            (self.client.clone(), self.patience.clone(), self.readonly);
+        let (client, patience, readonly) = (self.client.clone(), self.patience, self.readonly);
         async move {
             let lost = Arc::new(AtomicBool::new(false));
             let heard = Arc::clone(&lost);
