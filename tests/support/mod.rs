@@ -4,3 +4,5 @@
 
 pub(crate) mod prefix;
 pub(crate) mod redis;
+#[cfg(feature = "redis")]
+pub(crate) mod work;

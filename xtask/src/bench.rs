@@ -12,16 +12,16 @@ const GET: (&str, u64) = ("get, concrete, shared key", 650);
 
 pub(crate) fn run_all(what: &[&str]) -> io::Result<bool> {
     match what {
-        [] => Ok(time("memory")? & instructions(false)? & time("embedded")?),
-        ["memory" | "embedded"] => time(what[0]),
+        [] => Ok(time("memory")? & instructions(false)? & time("embedded")? & time("redis")?),
+        ["memory" | "embedded" | "redis"] => time(what[0]),
         ["instructions"] => instructions(false),
         ["instructions", "--save"] => instructions(true),
-        _ => Err(Error::other("bench takes memory, embedded, or instructions [--save]")),
+        _ => Err(Error::other("bench takes memory, embedded, redis, or instructions [--save]")),
     }
 }
 
 fn time(bench: &str) -> io::Result<bool> {
-    run(&mut cargo(&["bench", "--quiet", "--bench", bench]))
+    run(&mut cargo(&["bench", "--quiet", "--all-features", "--bench", bench]))
 }
 
 /// Counts the instructions of each call with callgrind, and shows how they have moved.

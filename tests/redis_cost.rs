@@ -1,0 +1,30 @@
+//! What a call to Redis allocates beside the same work on the bare client, counted.
+
+#![cfg(feature = "redis")]
+
+mod support;
+
+use allocation_counter::measure;
+use support::work::{Bare, Ours, ROWS, fill};
+
+#[test]
+fn a_call_takes_at_most_4_allocations_more_than_the_bare_client() {
+    let url = support::redis::database();
+    // One thread, on which everything is counted.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (ours, bare) = runtime.block_on(async {
+        fill(&url).await;
+        (Ours::new(&url).await, Bare::new(&url).await)
+    });
+    for row in ROWS {
+        const CALLS: usize = 50;
+        let count = |call: &dyn Fn(usize)| {
+            (0..10).for_each(call); // until buffers have grown and scripts are known
+            measure(|| (10..10 + CALLS).for_each(call)).count_total as f64 / CALLS as f64
+        };
+        let ours = count(&|i| runtime.block_on(ours.call(row, i)));
+        let bare = count(&|i| runtime.block_on(bare.call(row, i)));
+        println!("{row:<20} {ours:.1} allocations, bare {bare:.1}");
+        assert!(ours <= bare + 4.0, "{row}: {ours} allocations, and {bare} of the bare client");
+    }
+}
