@@ -46,7 +46,9 @@ async fn compare(url: &str, callers: usize) {
         "{title:<26}{:>10}{:>10}{:>8}{:>10}{:>10}{:>8}",
         "wall", "bare", "ratio", "CPU", "bare", "ratio"
     );
-    for row in ROWS {
+    // Rows can be picked by name: `cargo bench --features redis --bench redis -- set zadd`.
+    let picked: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    for row in ROWS.iter().filter(|row| picked.is_empty() || picked.iter().any(|p| p == *row)) {
         let calls = if row.starts_with("batch") { 640 } else { 6_400 };
         let (mut of_ours, mut of_bare) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {

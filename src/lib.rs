@@ -9,14 +9,15 @@
 //!    │            Read | Write: the operation as data
 //!  Backend        read, write, batch, transact: four functions
 //!    ├── Memory       std collections: for unit tests
-//!    └── Embedded     one file, durable, no server
+//!    ├── Embedded     one file, durable, no server
+//!    └── Redis        one server, or a cluster
 //! ```
 //!
 //! ```
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! use keyvaluestore::{Outcome, Store};
 //!
-//! // "file:users.kvs" keeps it in a file; nothing else changes.
+//! // "file:users.kvs" keeps it in a file, "redis://localhost" on a server; nothing else changes.
 //! let store = Store::open("memory:").await?;
 //!
 //! store.set("greeting", "hello").await?;
@@ -53,7 +54,7 @@
 //! - [`Store`]: every operation, by data type, with its limits, errors and cost.
 //! - [`Batch`] and [`AtomicWrite`]: the same operations, together.
 //! - [`ToValue`], [`FromValue`], [`Value`]: what goes in, and what comes out.
-//! - [`Memory`], [`Embedded`]: the backends, and what each is for. [`Store::open`] picks one by URL.
+//! - [`Memory`], [`Embedded`], [`Redis`]: the backends, and what each is for. [`Store::open`] picks one by URL.
 //! - [`Error`] and [`ErrorKind`]: what can go wrong, the same on every backend. [`Limits`]: how long things may be.
 //! - [`Backend`]: what to implement for a storage system of your own, and [`conformance`] to test it.
 //!
@@ -70,9 +71,11 @@
 //! | `embedded` | yes | [`Embedded`]: the durable store in one file, `file:path` |
 //! | `json` | yes | [`Json`]: values as JSON through `serde` |
 //! | `msgpack` | yes | [`MsgPack`]: values as MessagePack through `serde` |
+//! | `redis` | no | [`Redis`]: a server or a cluster, `redis://host` |
 //! | `conformance` | no | [`conformance`]: the contract as tests, for whoever writes a backend |
 //!
-//! Any async runtime will do. Nothing here starts one, but for the tests of `conformance`.
+//! Any async runtime will do, but for `redis`, which needs tokio. Nothing here starts one, but for the tests of
+//! `conformance`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Links to what a feature leaves out are only checked with all features.
@@ -81,6 +84,7 @@
         feature = "embedded",
         feature = "json",
         feature = "msgpack",
+        feature = "redis",
         feature = "conformance"
     )),
     allow(rustdoc::broken_intra_doc_links)

@@ -4,6 +4,9 @@
 //! `cargo build --example users`.
 #![cfg(all(feature = "embedded", feature = "json"))]
 
+#[cfg(feature = "redis")]
+mod support;
+
 use keyvaluestore::{Embedded, Store};
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -263,4 +266,15 @@ fn the_temporary_store_is_gone_after_the_run() {
     let output = run_on(&json_lines(&shipped()[..100]), &mut command);
     assert_eq!(figure(&output, "added"), 100);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn the_same_users_are_added_on_redis() {
+    let expected = Figures::expected(&shipped(), 1);
+    let output = run(&["--store", &support::redis::database()]);
+    assert_eq!(Figures::told_by(&output), expected);
+    for phase in ["by username", "by address", "by id, one batch"] {
+        assert_eq!(figure(&output, phase), 1_000, "{phase}");
+    }
 }

@@ -320,7 +320,8 @@ impl<B: Backend> Store<B> {
     /// Adds `member` with `score` to the sorted set at `key`, or moves it there. If it was a field of a
     /// sorted hash, its value is now itself.
     ///
-    /// One round trip. Redis: `ZADD`. DynamoDB: `PutItem`.
+    /// One round trip. Redis: `ZADD`, and `HDEL` of a value from before, in a
+    /// script. DynamoDB: `PutItem`.
     ///
     /// # Errors
     /// `InvalidArgument` if the score is NaN, and what [`zscore`](Self::zscore) says.
@@ -335,7 +336,7 @@ impl<B: Backend> Store<B> {
     }
     /// [`zadd`](Self::zadd) if the member is absent; tells whether it did.
     ///
-    /// One round trip. Redis: `ZADD NX`. DynamoDB: `PutItem` with a condition.
+    /// One round trip. Redis: a script. DynamoDB: `PutItem` with a condition.
     ///
     /// # Errors
     /// As [`zadd`](Self::zadd).
@@ -350,7 +351,7 @@ impl<B: Backend> Store<B> {
     }
     /// Removes `member` from the sorted set at `key`. The set is gone with its last member.
     ///
-    /// One round trip. Redis: `ZREM`. DynamoDB: `DeleteItem`.
+    /// One round trip. Redis: `ZREM` and `HDEL` in a script. DynamoDB: `DeleteItem`.
     ///
     /// # Errors
     /// As [`zscore`](Self::zscore).
@@ -365,7 +366,7 @@ impl<B: Backend> Store<B> {
     /// Adds `by` to the score of `member` and tells the new one. A missing member counts from 0; a
     /// field of a sorted hash keeps its value.
     ///
-    /// One round trip. Redis: `ZINCRBY`. DynamoDB: two, a read and a conditional write, tried again
+    /// One round trip. Redis: `ZINCRBY` in a script. DynamoDB: two, a read and a conditional write, tried again
     /// under contention.
     ///
     /// # Errors

@@ -117,7 +117,7 @@ impl<B: Backend> Store<B> {
     }
     /// Sets `key` if a string, counter, set or hash is there; tells whether it did.
     ///
-    /// One round trip. Redis: `SET XX`. DynamoDB: `PutItem` with a condition.
+    /// One round trip. Redis: a script. DynamoDB: `PutItem` with a condition.
     ///
     /// # Errors
     /// As [`set`](Self::set).
@@ -147,7 +147,7 @@ impl<B: Backend> Store<B> {
     }
     /// Removes `key`, whatever it holds, sorted sets included; tells whether it was there.
     ///
-    /// One round trip. Redis: `DEL`. DynamoDB: `DeleteItem`, and for a sorted set its members page by page.
+    /// One round trip. Redis: `UNLINK` in a script. DynamoDB: `DeleteItem`, and for a sorted set its members page by page.
     ///
     /// # Errors
     /// What [`get`](Self::get) says of keys.

@@ -104,7 +104,8 @@ impl Bare {
             "redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2]) redis.call('HDEL', KEYS[2], ARGV[2])",
             "local f = redis.call('ZRANGE', KEYS[1], ARGV[1], '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[2])
              return redis.call('HMGET', KEYS[2], unpack(f))",
-            "for i = 1, 4 do redis.call('SET', KEYS[i], ARGV[i]) end",
+            "for i = 1, 4 do if redis.call('TYPE', KEYS[i]).ok == 'zset' then return 0 end end
+             for i = 1, 4 do redis.call('SET', KEYS[i], ARGV[i]) end return 1",
         ];
         let scripts = Arc::new(scripts.map(Script::new));
         Bare { connection: connection.expect("a server"), scripts }

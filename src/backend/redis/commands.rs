@@ -246,7 +246,7 @@ impl Naming {
         let sorted =
             |write: &Write| matches!(write, Write::ZAdd(_) | Write::ZRem(_) | Write::ZIncrBy(_));
         let keys = writes.iter().map(|write| 1 + usize::from(sorted(write))).sum();
-        let mut cmd = scripts::TRANSACT.call(by, keys, 6 * writes.len(), 64 * writes.len());
+        let mut cmd = scripts::TRANSACT.call(by, keys, 4 * writes.len(), 160 * writes.len());
         for write in writes {
             cmd.arg(&write.key()[..]);
             if sorted(write) {
@@ -260,7 +260,7 @@ impl Naming {
     }
 }
 
-/// Adds one write to the arguments of the script: what it is, how many arguments follow, and those.
+/// Adds one write to the arguments of the script: its name, and what that takes. A list tells its length first.
 fn instruct(cmd: &mut Cmd, write: &Write) {
     let list = |cmd: &mut Cmd, name: &str, members: &[Value]| {
         cmd.arg(name).arg(members.len());
@@ -270,24 +270,24 @@ fn instruct(cmd: &mut Cmd, write: &Write) {
     };
     match write {
         Write::Set(Set { value, condition, .. }) => {
-            let (name, old) = match condition {
-                Condition::Always => ("always", None),
-                Condition::NotExists => ("not_exists", None),
-                Condition::Exists => ("exists", None),
-                Condition::Equals(old) => ("equals", Some(old)),
+            let name = match condition {
+                Condition::Always => "set",
+                Condition::NotExists => "set_nx",
+                Condition::Exists => "set_xx",
+                Condition::Equals(_) => "set_eq",
             };
-            cmd.arg("set").arg(2 + usize::from(old.is_some())).arg(name).arg(&value[..]);
-            if let Some(old) = old {
+            cmd.arg(name).arg(&value[..]);
+            if let Condition::Equals(old) = condition {
                 cmd.arg(&old[..]);
             }
         }
         Write::Delete(Delete { must_exist, .. }) => {
-            cmd.arg("delete").arg(1).arg(flag(*must_exist));
+            cmd.arg(if *must_exist { "delete_xx" } else { "delete" });
         }
         Write::IncrBy(IncrBy { by, .. }) => {
             // Between which numbers the counter has to be for the sum to fit.
             let (least, most) = (i64::MIN - by.min(&0), i64::MAX - by.max(&0));
-            cmd.arg("incr_by").arg(3).arg(*by).arg(least).arg(most);
+            cmd.arg("incr_by").arg(*by).arg(least).arg(most);
         }
         Write::SAdd(SAdd { members, .. }) => list(cmd, "sadd", members),
         Write::SRem(SRem { members, .. }) => list(cmd, "srem", members),
@@ -299,20 +299,25 @@ fn instruct(cmd: &mut Cmd, write: &Write) {
             }
         }
         Write::HSetNx(HSetNx { field, value, .. }) => {
-            cmd.arg("hset_nx").arg(2).arg(&field[..]).arg(&value[..]);
+            cmd.arg("hset_nx").arg(&field[..]).arg(&value[..]);
         }
         Write::ZAdd(ZAdd { member, value, score, nx, .. }) => {
-            cmd.arg("zadd").arg(3 + usize::from(value.is_some()));
-            cmd.arg(score.get()).arg(&member[..]).arg(flag(*nx));
+            cmd.arg(match (value, nx) {
+                (None, false) => "zadd",
+                (None, true) => "zadd_nx",
+                (Some(_), false) => "zhadd",
+                (Some(_), true) => "zhadd_nx",
+            });
+            cmd.arg(score.get()).arg(&member[..]);
             if let Some(value) = value {
                 cmd.arg(&value[..]);
             }
         }
         Write::ZRem(ZRem { member, .. }) => {
-            cmd.arg("zrem").arg(1).arg(&member[..]);
+            cmd.arg("zrem").arg(&member[..]);
         }
         Write::ZIncrBy(ZIncrBy { member, by, .. }) => {
-            cmd.arg("zincr_by").arg(2).arg(by.get()).arg(&member[..]);
+            cmd.arg("zincr_by").arg(by.get()).arg(&member[..]);
         }
     }
 }

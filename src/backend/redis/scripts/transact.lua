@@ -1,67 +1,77 @@
--- KEYS: for each write its key; for one of a sorted set its companion, too. ARGV: for each write what it is, how many
--- arguments follow, and those. Answers OK; or the positions of the conditions that failed; or an error and its position.
-local SORTED = { zadd = true, zrem = true, zincr_by = true }
-local TYPE = { incr_by = 'string', sadd = 'set', srem = 'set', hset = 'hash', hset_nx = 'hash', hdel = 'hash',
-  zadd = 'zset', zrem = 'zset', zincr_by = 'zset' }
-local MIN, MAX = '-9223372036854775808', '9223372036854775807'
+-- KEYS: for each write its key; for one of a sorted set its companion, too. ARGV: for each write its name and its
+-- arguments; a list starts with its length. Answers OK; or the positions of the conditions that failed; or an error and
+-- its position.
+local COUNT = { set = 1, set_nx = 1, set_xx = 1, set_eq = 2, delete = 0, delete_xx = 0, incr_by = 3, hset_nx = 2,
+  zadd = 2, zadd_nx = 2, zhadd = 3, zhadd_nx = 3, zrem = 1, zincr_by = 2 }
 
 local function each(visit)
   local k, a, position = 1, 1, 0
   while ARGV[a] do
-    local what, first, last = ARGV[a], a + 2, a + 1 + ARGV[a + 1]
-    visit(position, what, first, last, KEYS[k], SORTED[what] and KEYS[k + 1])
-    k, a, position = k + (SORTED[what] and 2 or 1), last + 1, position + 1
+    local what = ARGV[a]
+    local count, first = COUNT[what], a + 1
+    if not count then count, first = tonumber(ARGV[a + 1]), a + 2 end
+    local sorted = what:byte() == 122 -- z
+    visit(what, first, first + count - 1, KEYS[k], sorted and KEYS[k + 1], position)
+    k, a, position = k + (sorted and 2 or 1), first + count, position + 1
   end
 end
 
 -- Of integers as text: Lua's numbers are too short for them.
 local function at_most(a, b)
-  local negative = a:sub(1, 1) == '-'
-  if negative ~= (b:sub(1, 1) == '-') then return negative end
+  local negative = a:byte() == 45 -- the minus sign
+  if negative ~= (b:byte() == 45) then return negative end
   if #a ~= #b then return (#a < #b) ~= negative end
   return a == b or (a < b) ~= negative
 end
 
 local function is_integer(text)
-  return (text == '0' or text:match('^%-?[1-9]%d*$')) and #text <= 20 and at_most(MIN, text) and at_most(text, MAX)
+  return (text == '0' or text:match('^%-?[1-9]%d*$')) and #text <= 20
+    and at_most('-9223372036854775808', text) and at_most(text, '9223372036854775807')
 end
 
 local failed, wrong, wrong_at = {}, nil, nil
-each(function(position, what, first, last, key, companion)
+each(function(what, first, last, key, companion, position)
   local kind = redis.call('TYPE', key).ok
+  local seen = kind ~= 'none' and kind ~= 'zset'
   local holds, refused = true, nil
-  if what == 'set' then
-    local seen, condition = kind ~= 'none' and kind ~= 'zset', ARGV[first]
-    if condition == 'not_exists' then
+  if COUNT[what] and (what:sub(1, 3) == 'set' or what:sub(1, 6) == 'delete') then
+    if what == 'set_nx' then
       holds = not seen
-    elseif condition == 'exists' then
+    elseif what == 'set_xx' or what == 'delete_xx' then
       holds = seen
-    elseif condition == 'equals' then
-      holds = kind == 'string' and redis.call('GET', key) == ARGV[first + 2]
+    elseif what == 'set_eq' then
+      holds = kind == 'string' and redis.call('GET', key) == ARGV[last]
     end
-    if holds and kind == 'zset' then refused = 'WRONGTYPE' end
-  elseif what == 'delete' then
-    holds = ARGV[first] == '0' or (kind ~= 'none' and kind ~= 'zset')
-  elseif kind ~= 'none' and kind ~= TYPE[what] then
-    refused = 'WRONGTYPE'
-  elseif what == 'hset_nx' then
-    holds = redis.call('HEXISTS', key, ARGV[first]) == 0
-  elseif what == 'incr_by' and kind == 'string' then
-    local now = redis.call('GET', key)
-    if not is_integer(now) then
+    if holds and kind == 'zset' and what:byte() == 115 then refused = 'WRONGTYPE' end -- s
+  elseif what == 'incr_by' then
+    if kind == 'string' then
+      local now = redis.call('GET', key)
+      if not is_integer(now) then
+        refused = 'WRONGTYPE'
+      elseif not (at_most(ARGV[first + 1], now) and at_most(now, ARGV[last])) then
+        refused = 'OVERFLOW'
+      end
+    elseif kind ~= 'none' then
       refused = 'WRONGTYPE'
-    elseif not (at_most(ARGV[first + 1], now) and at_most(now, ARGV[first + 2])) then
-      refused = 'OVERFLOW'
     end
-  elseif what == 'zadd' or what == 'zincr_by' then
-    local score = redis.call('ZSCORE', key, ARGV[first + 1])
-    if what == 'zadd' then
-      holds = ARGV[first + 2] == '0' or not score
-    elseif (score == 'inf' and ARGV[first] == '-inf') or (score == '-inf' and ARGV[first] == 'inf') then
-      refused = 'OVERFLOW'
+  else
+    local wanted = companion and 'zset' or what:byte() == 104 and 'hash' or 'set' -- h
+    if kind ~= 'none' and kind ~= wanted then
+      refused = 'WRONGTYPE'
+    elseif what == 'hset_nx' then
+      holds = redis.call('HEXISTS', key, ARGV[first]) == 0
+    elseif companion and what ~= 'zrem' then
+      local beside = redis.call('TYPE', companion).ok
+      local score = redis.call('ZSCORE', key, ARGV[first + 1])
+      if beside ~= 'none' and beside ~= 'hash' then
+        refused = 'WRONGTYPE'
+      elseif what == 'zadd_nx' or what == 'zhadd_nx' then
+        holds = not score
+      elseif what == 'zincr_by' and ((score == 'inf' and ARGV[first] == '-inf')
+          or (score == '-inf' and ARGV[first] == 'inf')) then
+        refused = 'OVERFLOW'
+      end
     end
-    local beside = redis.call('TYPE', companion).ok
-    if beside ~= 'none' and beside ~= 'hash' then refused = 'WRONGTYPE' end
   end
   if refused then
     if not wrong then wrong, wrong_at = refused, position end
@@ -72,35 +82,31 @@ end)
 if #failed > 0 then return failed end
 if wrong then return { wrong, wrong_at } end
 
-local function in_parts(command, key, first, last)
-  for i = first, last, 4000 do redis.call(command, key, unpack(ARGV, i, math.min(i + 3999, last))) end
-end
-
-each(function(_, what, first, last, key, companion)
-  if what == 'set' then
-    redis.call('SET', key, ARGV[first + 1])
-  elseif what == 'delete' then
+each(function(what, first, last, key, companion)
+  if what == 'delete' or what == 'delete_xx' then
     if redis.call('TYPE', key).ok ~= 'zset' then redis.call('UNLINK', key) end
   elseif what == 'incr_by' then
     redis.call('INCRBY', key, ARGV[first])
   elseif what == 'hset_nx' then
-    redis.call('HSET', key, ARGV[first], ARGV[first + 1])
-  elseif what == 'zadd' then
-    redis.call('ZADD', key, ARGV[first], ARGV[first + 1])
-    if last == first + 3 then
-      redis.call('HSET', companion, ARGV[first + 1], ARGV[first + 3])
-    else
-      redis.call('HDEL', companion, ARGV[first + 1])
-    end
+    redis.call('HSET', key, ARGV[first], ARGV[last])
   elseif what == 'zrem' then
     redis.call('ZREM', key, ARGV[first])
     redis.call('HDEL', companion, ARGV[first])
   elseif what == 'zincr_by' then
-    local before = redis.call('ZSCORE', key, ARGV[first + 1])
-    redis.call('ZINCRBY', key, ARGV[first], ARGV[first + 1])
-    if not before then redis.call('HDEL', companion, ARGV[first + 1]) end
+    local before = redis.call('ZSCORE', key, ARGV[last])
+    redis.call('ZINCRBY', key, ARGV[first], ARGV[last])
+    if not before then redis.call('HDEL', companion, ARGV[last]) end
+  elseif companion then
+    redis.call('ZADD', key, ARGV[first], ARGV[first + 1])
+    if last == first + 2 then
+      redis.call('HSET', companion, ARGV[first + 1], ARGV[last])
+    else
+      redis.call('HDEL', companion, ARGV[first + 1])
+    end
+  elseif COUNT[what] then
+    redis.call('SET', key, ARGV[first])
   else
-    in_parts(what:upper(), key, first, last)
+    for i = first, last, 4000 do redis.call(what, key, unpack(ARGV, i, math.min(i + 3999, last))) end
   end
 end)
 return redis.status_reply('OK')
