@@ -2,17 +2,17 @@
 
 use crate::{Error, ErrorKind, Result, Store};
 
-/// The schemes that some version or build of the library knows, and the feature that each needs.
-const SCHEMES: [(&str, &str); 9] = [
-    ("memory", ""),
-    ("file", "embedded"),
-    ("redis", "redis"),
-    ("rediss", "redis"),
-    ("redis+unix", "redis"),
-    ("redis+cluster", "redis"),
-    ("rediss+cluster", "redis"),
-    ("dynamodb", "dynamodb"),
-    ("foundationdb", "foundationdb"),
+/// The schemes that some version or build of the library knows, the feature that each needs, and whether it is on.
+const SCHEMES: [(&str, &str, bool); 9] = [
+    ("memory", "", true),
+    ("file", "embedded", cfg!(feature = "embedded")),
+    ("redis", "redis", cfg!(feature = "redis")),
+    ("rediss", "redis", cfg!(feature = "redis")),
+    ("redis+unix", "redis", cfg!(feature = "redis")),
+    ("redis+cluster", "redis", cfg!(feature = "redis")),
+    ("rediss+cluster", "redis", cfg!(feature = "redis")),
+    ("dynamodb", "dynamodb", false),
+    ("foundationdb", "foundationdb", false),
 ];
 
 pub(crate) async fn open(url: &str) -> Result<Store> {
@@ -52,8 +52,8 @@ fn path(rest: &str) -> Result<&std::path::Path> {
 }
 
 fn unknown(scheme: &str) -> Error {
-    match SCHEMES.iter().find(|(known, _)| *known == scheme) {
-        Some((_, feature)) => Error::new(
+    match SCHEMES.iter().find(|(known, ..)| *known == scheme) {
+        Some((_, feature, _)) => Error::new(
             ErrorKind::Unsupported,
             format!(
                 "`{scheme}:` needs the feature `{feature}`, which this build of keyvaluestore does not \
@@ -66,13 +66,8 @@ fn unknown(scheme: &str) -> Error {
 
 /// What can be opened here and now.
 fn known() -> String {
-    let open = SCHEMES.iter().filter(|(_, feature)| match *feature {
-        "" => true,
-        "embedded" => cfg!(feature = "embedded"),
-        "redis" => cfg!(feature = "redis"),
-        _ => false,
-    });
-    let schemes: Vec<String> = open.map(|(scheme, _)| format!("`{scheme}:`")).collect();
+    let open = SCHEMES.iter().filter(|(.., is_on)| *is_on);
+    let schemes: Vec<String> = open.map(|(scheme, ..)| format!("`{scheme}:`")).collect();
     format!("use one of {}", schemes.join(", "))
 }
 

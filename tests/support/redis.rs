@@ -149,7 +149,7 @@ impl Drop for Server {
     }
 }
 
-/// The server that the tests of this process share. It ends with the process: see `--maxidle`.
+/// The server that the tests of this process share.
 static SHARED: LazyLock<Mutex<Server>> = LazyLock::new(|| {
     let server = Server::start(&[]);
     // Statics are never dropped, so someone else has to look after it.
@@ -163,13 +163,14 @@ fn watch(pid: u32) {
         "while kill -0 {} 2>/dev/null; do sleep 0.2; done; kill -9 {pid} 2>/dev/null",
         std::process::id()
     );
-    Command::new("sh")
+    let mut watch = Command::new("sh")
         .args(["-c", &script])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("sh");
+    std::thread::spawn(move || watch.wait());
 }
 
 /// The URL of an empty database of the shared server.

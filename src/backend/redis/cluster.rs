@@ -6,7 +6,7 @@
 
 use super::keys::{SLOTS, slot};
 use super::link::{Failure, Link, Patience};
-use super::{Access, errors, pick, timed};
+use super::{Access, Trip, errors, pick};
 use crate::backend::Context;
 use crate::{Error, ErrorKind};
 use ::redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, Value as Answer};
@@ -79,30 +79,25 @@ impl Cluster {
     }
 
     /// Sends one command to whoever has the slot of `key`.
-    pub(super) async fn call(
-        &self,
-        cx: &Context,
-        name: &'static str,
-        key: &[u8],
-        access: Access,
-        cmd: &Cmd,
-    ) -> Result<Answer, Failure> {
+    pub(super) async fn call(&self, trip: Trip<'_>, cmd: &Cmd) -> Result<Answer, Failure> {
         let mut patience = Backoff::new(self.patience.answer);
         let mut redirect = None;
         let mut relocated = false;
         loop {
             let (link, asking) = match redirect.take() {
                 Some((link, asking)) => (link, asking),
-                None => (self.route(slot(key), access).await?, false),
+                None => (self.route(slot(trip.key), trip.access).await?, false),
             };
+            let heard = trip.start();
             let answer = if asking {
                 let mut pipeline = Pipeline::with_capacity(2);
                 pipeline.cmd("ASKING").add_command(cmd.clone());
-                let answers = timed(cx, name, link.call_all(&pipeline)).await;
+                let answers = link.call_all(&pipeline).await;
                 answers.map(|mut answers| answers.pop().unwrap_or(Answer::Nil))
             } else {
-                timed(cx, name, link.call(cmd)).await
+                link.call(cmd).await
             };
+            drop(heard);
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(failure) => {
@@ -169,9 +164,14 @@ impl Cluster {
                 group.places.push((i, group.pipeline.len()));
                 group.pipeline.add_command(cmd);
             }
-            let calls = groups.iter().map(|g| timed(cx, "batch", g.link.call_all(&g.pipeline)));
+            let trip = Trip { cx, name: "batch", key: &[], access };
+            let calls = groups.iter().map(async |group| {
+                let _heard = trip.start();
+                group.link.call_all(&group.pipeline).await
+            });
             let mut wait = false;
-            for (group, result) in groups.iter().zip(join_all(calls).await) {
+            let results = join_all(calls).await;
+            for (group, result) in groups.iter().zip(results) {
                 let mut result = match result {
                     Ok(found) => found,
                     Err(failure) => {

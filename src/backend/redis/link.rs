@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long to wait.
@@ -83,7 +83,10 @@ impl Link {
     /// # Errors
     /// What kept the answer from coming.
     pub(super) async fn call(&self, cmd: &Cmd) -> Result<Value> {
-        let mut line = self.line().await?;
+        let mut line = match self.ready() {
+            Some(line) => line,
+            None => Box::pin(self.line()).await?,
+        };
         match line.connection.send_packed_command(cmd).await {
             Ok(value) => Ok(value),
             Err(e) => Err(failed(&line, e)),
@@ -95,7 +98,10 @@ impl Link {
     /// # Errors
     /// What kept the answers from coming.
     pub(super) async fn call_all(&self, cmds: &Pipeline) -> Result<Vec<Value>> {
-        let mut line = self.line().await?;
+        let mut line = match self.ready() {
+            Some(line) => line,
+            None => Box::pin(self.line()).await?,
+        };
         match line.connection.send_packed_commands(cmds, 0, cmds.len()).await {
             Ok(values) if values.len() == cmds.len() => Ok(values),
             Ok(_) => Err(Failure::Lost(errors::unexpected())),
@@ -116,9 +122,22 @@ impl Link {
         self.line().await.map(drop)
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, if there is one.
+    fn ready(&self) -> Option<Line> {
+        match &*self.lock() {
+            State::Ready(line) if !line.lost.load(Ordering::Acquire) => Some(line.clone()),
+            _ => None,
+        }
+    }
+
+    /// The connection, once there is one.
     async fn line(&self) -> Result<Line> {
         let connecting = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.lock();
             match &*state {
                 State::Ready(line) if !line.lost.load(Ordering::Acquire) => return Ok(line.clone()),
                 State::Connecting(connecting) => connecting.clone(),
@@ -130,7 +149,7 @@ impl Link {
             }
         };
         let result = connecting.clone().await;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         // The first to hear of it tells the others.
         if matches!(&*state, State::Connecting(current) if current.ptr_eq(&connecting)) {
             *state = result.clone().map_or(State::Idle, State::Ready);

@@ -91,6 +91,32 @@ enum Servers {
     Cluster(Cluster),
 }
 
+/// A command on its way: what it belongs to, which key it is about, and who may answer.
+#[derive(Clone, Copy)]
+struct Trip<'t> {
+    cx: &'t Context,
+    name: &'static str,
+    key: &'t [u8],
+    access: Access,
+}
+
+/// Tells the observer of a round trip when it ends, one way or another.
+struct Heard<'t>(&'t Context, &'static str, Instant);
+
+impl<'t> Trip<'t> {
+    fn start(self) -> Option<Heard<'t>> {
+        self.cx.observer.as_ref().map(|_| Heard(self.cx, self.name, Instant::now()))
+    }
+}
+
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        if let Some(observer) = &self.0.observer {
+            observer.round_trip(BACKEND, self.1, self.2.elapsed());
+        }
+    }
+}
+
 /// Which server may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
@@ -140,16 +166,22 @@ fn is_no_script(answer: &Answer) -> bool {
     matches!(answer, Answer::ServerError(e) if e.kind() == Some(ServerErrorKind::NoScript))
 }
 
+// What is rare is boxed, so that the futures of single calls stay small: they are moved on their way into a box.
 impl Inner {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
         keys::check(op.key())?;
-        let access = access(cx);
-        let answer = self
-            .call(cx, op.name(), op.key(), access, |by| self.naming.read(op, by))
-            .await
-            .map_err(|failure| failure.into_error(false))?;
+        let trip = Trip { cx, name: op.name(), key: op.key(), access: access(cx) };
+        let answer = self.send(trip, &self.naming.read(op, By::Hash)).await;
+        let mut answer = answer.map_err(|failure| failure.into_error(false))?;
+        if is_no_script(&answer) {
+            let cmd = self.naming.read(op, By::Text);
+            let again = Box::pin(self.send(trip, &cmd)).await;
+            answer = again.map_err(|failure| failure.into_error(false))?;
+        }
         match op {
-            Read::ZRange(op) if is_too_long(op, &answer) => self.long_range(cx, op, access).await,
+            Read::ZRange(op) if is_too_long(op, &answer) => {
+                Box::pin(self.long_range(cx, op, trip.access)).await
+            }
             op => read_reply(op, answer),
         }
     }
@@ -158,13 +190,15 @@ impl Inner {
         keys::check(op.key())?;
         let Some(cmd) = self.naming.write(op, By::Hash) else { return Ok(Reply::Done) };
         check_size(&cmd)?;
-        let mut first = Some(cmd);
-        let answer = self
-            .call(cx, op.name(), op.key(), Access::Primary, |by| {
-                first.take().or_else(|| self.naming.write(op, by)).unwrap_or_default()
-            })
-            .await
-            .map_err(|failure| failure.into_error(true))?;
+        let trip = Trip { cx, name: op.name(), key: op.key(), access: Access::Primary };
+        let answer = self.send(trip, &cmd).await;
+        let mut answer = answer.map_err(|failure| failure.into_error(true))?;
+        if is_no_script(&answer)
+            && let Some(cmd) = self.naming.write(op, By::Text)
+        {
+            let again = Box::pin(self.send(trip, &cmd)).await;
+            answer = again.map_err(|failure| failure.into_error(true))?;
+        }
         write_reply(op, answer)
     }
 
@@ -177,55 +211,44 @@ impl Inner {
                 return Err(cross_slot(first.key(), other.key()));
             }
         }
-        let mut cmd = Some(self.naming.transact(writes, By::Hash));
-        if let Some(cmd) = &cmd {
-            check_size(cmd)?;
+        let cmd = self.naming.transact(writes, By::Hash);
+        check_size(&cmd)?;
+        let access = Access::Primary;
+        let trip = Trip { cx, name: "atomic_write", key: first.key(), access };
+        let answer = self.send(trip, &cmd).await;
+        let mut answer = answer.map_err(|failure| failure.into_error(true))?;
+        if is_no_script(&answer) {
+            let cmd = self.naming.transact(writes, By::Text);
+            let again = Box::pin(self.send(trip, &cmd)).await;
+            answer = again.map_err(|failure| failure.into_error(true))?;
         }
-        let answer = self
-            .call(cx, "atomic_write", first.key(), Access::Primary, |by| {
-                cmd.take().unwrap_or_else(|| self.naming.transact(writes, by))
-            })
-            .await
-            .map_err(|failure| failure.into_error(true))?;
         outcome(answer)
     }
 
-    /// Sends one command; again with the text of its script, if the server does not know the hash.
-    async fn call(
-        &self,
-        cx: &Context,
-        name: &'static str,
-        key: &[u8],
-        access: Access,
-        mut cmd: impl FnMut(By) -> Cmd + Send,
-    ) -> Result<Answer, Failure> {
-        let answer = self.send(cx, name, key, access, &cmd(By::Hash)).await?;
-        if is_no_script(&answer) {
-            return self.send(cx, name, key, access, &cmd(By::Text)).await;
+    async fn send(&self, trip: Trip<'_>, cmd: &Cmd) -> Result<Answer, Failure> {
+        let primary = match &self.servers {
+            Servers::One { primary, .. } => primary,
+            Servers::Cluster(cluster) => return Box::pin(cluster.call(trip, cmd)).await,
+        };
+        if trip.access == Access::Replica
+            && let Some(replica) = self.replica()
+        {
+            let _heard = trip.start();
+            if let Ok(answer) = Box::pin(replica.call(cmd)).await
+                && !is_out_of_order(&answer)
+            {
+                return Ok(answer);
+            }
         }
-        Ok(answer)
+        let _heard = trip.start();
+        primary.call(cmd).await
     }
 
-    async fn send(
-        &self,
-        cx: &Context,
-        name: &'static str,
-        key: &[u8],
-        access: Access,
-        cmd: &Cmd,
-    ) -> Result<Answer, Failure> {
+    /// The next of the replicas.
+    fn replica(&self) -> Option<&Link> {
         match &self.servers {
-            Servers::One { primary, replicas, turn } => {
-                if access == Access::Replica
-                    && let Some(replica) = pick(replicas, turn)
-                    && let Ok(answer) = timed(cx, name, replica.call(cmd)).await
-                    && !is_out_of_order(&answer)
-                {
-                    return Ok(answer);
-                }
-                timed(cx, name, primary.call(cmd)).await
-            }
-            Servers::Cluster(cluster) => cluster.call(cx, name, key, access, cmd).await,
+            Servers::One { replicas, turn, .. } => pick(replicas, turn),
+            Servers::Cluster(_) => None,
         }
     }
 
@@ -236,29 +259,33 @@ impl Inner {
         access: Access,
         cmds: Vec<(&[u8], Cmd)>,
     ) -> Vec<Result<Answer, Arc<Failure>>> {
-        match &self.servers {
-            Servers::One { primary, replicas, turn } => {
-                let count = cmds.len();
-                let mut pipeline = Pipeline::with_capacity(count);
-                for (_, cmd) in cmds {
-                    pipeline.add_command(cmd);
-                }
-                if access == Access::Replica
-                    && let Some(replica) = pick(replicas, turn)
-                    && let Ok(answers) = timed(cx, "batch", replica.call_all(&pipeline)).await
-                    && !answers.iter().any(is_out_of_order)
-                {
-                    return answers.into_iter().map(Ok).collect();
-                }
-                match timed(cx, "batch", primary.call_all(&pipeline)).await {
-                    Ok(answers) => answers.into_iter().map(Ok).collect(),
-                    Err(failure) => {
-                        let failure = Arc::new(failure);
-                        (0..count).map(|_| Err(Arc::clone(&failure))).collect()
-                    }
-                }
+        let primary = match &self.servers {
+            Servers::One { primary, .. } => primary,
+            Servers::Cluster(cluster) => return cluster.call_all(cx, access, cmds).await,
+        };
+        let trip = Trip { cx, name: "batch", key: &[], access };
+        let count = cmds.len();
+        let mut pipeline = Pipeline::with_capacity(count);
+        for (_, cmd) in cmds {
+            pipeline.add_command(cmd);
+        }
+        if access == Access::Replica
+            && let Some(replica) = self.replica()
+        {
+            let _heard = trip.start();
+            if let Ok(answers) = replica.call_all(&pipeline).await
+                && !answers.iter().any(is_out_of_order)
+            {
+                return answers.into_iter().map(Ok).collect();
             }
-            Servers::Cluster(cluster) => cluster.call_all(cx, access, cmds).await,
+        }
+        let _heard = trip.start();
+        match primary.call_all(&pipeline).await {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(failure) => {
+                let failure = Arc::new(failure);
+                (0..count).map(|_| Err(Arc::clone(&failure))).collect()
+            }
         }
     }
 
@@ -271,7 +298,7 @@ impl Inner {
         let mut replies = Vec::with_capacity(ops.len());
         let mut rest = ops;
         while !rest.is_empty() {
-            let (cmds, spans, taken) = self.requests(rest);
+            let Requests { cmds, spans, taken } = self.requests(rest);
             let answers = self.send_all(cx, access, cmds).await;
             let mut answers = answers.into_iter();
             for span in spans {
@@ -289,14 +316,14 @@ impl Inner {
         // What was too long for a script comes page by page, after the rest.
         for (op, reply) in ops.iter().zip(&mut replies) {
             if let (Op::Read(Read::ZRange(op)), Ok(Reply::Done)) = (op, &reply) {
-                *reply = self.long_range(cx, op, access).await;
+                *reply = Box::pin(self.long_range(cx, op, access)).await;
             }
         }
         replies
     }
 
     /// The commands of the next operations of a batch, and which operations each answers.
-    fn requests<'o>(&self, ops: &'o [Op]) -> (Vec<(&'o [u8], Cmd)>, Vec<Span>, usize) {
+    fn requests<'o>(&self, ops: &'o [Op]) -> Requests<'o> {
         let (mut cmds, mut spans) = (Vec::new(), Vec::new());
         let mut next = 0;
         while next < ops.len() && cmds.len() < PIPELINE {
@@ -332,7 +359,7 @@ impl Inner {
             };
             spans.push(Span { first, count: next - first, reply });
         }
-        (cmds, spans, next)
+        Requests { cmds, spans, taken: next }
     }
 
     /// Whether one command reads both.
@@ -351,10 +378,9 @@ impl Inner {
     /// A range of more entries than a script should answer: its members first, then their values, page by page. Members that
     /// are removed meanwhile are left out.
     async fn long_range(&self, cx: &Context, op: &ZRange, access: Access) -> Result<Reply> {
-        let answer = self
-            .send(cx, op.name(), &op.key, access, &self.naming.members(op))
-            .await
-            .map_err(|failure| failure.into_error(false))?;
+        let trip = Trip { cx, name: op.name(), key: &op.key, access };
+        let answer = self.send(trip, &self.naming.members(op)).await;
+        let answer = answer.map_err(|failure| failure.into_error(false))?;
         let by_score = matches!(op.range, Range::Score(_));
         let (members, scores): (Vec<Value>, Vec<f64>) = if op.scores && by_score {
             commands::scored(answer)?.into_iter().unzip()
@@ -388,6 +414,13 @@ impl Inner {
             false => Reply::Values(found.into_iter().map(|(value, _)| value).collect()),
         })
     }
+}
+
+/// What goes out for the next operations of a batch: how many were taken, and the commands with their keys.
+struct Requests<'o> {
+    cmds: Vec<(&'o [u8], Cmd)>,
+    spans: Vec<Span>,
+    taken: usize,
 }
 
 /// Some operations of a batch that one command answers, or that need none.
@@ -509,13 +542,4 @@ fn cross_slot(a: &[u8], b: &[u8]) -> Error {
         "the keys `{a}` and `{b}` are in different slots of the cluster, and an atomic write stays in one; give its keys \
          a common hash tag, such as `{{7}}` in `user:{{7}}` and `mail:{{7}}`"
     ))
-}
-
-/// Lets the observer hear of a round trip.
-async fn timed<T>(cx: &Context, name: &'static str, call: impl Future<Output = T>) -> T {
-    let Some(observer) = &cx.observer else { return call.await };
-    let start = Instant::now();
-    let result = call.await;
-    observer.round_trip(BACKEND, name, start.elapsed());
-    result
 }
