@@ -60,6 +60,8 @@ each(function(position, what, first, last, key, companion)
     elseif (score == 'inf' and ARGV[first] == '-inf') or (score == '-inf' and ARGV[first] == 'inf') then
       refused = 'OVERFLOW'
     end
+  end
+  if companion then
     local beside = redis.call('TYPE', companion).ok
     if beside ~= 'none' and beside ~= 'hash' then refused = 'WRONGTYPE' end
   end
