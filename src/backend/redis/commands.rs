@@ -112,6 +112,11 @@ fn is_plain(op: &ZRange) -> bool {
     !op.values && (!op.scores || matches!(op.range, Range::Score(_)))
 }
 
+/// Whether there may be more of it than a script answers.
+pub(super) fn may_be_too_long(op: &ZRange) -> bool {
+    !is_plain(op) && op.limit.is_none_or(|limit| limit > PAGE)
+}
+
 /// What the names of things depend on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Naming {

@@ -35,6 +35,9 @@ pub(super) fn refused(error: &ServerError) -> Error {
         "ERR" if details.contains("maximum allowed size") => {
             (TooLarge, "the string is longer than the server allows")
         }
+        "ERR" if details.contains("user executing the script") => {
+            (AccessDenied, "the server denies access")
+        }
         // Before Redis 7, what a script was refused is quoted in a general error.
         "ERR" if details.contains("WRONGTYPE") => (WrongType, "the key holds another type"),
         "ERR" if details.contains("OOM command") => {
@@ -79,7 +82,11 @@ pub(super) fn not_connected(error: RedisError) -> Error {
 pub(super) fn lost(error: RedisError) -> Error {
     if error.is_timeout() {
         Error::new(ErrorKind::Timeout, "no answer came in time").with_source(error)
-    } else if error.is_io_error() || error.is_connection_dropped() {
+    } else if error.is_io_error()
+        || error.is_connection_dropped()
+        // Which is how an answer that is cut in the middle is told.
+        || error.to_string().contains("Unexpected end of input")
+    {
         Error::new(ErrorKind::Unavailable, "the connection was lost").with_source(error)
     } else {
         Error::new(ErrorKind::Other, "the answer makes no sense").with_source(error)

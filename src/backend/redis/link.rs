@@ -2,7 +2,7 @@
 //! again when the connection is lost. It never sends anything twice.
 
 use super::errors;
-use crate::Error;
+use crate::{Error, ErrorKind};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, PushInfo, PushKind, RedisError,
@@ -54,7 +54,7 @@ pub(super) struct Link {
     patience: Patience,
     /// Whether to ask a replica in a cluster to answer reads.
     readonly: bool,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 /// A connection, and whether it is known to be lost.
@@ -75,7 +75,7 @@ enum State {
 
 impl Link {
     pub(super) fn new(client: Client, patience: Patience, readonly: bool) -> Self {
-        Link { client, patience, readonly, state: Mutex::new(State::Idle) }
+        Link { client, patience, readonly, state: Arc::new(Mutex::new(State::Idle)) }
     }
 
     /// Sends one command. A refusal of the server is an answer: [`Value::ServerError`].
@@ -122,13 +122,9 @@ impl Link {
         self.line().await.map(drop)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The connection, if there is one.
     fn ready(&self) -> Option<Line> {
-        match &*self.lock() {
+        match &*lock(&self.state) {
             State::Ready(line) if !line.lost.load(Ordering::Acquire) => Some(line.clone()),
             _ => None,
         }
@@ -137,53 +133,88 @@ impl Link {
     /// The connection, once there is one.
     async fn line(&self) -> Result<Line> {
         let connecting = {
-            let mut state = self.lock();
+            let mut state = lock(&self.state);
             match &*state {
                 State::Ready(line) if !line.lost.load(Ordering::Acquire) => return Ok(line.clone()),
                 State::Connecting(connecting) => connecting.clone(),
                 _ => {
-                    let connecting = self.start().boxed().shared();
+                    let connecting = self.start()?;
                     *state = State::Connecting(connecting.clone());
                     connecting
                 }
             }
         };
         let result = connecting.clone().await;
-        let mut state = self.lock();
-        // The first to hear of it tells the others.
+        // The attempt has changed the state, unless it has ended with its runtime.
+        let mut state = lock(&self.state);
         if matches!(&*state, State::Connecting(current) if current.ptr_eq(&connecting)) {
-            *state = result.clone().map_or(State::Idle, State::Ready);
+            *state = State::Idle;
         }
         result.map_err(|e| Failure::NotSent(errors::not_connected(e)))
     }
 
-    fn start(
-        &self,
-    ) -> impl Future<Output = std::result::Result<Line, RedisError>> + Send + 'static {
-        let (client, patience, readonly) = (self.client.clone(), self.patience, self.readonly);
-        async move {
-            let lost = Arc::new(AtomicBool::new(false));
-            let heard = Arc::clone(&lost);
-            let config = AsyncConnectionConfig::new()
-                .set_pipeline_buffer_size(256)
-                .set_connection_timeout(Some(patience.connect))
-                .set_response_timeout(Some(patience.answer))
-                .set_push_sender(move |push: PushInfo| {
-                    if push.kind == PushKind::Disconnection {
-                        heard.store(true, Ordering::Release);
-                    }
-                    Ok::<_, ::redis::aio::SendError>(())
-                });
-            let mut connection =
-                client.get_multiplexed_async_connection_with_config(&config).await?;
-            if readonly {
-                let answer = connection.send_packed_command(&::redis::cmd("READONLY")).await?;
-                if let Value::ServerError(e) = answer {
-                    return Err(e.into());
-                }
+    /// Starts to connect. The attempt goes on if nobody waits for it any longer: who comes later finds what has become of
+    /// it, and not one that has been standing still for longer than it may take.
+    fn start(&self) -> Result<Connecting> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|e| {
+            let error = Error::new(ErrorKind::Unsupported, "Redis needs a runtime of Tokio");
+            Failure::NotSent(error.with_source(e))
+        })?;
+        let attempt = attempt(self.client.clone(), self.patience, self.readonly);
+        let state = Arc::clone(&self.state);
+        let attempt = runtime.spawn(async move {
+            let result = attempt.await;
+            *lock(&state) = result.clone().map_or(State::Idle, State::Ready);
+            result
+        });
+        let ended = |e| Err(std::io::Error::other(e).into());
+        Ok(attempt.map(move |result| result.unwrap_or_else(ended)).boxed().shared())
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn attempt(
+    client: Client,
+    patience: Patience,
+    readonly: bool,
+) -> std::result::Result<Line, RedisError> {
+    let lost = Arc::new(AtomicBool::new(false));
+    let ear = Ear(Arc::clone(&lost));
+    let config = AsyncConnectionConfig::new()
+        .set_pipeline_buffer_size(256)
+        .set_connection_timeout(Some(patience.connect))
+        .set_response_timeout(Some(patience.answer))
+        .set_push_sender(move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                ear.tell();
             }
-            Ok(Line { connection, lost })
+            Ok::<_, ::redis::aio::SendError>(())
+        });
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    if readonly {
+        let answer = connection.send_packed_command(&::redis::cmd("READONLY")).await?;
+        if let Value::ServerError(e) = answer {
+            return Err(e.into());
         }
+    }
+    Ok(Line { connection, lost })
+}
+
+/// Belongs to the task behind a connection, and so also tells when that has ended with its runtime.
+struct Ear(Arc<AtomicBool>);
+
+impl Ear {
+    fn tell(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.tell();
     }
 }
 

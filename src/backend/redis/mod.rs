@@ -31,6 +31,7 @@ use commands::{Naming, PAGE, command, read_reply, write_reply};
 use errors::unexpected;
 use link::{Failure, Link};
 use scripts::By;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -50,8 +51,9 @@ const ARGUMENTS: usize = 1 << 20;
 ///
 /// Every operation, batch and atomic write is one command or one pipeline, and so one round trip. These take more:
 /// `zhrange` (and `zrange` by member with scores) of more than 1,000 entries takes two, and a third one for the first
-/// thousand; a batch of more than 10,000 operations takes one for each 10,000; a script that the server has forgotten, or
-/// has not seen yet, is sent again with its text.
+/// thousand; a batch of more than 10,000 operations takes one for each 10,000, and one more where it writes to what it has
+/// read such a range of before, without a limit of at most 1,000; a script that the server has forgotten, or has not seen
+/// yet, is sent again with its text.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -299,6 +301,7 @@ impl Inner {
         let mut rest = ops;
         while !rest.is_empty() {
             let Requests { cmds, spans, taken } = self.requests(rest);
+            let answered = replies.len();
             let answers = self.send_all(cx, access, cmds).await;
             let mut answers = answers.into_iter();
             for span in spans {
@@ -311,24 +314,33 @@ impl Inner {
                     answers.next().unwrap_or_else(|| Err(Arc::new(Failure::Lost(unexpected()))));
                 unfold(ops, answer, &mut replies);
             }
-            rest = &rest[taken..];
-        }
-        // What was too long for a script comes page by page, after the rest.
-        for (op, reply) in ops.iter().zip(&mut replies) {
-            if let (Op::Read(Read::ZRange(op)), Ok(Reply::Done)) = (op, &reply) {
-                *reply = Box::pin(self.long_range(cx, op, access)).await;
+            // What was too long for a script comes page by page.
+            for (op, reply) in rest.iter().zip(&mut replies[answered..]) {
+                if let (Op::Read(Read::ZRange(op)), Ok(Reply::Done)) = (op, &reply) {
+                    *reply = Box::pin(self.long_range(cx, op, access)).await;
+                }
             }
+            rest = &rest[taken..];
         }
         replies
     }
 
-    /// The commands of the next operations of a batch, and which operations each answers.
+    /// The commands of the next operations of a batch, and which operations each answers. They end before a write to what a
+    /// range may still have to be read from, page by page.
     fn requests<'o>(&self, ops: &'o [Op]) -> Requests<'o> {
         let (mut cmds, mut spans) = (Vec::new(), Vec::new());
         let mut next = 0;
+        let mut long: HashSet<&[u8]> = HashSet::new();
         while next < ops.len() && cmds.len() < PIPELINE {
             let first = next;
             let key = &ops[first].key()[..];
+            match &ops[first] {
+                Op::Read(Read::ZRange(op)) if commands::may_be_too_long(op) => {
+                    long.insert(key);
+                }
+                Op::Write(_) if long.contains(key) => break,
+                _ => {}
+            }
             let cmd = match &ops[first] {
                 op if keys::check(op.key()).is_err() => keys::check(op.key()).map(|()| None),
                 Op::Read(op) => {
@@ -489,7 +501,7 @@ fn unfold(ops: &[Op], answer: Result<Answer, Arc<Failure>>, replies: &mut Vec<Re
 
 /// Whether the script has found more than it may answer.
 fn is_too_long(op: &ZRange, answer: &Answer) -> bool {
-    matches!(answer, Answer::Int(_)) && op.limit.is_none_or(|limit| limit > PAGE)
+    matches!(answer, Answer::Int(_)) && commands::may_be_too_long(op)
 }
 
 /// Whether a replica cannot serve.

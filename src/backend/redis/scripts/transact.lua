@@ -60,9 +60,9 @@ each(function(what, first, last, key, companion, position)
       refused = 'WRONGTYPE'
     elseif what == 'hset_nx' then
       holds = redis.call('HEXISTS', key, ARGV[first]) == 0
-    elseif companion and what ~= 'zrem' then
+    elseif companion then
       local beside = redis.call('TYPE', companion).ok
-      local score = redis.call('ZSCORE', key, ARGV[first + 1])
+      local score = what ~= 'zrem' and redis.call('ZSCORE', key, ARGV[first + 1])
       if beside ~= 'none' and beside ~= 'hash' then
         refused = 'WRONGTYPE'
       elseif what == 'zadd_nx' or what == 'zhadd_nx' then

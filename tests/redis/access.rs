@@ -1,0 +1,99 @@
+//! Who may do what, and that no password is told.
+
+use crate::support::redis::Server;
+use crate::{Admin, assert_kind, open};
+use keyvaluestore::{Error, ErrorKind, Redis, Store};
+use std::error::Error as _;
+
+fn assert_no_secret(error: &Error) {
+    let mut told = format!("{error} {error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        told.push_str(&format!("{error} {error:?}"));
+        source = error.source();
+    }
+    assert!(!told.contains("hunter"), "{told}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_denied_and_told_nowhere() {
+    let server = Server::start(&["--requirepass", "hunter1"]);
+    let at = server.address();
+    for user in ["", ":hunter2@", "someone:hunter2@", "someone:hunter1@"] {
+        let error = Store::open(format!("redis://{user}{at}/")).await.map(drop);
+        let error = assert_kind(error, ErrorKind::AccessDenied);
+        assert_no_secret(&error);
+        assert!(!error.is_retryable());
+    }
+    let socket = server.socket().display().to_string();
+    for query in ["", "?pass=hunter2", "?user=someone&pass=hunter1"] {
+        let url = format!("redis+unix://{socket}{query}");
+        assert_no_secret(&assert_kind(Store::open(url).await, ErrorKind::AccessDenied));
+    }
+    let redis = Redis::open(format!("redis://:hunter1@{at}/")).await.unwrap();
+    assert!(!format!("{redis:?}").contains("hunter"), "{redis:?}");
+    Store::new(redis).set("k", "v").await.unwrap();
+    let store = Store::open(format!("redis+unix://{socket}?pass=hunter1")).await.unwrap();
+    assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
+}
+
+#[tokio::test]
+async fn a_password_that_is_changed_denies_the_next_connection() {
+    let server = Server::start(&[]);
+    let mut admin = Admin::of(&server);
+    admin.done(&["CONFIG", "SET", "requirepass", "hunter1"]);
+    let url = format!("redis://:hunter1@{}/", server.address());
+    let store = open(&url).await;
+    store.set("k", "v").await.unwrap();
+    admin.done(&["AUTH", "hunter1"]);
+    admin.done(&["CONFIG", "SET", "requirepass", "hunter3"]);
+    admin.done(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    crate::pause(50).await;
+    let error = assert_kind(store.set("k", "w").await, ErrorKind::AccessDenied);
+    assert_no_secret(&error);
+    assert!(!error.outcome_is_unknown());
+    admin.done(&["CONFIG", "SET", "requirepass", "hunter1"]);
+    assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
+}
+
+#[tokio::test]
+async fn what_a_user_may_not_do_is_denied_and_changes_nothing() {
+    let server = Server::start(&[]);
+    let mut admin = Admin::of(&server);
+    let user = ["ACL", "SETUSER", "clerk", "on", ">hunter2", "~k*", "~__kvs_zh:k*", "+@all"];
+    admin.done(&[&user[..], &["-set", "-hset", "-zadd", "-smembers", "-unlink"]].concat());
+    let store = open(&format!("redis://clerk:hunter2@{}/", server.address())).await;
+    admin.done(&["SET", "k:text", "old"]);
+    let before = admin.digest();
+    let mut atomic = store.atomic_write();
+    atomic.sadd("k:set", ["a"]);
+    atomic.set("k:text", "v");
+    let mut batch = store.batch();
+    let (set, get) = (batch.set("k:text", "v"), batch.get("k:text"));
+    let mut replies = batch.exec_each().await;
+    assert_eq!(replies.take(get).unwrap().unwrap(), "old");
+    for result in [
+        store.set("k:text", "v").await,
+        store.set_eq("k:text", "v", "old").await.map(drop),
+        store.set_xx("k:text", "v").await.map(drop),
+        store.delete("k:text").await.map(drop),
+        store.smembers("k:set").await.map(drop),
+        store.zadd("k:z", "m", 1.0).await,
+        store.zhadd("k:z", "f", "v", 1.0).await,
+        store.zadd_nx("k:z", "m", 1.0).await.map(drop),
+        store.get("other").await.map(drop),
+        store.zhget("other", "f").await.map(drop),
+        store.zincr_by("other", "m", 1.0).await.map(drop),
+        replies.take(set),
+        atomic.exec().await.map(drop),
+    ] {
+        let error = assert_kind(result, ErrorKind::AccessDenied);
+        assert!(!error.outcome_is_unknown());
+        assert_no_secret(&error);
+    }
+    assert_eq!(admin.digest(), before);
+    // The value can be written, and the score cannot.
+    admin.done(&["ACL", "SETUSER", "clerk", "+hset"]);
+    assert_kind(store.zhadd("k:z", "f", "v", 1.0).await, ErrorKind::AccessDenied);
+    assert_eq!(admin.digest(), before);
+}

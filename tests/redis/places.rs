@@ -1,0 +1,114 @@
+//! Where a URL leads: sockets, databases, TLS.
+
+use crate::support::redis::{Server, free_port};
+use crate::{assert_kind, open};
+use keyvaluestore::{ErrorKind, Store};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_socket_and_a_port_lead_to_the_same() {
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let socket = format!("redis+unix://{}", server.socket().display());
+    let (by_socket, by_port) = (open(&socket).await, open(&server.url()).await);
+    by_socket.set("k", "v").await.unwrap();
+    assert_eq!(by_port.get("k").await.unwrap().unwrap(), "v");
+    let third = open(&format!("{socket}?db=3")).await;
+    assert_eq!(third.get("k").await.unwrap(), None);
+    server.restart();
+    crate::pause(50).await;
+    assert_eq!(by_socket.get("k").await.unwrap().unwrap(), "v");
+    let error = Store::open("redis+unix:///nowhere/at/all.sock").await.map(drop);
+    assert_kind(error, ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn databases_are_apart_also_after_a_new_connection() {
+    let server = Server::start(&[]);
+    let [one, two] = [1, 2].map(|n| format!("{}{n}", server.url()));
+    let (one, two) = (open(&one).await, open(&two).await);
+    for round in 0..3 {
+        one.set("k", round).await.unwrap();
+        two.zhadd("z", "f", round, 1.0).await.unwrap();
+        assert_eq!(two.get("k").await.unwrap(), None);
+        assert_eq!(one.zhget("z", "f").await.unwrap(), None);
+        assert_eq!(one.get("k").await.unwrap().unwrap(), round.to_string());
+        server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
+        crate::pause(50).await;
+    }
+    assert_kind(Store::open(format!("{}10001", server.url())).await, ErrorKind::Unavailable);
+}
+
+/// A server with a certificate of its own, for `localhost`. Its TLS port, and the file.
+fn with_tls(dir: &std::path::Path) -> (Server, u16, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |name: &str, text: String| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let cert = file("cert.pem", made.cert.pem());
+    let key = file("key.pem", made.signing_key.serialize_pem());
+    let port = free_port();
+    let server = Server::start(&[
+        "--tls-port",
+        &port.to_string(),
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &cert,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    (server, port, cert)
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_who_is_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut server, port, cert) = with_tls(dir.path());
+    let other_dir = tempfile::tempdir().unwrap();
+    let (_other, other_port, _) = with_tls(other_dir.path());
+    // What is trusted is told by the environment, which only another process can be given.
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "places::in_a_process_of_its_own", "--ignored", "--nocapture"]);
+    child.env("SSL_CERT_FILE", &cert).env("KVS_TLS_URL", format!("rediss://localhost:{port}/1"));
+    child.env("KVS_TLS_UNTRUSTED", format!("rediss://localhost:{other_port}/"));
+    child.env("KVS_TLS_MISNAMED", format!("rediss://127.0.0.1:{port}/"));
+    child.env("KVS_TLS_PLAIN", format!("rediss://localhost:{}/", server.port));
+    let told = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
+    let text = String::from_utf8_lossy(&told.stderr);
+    let out = String::from_utf8_lossy(&told.stdout);
+    assert!(told.status.success() && out.contains("1 passed"), "{out}\n{text}");
+    let mut admin = crate::Admin::new(&format!("{}1", server.url()));
+    assert_eq!(admin.run::<String>(&["GET", "k"]), "v");
+    // This process trusts the system alone.
+    let start = Instant::now();
+    let error = Store::open(format!("rediss://localhost:{port}/")).await.map(drop);
+    let error = error.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::AccessDenied), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(2));
+    server.kill();
+}
+
+#[tokio::test]
+#[ignore = "run by the one above"]
+async fn in_a_process_of_its_own() {
+    let url = |name: &str| std::env::var(name).unwrap();
+    let store = Store::open(url("KVS_TLS_URL")).await.unwrap();
+    store.set("k", "v").await.unwrap();
+    store.zhadd("z", "f", "v", 1.0).await.unwrap();
+    assert_eq!(store.zhrange("z").await.unwrap(), ["v"]);
+    store.sadd("set", 0..50_000).await.unwrap();
+    assert_eq!(store.smembers("set").await.unwrap().len(), 50_000);
+    for name in ["KVS_TLS_UNTRUSTED", "KVS_TLS_MISNAMED", "KVS_TLS_PLAIN"] {
+        let start = Instant::now();
+        let opened = Store::open(url(name) + "?connect_timeout=1s").await;
+        let error = opened.map(drop).unwrap_err();
+        let kinds = [ErrorKind::Unavailable, ErrorKind::AccessDenied, ErrorKind::Timeout];
+        assert!(kinds.contains(&error.kind()), "{name}: {error:?}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{name}");
+    }
+}
