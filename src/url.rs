@@ -65,6 +65,7 @@ fn unknown(scheme: &str) -> Error {
 }
 
 /// What can be opened here and now.
+#[allow(clippy::match_like_matches_macro, reason = "what each arm is depends on the features")]
 fn known() -> String {
     let open = SCHEMES.iter().filter(|(_, feature)| match *feature {
         "" => true,

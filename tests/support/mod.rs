@@ -1,6 +1,7 @@
 //! Servers for the tests: found, started on a free loopback port or socket, and stopped with the test.
 
 #![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(clippy::panic, reason = "this is test code")]
 
 pub(crate) mod redis;
 

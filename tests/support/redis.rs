@@ -167,6 +167,7 @@ static SHARED: LazyLock<Mutex<Server>> = LazyLock::new(|| {
 });
 
 /// Ends the process `pid` when this one has ended, however it has.
+#[allow(clippy::zombie_processes, reason = "it outlives this process, and is to")]
 fn watch(pid: u32) {
     let script = format!(
         "while kill -0 {} 2>/dev/null; do sleep 0.2; done; kill -9 {pid} 2>/dev/null",

@@ -300,7 +300,7 @@ impl Inner {
 
     /// The commands of the next operations of a batch, and which operations each answers. They end before a write to what a
     /// range may still have to be read from, page by page.
-    fn requests<'o>(&self, ops: &'o [Op]) -> (Vec<(&'o [u8], Cmd)>, Vec<Span>, usize) {
+    fn requests<'o>(&self, ops: &'o [Op]) -> (Keyed<'o>, Vec<Span>, usize) {
         let (mut cmds, mut spans) = (Vec::new(), Vec::new());
         let mut next = 0;
         let mut long: HashSet<&[u8]> = HashSet::new();
@@ -309,7 +309,7 @@ impl Inner {
             let key = &ops[first].key()[..];
             match &ops[first] {
                 Op::Read(Read::ZRange(op)) if commands::may_be_too_long(op) => {
-                    drop(long.insert(key))
+                    long.insert(key);
                 }
                 Op::Write(_) if long.contains(key) => break,
                 _ => {}
@@ -402,6 +402,9 @@ impl Inner {
     }
 }
 
+/// Commands, and which key each is about.
+type Keyed<'k> = Vec<(&'k [u8], Cmd)>;
+
 /// Some operations of a batch that one command answers, or that need none.
 struct Span {
     first: usize,
@@ -492,6 +495,7 @@ fn outcome(answer: Answer) -> Result<Outcome> {
     if let [Answer::BulkString(error), Answer::Int(position)] = &entries[..] {
         let error = match &error[..] {
             b"OVERFLOW" => Error::new(ErrorKind::Overflow, "the sum cannot be represented"),
+            b"NOPERM" => Error::new(ErrorKind::AccessDenied, "the server denies access"),
             _ => Error::wrong_type("the key holds another type, or no integer"),
         };
         return Err(error.of_write(usize::try_from(*position).unwrap_or_default()));

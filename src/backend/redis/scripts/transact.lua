@@ -3,6 +3,21 @@
 local SORTED = { zadd = true, zrem = true, zincr_by = true }
 local TYPE = { incr_by = 'string', sadd = 'set', srem = 'set', hset = 'hash', hset_nx = 'hash', hdel = 'hash',
   zadd = 'zset', zrem = 'zset', zincr_by = 'zset' }
+-- What carries out a write, on its key and on its companion: one that the user may not run must not come in the middle.
+local RUNS = { set = { 'SET', '', '' }, delete = { 'UNLINK', '' }, incr_by = { 'INCRBY', '', '0' }, sadd = { 'SADD', '', '' },
+  srem = { 'SREM', '', '' }, hset = { 'HSET', '', '', '' }, hset_nx = { 'HSET', '', '', '' }, hdel = { 'HDEL', '', '' },
+  zadd = { 'ZADD', '', '0', '' }, zrem = { 'ZREM', '', '' }, zincr_by = { 'ZINCRBY', '', '0', '' } }
+local may = {}
+
+local function denied(run, key)
+  -- Before Redis 7 this cannot be asked.
+  if not redis.acl_check_cmd then return false end
+  if may[run[1]] == nil then
+    run[2] = key
+    may[run[1]] = redis.acl_check_cmd(unpack(run))
+  end
+  return not may[run[1]]
+end
 local MIN, MAX = '-9223372036854775808', '9223372036854775807'
 
 local function each(visit)
@@ -64,6 +79,10 @@ each(function(position, what, first, last, key, companion)
   if companion then
     local beside = redis.call('TYPE', companion).ok
     if beside ~= 'none' and beside ~= 'hash' then refused = 'WRONGTYPE' end
+  end
+  if denied(RUNS[what], key)
+    or (companion and (denied(RUNS.hdel, companion) or (last == first + 3 and denied(RUNS.hset, companion)))) then
+    refused = 'NOPERM'
   end
   if refused then
     if not wrong then wrong, wrong_at = refused, position end
