@@ -525,6 +525,7 @@ fn outcome(answer: Answer) -> Result<Outcome> {
     if let [Answer::BulkString(error), Answer::Int(position)] = &entries[..] {
         let error = match &error[..] {
             b"OVERFLOW" => Error::new(ErrorKind::Overflow, "the sum cannot be represented"),
+            b"NOPERM" => Error::new(ErrorKind::AccessDenied, "the server denies access"),
             _ => Error::wrong_type("the key holds another type, or no integer"),
         };
         return Err(error.of_write(usize::try_from(*position).unwrap_or_default()));

@@ -29,11 +29,27 @@ local function is_integer(text)
     and at_most('-9223372036854775808', text) and at_most(text, '9223372036854775807')
 end
 
+-- Whether the user may run a command. One that is denied must not come in the middle. Before Redis 7 this cannot be asked.
+local may = {}
+local function allowed(command, key)
+  if may[command] == nil then
+    local ask = redis.acl_check_cmd
+    if not ask then
+      may[command] = true
+    elseif command == 'UNLINK' then
+      may[command] = ask(command, key)
+    else
+      may[command] = ask(command, key, '0', '0')
+    end
+  end
+  return may[command]
+end
+
 local failed, wrong, wrong_at = {}, nil, nil
 each(function(what, first, last, key, companion, position)
   local kind = redis.call('TYPE', key).ok
   local seen = kind ~= 'none' and kind ~= 'zset'
-  local holds, refused = true, nil
+  local holds, refused, command = true, nil, what
   if COUNT[what] and (what:sub(1, 3) == 'set' or what:sub(1, 6) == 'delete') then
     if what == 'set_nx' then
       holds = not seen
@@ -42,8 +58,10 @@ each(function(what, first, last, key, companion, position)
     elseif what == 'set_eq' then
       holds = kind == 'string' and redis.call('GET', key) == ARGV[last]
     end
-    if holds and kind == 'zset' and what:byte() == 115 then refused = 'WRONGTYPE' end -- s
+    command = what:byte() == 115 and 'SET' or 'UNLINK' -- s
+    if holds and kind == 'zset' and command == 'SET' then refused = 'WRONGTYPE' end
   elseif what == 'incr_by' then
+    command = 'INCRBY'
     if kind == 'string' then
       local now = redis.call('GET', key)
       if not is_integer(now) then
@@ -59,8 +77,12 @@ each(function(what, first, last, key, companion, position)
     if kind ~= 'none' and kind ~= wanted then
       refused = 'WRONGTYPE'
     elseif what == 'hset_nx' then
+      command = 'HSET'
       holds = redis.call('HEXISTS', key, ARGV[first]) == 0
     elseif companion then
+      command = what == 'zrem' and 'ZREM' or what == 'zincr_by' and 'ZINCRBY' or 'ZADD'
+      local valued = what == 'zhadd' or what == 'zhadd_nx'
+      if not allowed(valued and 'HSET' or 'HDEL', companion) then refused = 'NOPERM' end
       local beside = redis.call('TYPE', companion).ok
       local score = what ~= 'zrem' and redis.call('ZSCORE', key, ARGV[first + 1])
       if beside ~= 'none' and beside ~= 'hash' then
@@ -73,6 +95,7 @@ each(function(what, first, last, key, companion, position)
       end
     end
   end
+  if not refused and not allowed(command, key) then refused = 'NOPERM' end
   if refused then
     if not wrong then wrong, wrong_at = refused, position end
   elseif not holds then
