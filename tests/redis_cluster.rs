@@ -132,9 +132,9 @@ async fn slots_may_move_while_they_are_in_use() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_answer_eventual_reads_and_no_other() {
-    let cluster = Cluster::start(3, 3);
+    let mut cluster = Cluster::start(3, 3);
     let store = open(&cluster).await;
-    let gets = || -> (u64, u64) {
+    let gets = |cluster: &Cluster| -> (u64, u64) {
         let of = |nodes: &[Server]| nodes.iter().map(|node| node.calls("get")).sum();
         (of(&cluster.nodes[..3]), of(&cluster.nodes[3..]))
     };
@@ -145,15 +145,36 @@ async fn replicas_answer_eventual_reads_and_no_other() {
         join_all((0..30).map(|i| store.get(format!("k{i}")))).await.into_iter().all(|r| r.is_ok())
     };
     assert!(read(&store).await);
-    assert_eq!(gets(), (30, 0));
+    assert_eq!(gets(&cluster), (30, 0));
     assert!(read(&store.eventually_consistent()).await);
-    assert_eq!(gets(), (30, 30));
+    assert_eq!(gets(&cluster), (30, 30));
     // What was written long ago is there, too.
     let eventual = store.eventually_consistent();
     let start = Instant::now();
     while eventual.get("k0").await.unwrap().is_none() {
         assert!(start.elapsed() < Duration::from_secs(10));
     }
+    // Where replicas are gone, or hang, the primaries answer.
+    let options = RedisOptions::new().connect_timeout(Duration::from_millis(500));
+    let options = options.response_timeout(Duration::from_millis(500));
+    let store = Store::new(options.open(cluster.url()).await.unwrap()).eventually_consistent();
+    assert!(read(&store).await);
+    cluster.nodes[3].kill();
+    cluster.nodes[4].pause(true);
+    assert!(read(&store).await);
+    let mut batch = store.batch();
+    let handles: Vec<_> = (0..30).map(|i| batch.get(format!("k{i}"))).collect();
+    let mut replies = batch.exec().await.unwrap();
+    for (i, handle) in handles.into_iter().enumerate() {
+        assert_eq!(replies.take(handle).unwrap().unwrap().to::<usize>().unwrap(), i);
+    }
+    // One that hangs is not asked every time.
+    let start = Instant::now();
+    for i in 0..30 {
+        store.get(format!("k{i}")).await.unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    cluster.nodes[4].pause(false);
 }
 
 #[tokio::test(flavor = "multi_thread")]

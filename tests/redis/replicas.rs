@@ -136,7 +136,7 @@ async fn eventual_reads_and_only_they_go_to_the_replica_while_there_is_one() {
     }
     replica.restart();
     in_sync(&primary, &replica).await;
-    pause(20).await;
+    pause(1_100).await; // as long as one that has failed is left alone
     assert_eq!(eventual.get("text").await.unwrap().unwrap(), "new");
     assert_eq!(Admin::of(&replica).calls_of("get"), 1, "it is asked again when it is back");
 }

@@ -83,10 +83,11 @@ impl Cluster {
         let mut patience = Backoff::new(self.patience.answer);
         let mut redirect = None;
         let mut relocated = false;
+        let mut access = trip.access;
         loop {
             let (link, asking) = match redirect.take() {
                 Some((link, asking)) => (link, asking),
-                None => (self.route(slot(trip.key), trip.access).await?, false),
+                None => (self.route(slot(trip.key), access).await?, false),
             };
             let heard = trip.start();
             let answer = if asking {
@@ -102,6 +103,10 @@ impl Cluster {
                 Ok(answer) => answer,
                 Err(failure) => {
                     self.stale.store(true, Ordering::Release);
+                    if access == Access::Replica {
+                        access = Access::Primary;
+                        continue;
+                    }
                     // Another server may have taken over, and this one has seen nothing.
                     if matches!(failure, Failure::NotSent(_)) && !relocated {
                         relocated = true;
@@ -117,7 +122,10 @@ impl Cluster {
                     patience.tries += 1;
                     redirect = Some((link, asking));
                 }
-                Some(Redirect::Later) => patience.wait().await,
+                Some(Redirect::Later) => {
+                    access = Access::Primary;
+                    patience.wait().await;
+                }
             }
         }
     }
@@ -135,6 +143,7 @@ impl Cluster {
         let mut pending: Vec<(usize, Cmd, Option<Redirect>)> =
             cmds.into_iter().enumerate().map(|(i, (_, cmd))| (i, cmd, None)).collect();
         let mut patience = Backoff::new(self.patience.answer);
+        let mut access = access;
         while !pending.is_empty() {
             let mut groups: Vec<Group> = Vec::new();
             for (i, cmd, redirect) in pending.drain(..) {
@@ -169,13 +178,21 @@ impl Cluster {
                 let _heard = trip.start();
                 group.link.call_all(&group.pipeline).await
             });
-            let mut wait = false;
+            let (mut wait, mut fall_back) = (false, false);
             let results = join_all(calls).await;
             for (group, result) in groups.iter().zip(results) {
                 let mut result = match result {
                     Ok(found) => found,
                     Err(failure) => {
                         self.stale.store(true, Ordering::Release);
+                        if access == Access::Replica {
+                            fall_back = true;
+                            let cmds: Vec<&Cmd> = group.pipeline.cmd_iter().collect();
+                            let again =
+                                group.places.iter().map(|(i, at)| (*i, cmds[*at].clone(), None));
+                            pending.extend(again);
+                            continue;
+                        }
                         let failure = Arc::new(failure);
                         for (i, _) in &group.places {
                             answers[*i] = Some(Err(Arc::clone(&failure)));
@@ -204,6 +221,9 @@ impl Cluster {
                 }
             }
             pending.sort_unstable_by_key(|(i, ..)| *i);
+            if wait || fall_back {
+                access = Access::Primary;
+            }
             if wait {
                 patience.wait().await;
             } else {

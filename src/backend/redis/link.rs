@@ -13,7 +13,7 @@ use futures_util::future::{BoxFuture, Shared};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long to wait.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +55,12 @@ pub(super) struct Link {
     /// Whether to ask a replica in a cluster to answer reads.
     readonly: bool,
     state: Arc<Mutex<State>>,
+    /// When there was last no answer.
+    failed: Mutex<Option<Instant>>,
 }
+
+/// How long a replica that does not answer is left alone.
+const REST: Duration = Duration::from_secs(1);
 
 /// A connection, and whether it is known to be lost.
 #[derive(Clone)]
@@ -75,7 +80,13 @@ enum State {
 
 impl Link {
     pub(super) fn new(client: Client, patience: Patience, readonly: bool) -> Self {
-        Link { client, patience, readonly, state: Arc::new(Mutex::new(State::Idle)) }
+        Link {
+            client,
+            patience,
+            readonly,
+            state: Arc::new(Mutex::new(State::Idle)),
+            failed: Mutex::default(),
+        }
     }
 
     /// Sends one command. A refusal of the server is an answer: [`Value::ServerError`].
@@ -89,7 +100,7 @@ impl Link {
         };
         match line.connection.send_packed_command(cmd).await {
             Ok(value) => Ok(value),
-            Err(e) => Err(failed(&line, e)),
+            Err(e) => Err(self.failed(&line, e)),
         }
     }
 
@@ -105,7 +116,7 @@ impl Link {
         match line.connection.send_packed_commands(cmds, 0, cmds.len()).await {
             Ok(values) if values.len() == cmds.len() => Ok(values),
             Ok(_) => Err(Failure::Lost(errors::unexpected())),
-            Err(e) => Err(failed(&line, e)),
+            Err(e) => Err(self.failed(&line, e)),
         }
     }
 
@@ -150,7 +161,23 @@ impl Link {
         if matches!(&*state, State::Connecting(current) if current.ptr_eq(&connecting)) {
             *state = State::Idle;
         }
-        result.map_err(|e| Failure::NotSent(errors::not_connected(e)))
+        result.map_err(|e| {
+            *lock(&self.failed) = Some(Instant::now());
+            Failure::NotSent(errors::not_connected(e))
+        })
+    }
+
+    /// After a failure the next caller connects anew; whoever waits on the old connection goes on waiting.
+    #[cold]
+    fn failed(&self, line: &Line, error: RedisError) -> Failure {
+        line.lost.store(true, Ordering::Release);
+        *lock(&self.failed) = Some(Instant::now());
+        Failure::Lost(errors::lost(error))
+    }
+
+    /// Whether it has failed so lately that others should be asked.
+    pub(super) fn rests(&self) -> bool {
+        lock(&self.failed).is_some_and(|at| at.elapsed() < REST)
     }
 
     /// Starts to connect. The attempt goes on if nobody waits for it any longer: who comes later finds what has become of
@@ -172,8 +199,8 @@ impl Link {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn attempt(
@@ -216,13 +243,6 @@ impl Drop for Ear {
     fn drop(&mut self) {
         self.tell();
     }
-}
-
-/// After a failure the next caller connects anew; whoever waits on the old connection goes on waiting.
-#[cold]
-fn failed(line: &Line, error: RedisError) -> Failure {
-    line.lost.store(true, Ordering::Release);
-    Failure::Lost(errors::lost(error))
 }
 
 impl fmt::Debug for Link {

@@ -31,6 +31,7 @@ use commands::{Naming, PAGE, command, read_reply, write_reply};
 use errors::unexpected;
 use link::{Failure, Link};
 use scripts::By;
+use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -509,12 +510,13 @@ fn is_out_of_order(answer: &Answer) -> bool {
     matches!(answer, Answer::ServerError(e) if matches!(e.code(), "MASTERDOWN" | "LOADING" | "BUSY"))
 }
 
-/// One after the other.
-fn pick<'l, L>(links: &'l [L], turn: &AtomicUsize) -> Option<&'l L> {
-    match links {
-        [] => None,
-        links => links.get(turn.fetch_add(1, Ordering::Relaxed) % links.len()),
+/// One after the other, but for those that have just failed.
+fn pick<'l, L: Borrow<Link>>(links: &'l [L], turn: &AtomicUsize) -> Option<&'l L> {
+    if links.is_empty() {
+        return None;
     }
+    let (a, b) = links.split_at(turn.fetch_add(1, Ordering::Relaxed) % links.len());
+    b.iter().chain(a).find(|link| !(*link).borrow().rests())
 }
 
 fn outcome(answer: Answer) -> Result<Outcome> {
