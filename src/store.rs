@@ -143,9 +143,13 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<T>> + Send {
         let op = op.map(Into::into);
         async move {
-            let op = op?;
-            let reply = match self.limits.check_read(&op) {
-                Ok(()) => self.backend.read(&self.context, &op).await,
+            // By reference: to move it out would be another copy.
+            let op = match op {
+                Ok(ref op) => op,
+                Err(e) => return Err(e),
+            };
+            let reply = match self.limits.check_read(op) {
+                Ok(()) => self.backend.read(&self.context, op).await,
                 Err(e) => Err(e),
             };
             reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
@@ -159,9 +163,13 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<T>> + Send {
         let op = op.map(Into::into);
         async move {
-            let op = op?;
-            let reply = match self.limits.check_write(&op) {
-                Ok(()) => self.backend.write(&self.context, &op).await,
+            // By reference: to move it out would be another copy.
+            let op = match op {
+                Ok(ref op) => op,
+                Err(e) => return Err(e),
+            };
+            let reply = match self.limits.check_write(op) {
+                Ok(()) => self.backend.write(&self.context, op).await,
                 Err(e) => Err(e),
             };
             reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))

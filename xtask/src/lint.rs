@@ -26,3 +26,24 @@ pub(crate) fn run() -> io::Result<bool> {
     println!("{}", if fine { "lint: nothing to complain about" } else { "lint: see above" });
     Ok(fine)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_feature_is_forgotten() {
+        let manifest = std::fs::read_to_string(command::root().join("Cargo.toml")).unwrap();
+        let (_, features) = manifest.split_once("[features]\n").unwrap();
+        let (features, _) = features.split_once("\n[").unwrap();
+        let named =
+            features.lines().filter_map(|line| line.split_once(" = ").map(|(name, _)| name));
+        // `default` is a list of others, and `ordered` is private.
+        let mut named: Vec<&str> =
+            named.filter(|name| !["default", "ordered"].contains(name)).collect();
+        named.sort_unstable();
+        let mut known = FEATURES.to_vec();
+        known.sort_unstable();
+        assert_eq!(named, known);
+    }
+}
