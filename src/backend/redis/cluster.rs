@@ -1,11 +1,12 @@
-//! [`Cluster`]: which server has which slot, and what to do when that changes.
+//! [`Cluster`]: sends commands to the servers that have their slots, and after them when slots move.
 //!
 //! The client library's own cluster connection is not used: it sends a command again after a lost connection, whether or
 //! not that has been carried out, and takes no pipeline across slots. Here nothing is sent again but what a server has
 //! answered that it did not do: `MOVED`, `ASK`, `TRYAGAIN`, `CLUSTERDOWN`, and `READONLY` after a failover.
 
-use super::keys::{SLOTS, slot};
+use super::keys::slot;
 use super::link::{Failure, Link, Patience};
+use super::slots::Map;
 use super::{Access, Trip, errors, pick};
 use crate::backend::Context;
 use crate::{Error, ErrorKind};
@@ -34,21 +35,6 @@ pub(super) struct Cluster {
     stale: AtomicBool,
     refreshing: tokio::sync::Mutex<()>,
     turn: AtomicUsize,
-}
-
-/// Which shard has which slot.
-#[derive(Debug, Default)]
-struct Map {
-    made: Option<Instant>,
-    shards: Vec<Shard>,
-    /// The shard of each slot.
-    slots: Vec<Option<u16>>,
-}
-
-#[derive(Debug)]
-struct Shard {
-    primary: Arc<Link>,
-    replicas: Vec<Arc<Link>>,
 }
 
 /// Where else a command has to go.
@@ -304,7 +290,9 @@ impl Cluster {
         let mut failure = None;
         for link in links {
             match link.call(&cmd).await {
-                Ok(answer) => match self.read_map(answer, &link) {
+                Ok(answer) => match Map::read(answer, &link, |host, port, readonly| {
+                    self.link(host, port, readonly)
+                }) {
                     Ok(map) => {
                         let map = Arc::new(map);
                         *self.map.write().unwrap_or_else(PoisonError::into_inner) =
@@ -321,42 +309,6 @@ impl Cluster {
             Failure::NotSent(Error::new(ErrorKind::Unavailable, "no server of the cluster answers"))
         };
         Err(failure.unwrap_or_else(nobody))
-    }
-
-    /// Reads what `CLUSTER SLOTS` answers: ranges of slots, each with its servers, the primary first.
-    fn read_map(&self, answer: Answer, from: &Link) -> Result<Map, Error> {
-        if let Answer::ServerError(e) = &answer {
-            return Err(match e.details() {
-                Some(details) if details.contains("cluster support disabled") => {
-                    Error::invalid("the server is not part of a cluster; use `redis://`")
-                }
-                _ => errors::refused(e),
-            });
-        }
-        let slots = vec![None; usize::from(SLOTS)];
-        let mut map = Map { made: Some(Instant::now()), shards: Vec::new(), slots };
-        for range in super::commands::entries(answer)? {
-            let Answer::Array(range) = range else { return Err(errors::unexpected()) };
-            let mut range = range.into_iter();
-            let (Some(Answer::Int(first)), Some(Answer::Int(last))) = (range.next(), range.next())
-            else {
-                return Err(errors::unexpected());
-            };
-            let (first, last) = (usize::try_from(first), usize::try_from(last));
-            let (Ok(first), Ok(last)) = (first, last) else { return Err(errors::unexpected()) };
-            let mut servers = range.filter_map(|server| address(server, from));
-            let Some(primary) =
-                servers.next().and_then(|(host, port)| self.link(host, port, false))
-            else {
-                continue;
-            };
-            let replicas = servers.filter_map(|(host, port)| self.link(host, port, true)).collect();
-            let shard = u16::try_from(map.shards.len()).map_err(|_| errors::unexpected())?;
-            let slots = map.slots.get_mut(first..=last).ok_or_else(errors::unexpected)?;
-            slots.fill(Some(shard));
-            map.shards.push(Shard { primary, replicas });
-        }
-        Ok(map)
     }
 
     /// The link to an address.
@@ -388,21 +340,6 @@ struct Group {
     pipeline: Pipeline,
     /// Which of the commands, and where in the pipeline.
     places: Vec<(usize, usize)>,
-}
-
-/// Host and port of a server in the answer to `CLUSTER SLOTS`.
-fn address(server: Answer, from: &Link) -> Option<(String, u16)> {
-    let Answer::Array(parts) = server else { return None };
-    let mut parts = parts.into_iter();
-    let host = match parts.next()? {
-        Answer::BulkString(host) if host.is_empty() => from.host(),
-        Answer::BulkString(host) => String::from_utf8(host).ok().filter(|host| host != "?")?,
-        // It does not know its own.
-        Answer::Nil => from.host(),
-        _ => return None,
-    };
-    let Answer::Int(port) = parts.next()? else { return None };
-    Some((host, u16::try_from(port).ok()?))
 }
 
 fn is_read(cmd: &Cmd) -> bool {

@@ -1,14 +1,13 @@
-//! Every operation as one command, and every answer as a reply.
+//! Every operation as one command.
 //!
 //! What Redis has a command for is that command; the rest is a call of a [script](super::scripts). A new operation is an
-//! arm in `read` or `write`, and one in `read_reply` or `write_reply`.
+//! arm in `read` or `write` here, and one in [`replies`](super::replies).
 
-use super::errors::{refused, unexpected};
 use super::keys::companion;
 use super::scripts::{self, By, Script};
 use crate::ops::*;
-use crate::{Condition, Range, Read, Reply, Result, Score, Value, Write};
-use ::redis::{Cmd, Value as Answer};
+use crate::{Condition, Range, Read, Score, Value, Write};
+use ::redis::Cmd;
 use std::ops::Bound;
 
 /// How many entries a script answers at once, and how many are asked for in one command: enough to be quick, few enough
@@ -325,118 +324,4 @@ fn instruct(cmd: &mut Cmd, write: &Write) {
             cmd.arg("zincr_by").arg(by.get()).arg(&member[..]);
         }
     }
-}
-
-pub(super) fn read_reply(op: &Read, answer: Answer) -> Result<Reply> {
-    if let Answer::ServerError(e) = &answer {
-        return Err(refused(e));
-    }
-    Ok(match op {
-        Read::Get(_) | Read::HGet(_) | Read::ZHGet(_) => Reply::Value(optional(answer)?),
-        Read::SMembers(_) => Reply::Values(values(answer)?),
-        Read::HGetAll(_) => Reply::Fields(pairs(answer, value)?),
-        Read::ZScore(_) => Reply::Score(score(answer)?),
-        Read::ZCount(_) => match answer {
-            Answer::Int(n) => Reply::Count(n.unsigned_abs()),
-            _ => return Err(unexpected()),
-        },
-        Read::ZRange(op) if op.scores => Reply::Scored(scored(answer)?),
-        Read::ZRange(_) => Reply::Values(values(answer)?),
-    })
-}
-
-pub(super) fn write_reply(op: &Write, answer: Answer) -> Result<Reply> {
-    if let Answer::ServerError(e) = &answer {
-        return Err(refused(e));
-    }
-    Ok(match op {
-        // `SET` answers OK, or nil where its condition does not hold; the others a number.
-        Write::Set(_) | Write::Delete(_) | Write::HSetNx(_) | Write::ZAdd(_) => match answer {
-            Answer::Okay => Reply::Applied(true),
-            Answer::Nil => Reply::Applied(false),
-            Answer::Int(n) => Reply::Applied(n != 0),
-            _ => return Err(unexpected()),
-        },
-        Write::IncrBy(_) => match answer {
-            Answer::Int(n) => Reply::Integer(n),
-            _ => return Err(unexpected()),
-        },
-        Write::ZIncrBy(_) => match score(answer)? {
-            Some(score) => Reply::Score(Some(score)),
-            None => return Err(unexpected()),
-        },
-        Write::SAdd(_) | Write::SRem(_) | Write::HSet(_) | Write::HDel(_) | Write::ZRem(_) => {
-            Reply::Done
-        }
-    })
-}
-
-fn value(answer: Answer) -> Result<Value> {
-    match answer {
-        Answer::BulkString(bytes) => Ok(Value::from_answer(bytes)),
-        Answer::SimpleString(text) => Ok(Value::from_answer(text.into_bytes())),
-        Answer::Okay => Ok(Value::from_static(b"OK")),
-        Answer::ServerError(e) => Err(refused(&e)),
-        _ => Err(unexpected()),
-    }
-}
-
-pub(super) fn optional(answer: Answer) -> Result<Option<Value>> {
-    match answer {
-        Answer::Nil => Ok(None),
-        answer => value(answer).map(Some),
-    }
-}
-
-/// The entries of a list or set.
-pub(super) fn entries(answer: Answer) -> Result<Vec<Answer>> {
-    match answer {
-        Answer::Array(entries) | Answer::Set(entries) => Ok(entries),
-        Answer::ServerError(e) => Err(refused(&e)),
-        _ => Err(unexpected()),
-    }
-}
-
-pub(super) fn values(answer: Answer) -> Result<Vec<Value>> {
-    entries(answer)?.into_iter().map(value).collect()
-}
-
-pub(super) fn score(answer: Answer) -> Result<Option<f64>> {
-    let text = match answer {
-        Answer::Nil => return Ok(None),
-        Answer::Double(score) => return Ok(Some(score)),
-        Answer::BulkString(text) => text,
-        Answer::ServerError(e) => return Err(refused(&e)),
-        _ => return Err(unexpected()),
-    };
-    let text = std::str::from_utf8(&text).map_err(|_| unexpected())?;
-    text.parse().map(Some).map_err(|_| unexpected())
-}
-
-/// Pairs, as a map, as a list of lists or as a flat list.
-fn pairs<T>(answer: Answer, second: impl Fn(Answer) -> Result<T>) -> Result<Vec<(Value, T)>> {
-    let flat = match answer {
-        Answer::Map(pairs) => {
-            return pairs.into_iter().map(|(a, b)| Ok((value(a)?, second(b)?))).collect();
-        }
-        answer => entries(answer)?,
-    };
-    let mut pairs = Vec::with_capacity(flat.len());
-    let mut flat = flat.into_iter();
-    while let Some(first) = flat.next() {
-        let (a, b) = match first {
-            Answer::Array(pair) => {
-                let mut pair = pair.into_iter();
-                (pair.next(), pair.next())
-            }
-            first => (Some(first), flat.next()),
-        };
-        let (Some(a), Some(b)) = (a, b) else { return Err(unexpected()) };
-        pairs.push((value(a)?, second(b)?));
-    }
-    Ok(pairs)
-}
-
-pub(super) fn scored(answer: Answer) -> Result<Vec<(Value, f64)>> {
-    pairs(answer, |answer| score(answer)?.ok_or_else(unexpected))
 }

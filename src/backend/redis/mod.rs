@@ -3,44 +3,45 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `options.rs` | URLs and options |
-//! | `commands.rs` | every operation as one command, every answer as a reply |
+//! | `commands.rs`, `replies.rs` | every operation as one command, every answer as a reply |
 //! | `scripts.rs`, `scripts/` | the operations that Redis has no command for, and atomic writes |
+//! | `batch.rs` | batches: what goes into one pipeline, and what becomes one command |
+//! | `range.rs` | ranges that are too long for one answer |
 //! | `keys.rs` | slots, and the hash beside a sorted set |
 //! | `link.rs` | one connection that heals |
-//! | `cluster.rs` | which server has which slot, and redirections |
+//! | `cluster.rs`, `slots.rs` | redirections; which server has which slot |
 //! | `errors.rs` | what Redis says, as errors of this library |
 //!
-//! This file puts them together: it picks a server, folds the reads of a batch, and pages through long answers.
+//! This file puts them together: it picks the server, and sends a script again that the server has forgotten.
 
+mod batch;
 mod cluster;
 mod commands;
 mod errors;
 mod keys;
 mod link;
 mod options;
+mod range;
+mod replies;
 mod scripts;
+mod slots;
 
 pub use options::RedisOptions;
 
 use super::{Backend, Consistency, Context};
-use crate::ops::{HGet, ZRange, ZScore};
-use crate::{Error, ErrorKind, Op, Outcome, Range, Read, Reply, Result, Value, Write};
+use crate::{Error, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
 use ::redis::{Cmd, Pipeline, ServerErrorKind, Value as Answer};
 use cluster::Cluster;
-use commands::{Naming, PAGE, command, read_reply, write_reply};
-use errors::unexpected;
+use commands::Naming;
 use link::{Failure, Link};
 use scripts::By;
 use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 const BACKEND: &str = "redis";
 
-/// How many commands go out in one pipeline.
-const PIPELINE: usize = 10_000;
 /// More than this a server takes for a violation of its protocol.
 const ARGUMENTS: usize = 1 << 20;
 
@@ -182,10 +183,10 @@ impl Inner {
             answer = again.map_err(|failure| failure.into_error(false))?;
         }
         match op {
-            Read::ZRange(op) if is_too_long(op, &answer) => {
+            Read::ZRange(op) if range::is_too_long(op, &answer) => {
                 Box::pin(self.long_range(cx, op, trip.access)).await
             }
-            op => read_reply(op, answer),
+            op => replies::read(op, answer),
         }
     }
 
@@ -202,7 +203,7 @@ impl Inner {
             let again = Box::pin(self.send(trip, &cmd)).await;
             answer = again.map_err(|failure| failure.into_error(true))?;
         }
-        write_reply(op, answer)
+        replies::write(op, answer)
     }
 
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
@@ -225,7 +226,7 @@ impl Inner {
             let again = Box::pin(self.send(trip, &cmd)).await;
             answer = again.map_err(|failure| failure.into_error(true))?;
         }
-        outcome(answer)
+        replies::outcome(answer)
     }
 
     async fn send(&self, trip: Trip<'_>, cmd: &Cmd) -> Result<Answer, Failure> {
@@ -291,218 +292,6 @@ impl Inner {
             }
         }
     }
-
-    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        // A read after a write of the same batch has to see it.
-        let access = match ops.iter().any(|op| matches!(op, Op::Write(_))) {
-            true => Access::Primary,
-            false => access(cx),
-        };
-        let mut replies = Vec::with_capacity(ops.len());
-        let mut rest = ops;
-        while !rest.is_empty() {
-            let Requests { cmds, spans, taken } = self.requests(rest);
-            let answered = replies.len();
-            let answers = self.send_all(cx, access, cmds).await;
-            let mut answers = answers.into_iter();
-            for span in spans {
-                let ops = &rest[span.first..span.first + span.count];
-                if let Some(reply) = span.reply {
-                    replies.push(reply);
-                    continue;
-                }
-                let answer =
-                    answers.next().unwrap_or_else(|| Err(Arc::new(Failure::Lost(unexpected()))));
-                unfold(ops, answer, &mut replies);
-            }
-            // What was too long for a script comes page by page.
-            for (op, reply) in rest.iter().zip(&mut replies[answered..]) {
-                if let (Op::Read(Read::ZRange(op)), Ok(Reply::Done)) = (op, &reply) {
-                    *reply = Box::pin(self.long_range(cx, op, access)).await;
-                }
-            }
-            rest = &rest[taken..];
-        }
-        replies
-    }
-
-    /// The commands of the next operations of a batch, and which operations each answers. They end before a write to what a
-    /// range may still have to be read from, page by page.
-    fn requests<'o>(&self, ops: &'o [Op]) -> Requests<'o> {
-        let (mut cmds, mut spans) = (Vec::new(), Vec::new());
-        let mut next = 0;
-        let mut long: HashSet<&[u8]> = HashSet::new();
-        while next < ops.len() && cmds.len() < PIPELINE {
-            let first = next;
-            let key = &ops[first].key()[..];
-            match &ops[first] {
-                Op::Read(Read::ZRange(op)) if commands::may_be_too_long(op) => {
-                    long.insert(key);
-                }
-                Op::Write(_) if long.contains(key) => break,
-                _ => {}
-            }
-            let cmd = match &ops[first] {
-                op if keys::check(op.key()).is_err() => keys::check(op.key()).map(|()| None),
-                Op::Read(op) => {
-                    let count = 1 + ops[first + 1..]
-                        .iter()
-                        .take(PAGE - 1)
-                        .take_while(|other| self.folds(op, other))
-                        .count();
-                    next += count - 1;
-                    Ok(Some(match count {
-                        1 => self.naming.read(op, By::Text),
-                        _ => fold(op, &ops[first..first + count]),
-                    }))
-                }
-                Op::Write(op) => match self.naming.write(op, By::Text) {
-                    Some(cmd) => check_size(&cmd).map(|()| Some(cmd)),
-                    None => Ok(None),
-                },
-            };
-            next += 1;
-            let reply = match cmd {
-                Ok(Some(cmd)) => {
-                    cmds.push((key, cmd));
-                    None
-                }
-                Ok(None) => Some(Ok(Reply::Done)),
-                Err(e) => Some(Err(e)),
-            };
-            spans.push(Span { first, count: next - first, reply });
-        }
-        Requests { cmds, spans, taken: next }
-    }
-
-    /// Whether one command reads both.
-    fn folds(&self, op: &Read, other: &Op) -> bool {
-        match (op, other) {
-            (Read::Get(a), Op::Read(Read::Get(b))) => {
-                (!self.naming.cluster || keys::slot(&a.key) == keys::slot(&b.key))
-                    && keys::check(&b.key).is_ok()
-            }
-            (Read::HGet(a), Op::Read(Read::HGet(b))) => a.key == b.key,
-            (Read::ZScore(a), Op::Read(Read::ZScore(b))) => a.key == b.key,
-            _ => false,
-        }
-    }
-
-    /// A range of more entries than a script should answer: its members first, then their values, page by page. Members that
-    /// are removed meanwhile are left out.
-    async fn long_range(&self, cx: &Context, op: &ZRange, access: Access) -> Result<Reply> {
-        let trip = Trip { cx, name: op.name(), key: &op.key, access };
-        let answer = self.send(trip, &self.naming.members(op)).await;
-        let answer = answer.map_err(|failure| failure.into_error(false))?;
-        let by_score = matches!(op.range, Range::Score(_));
-        let (members, scores): (Vec<Value>, Vec<f64>) = if op.scores && by_score {
-            commands::scored(answer)?.into_iter().unzip()
-        } else {
-            (commands::values(answer)?, Vec::new())
-        };
-        let pages = members.chunks(PAGE);
-        let cmds = pages.map(|page| (&op.key[..], self.naming.page(&op.key, page))).collect();
-        let answers = self.send_all(cx, access, cmds).await;
-        let mut found = Vec::with_capacity(members.len());
-        let mut members = members.into_iter().enumerate();
-        for answer in answers {
-            let answer = answer.map_err(|failure| failure.error(false))?;
-            let mut lists = commands::entries(answer)?.into_iter();
-            let (Some(now), Some(values)) = (lists.next(), lists.next()) else {
-                return Err(unexpected());
-            };
-            let values = commands::entries(values)?;
-            for (now, value) in commands::entries(now)?.into_iter().zip(values) {
-                let Some((i, member)) = members.next() else { return Err(unexpected()) };
-                let Some(now) = commands::score(now)? else { continue };
-                let value = match op.values {
-                    true => commands::optional(value)?.unwrap_or(member),
-                    false => member,
-                };
-                found.push((value, scores.get(i).copied().unwrap_or(now)));
-            }
-        }
-        Ok(match op.scores {
-            true => Reply::Scored(found),
-            false => Reply::Values(found.into_iter().map(|(value, _)| value).collect()),
-        })
-    }
-}
-
-/// What goes out for the next operations of a batch: how many were taken, and the commands with their keys.
-struct Requests<'o> {
-    cmds: Vec<(&'o [u8], Cmd)>,
-    spans: Vec<Span>,
-    taken: usize,
-}
-
-/// Some operations of a batch that one command answers, or that need none.
-struct Span {
-    first: usize,
-    count: usize,
-    reply: Option<Result<Reply>>,
-}
-
-/// One command for several reads of one kind.
-fn fold(op: &Read, ops: &[Op]) -> Cmd {
-    let reads = ops.iter().filter_map(|op| match op {
-        Op::Read(op) => Some(op),
-        Op::Write(_) => None,
-    });
-    let (name, key) = match op {
-        Read::HGet(op) => ("HMGET", Some(&op.key)),
-        Read::ZScore(op) => ("ZMSCORE", Some(&op.key)),
-        _ => ("MGET", None),
-    };
-    let mut cmd = command(name, 1 + ops.len(), 24 * (1 + ops.len()));
-    if let Some(key) = key {
-        cmd.arg(&key[..]);
-    }
-    for read in reads {
-        match read {
-            Read::HGet(HGet { field, .. }) => cmd.arg(&field[..]),
-            Read::ZScore(ZScore { member, .. }) => cmd.arg(&member[..]),
-            other => cmd.arg(&other.key()[..]),
-        };
-    }
-    cmd
-}
-
-/// The replies of the operations that one command has answered.
-fn unfold(ops: &[Op], answer: Result<Answer, Arc<Failure>>, replies: &mut Vec<Result<Reply>>) {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(failure) => {
-            replies.extend(ops.iter().map(|op| Err(failure.error(matches!(op, Op::Write(_))))));
-            return;
-        }
-    };
-    if let [op] = ops {
-        replies.push(match op {
-            // Told by a reply that no read has; see `batch`.
-            Op::Read(Read::ZRange(op)) if is_too_long(op, &answer) => Ok(Reply::Done),
-            Op::Read(op) => read_reply(op, answer),
-            Op::Write(op) => write_reply(op, answer),
-        });
-        return;
-    }
-    match answer {
-        Answer::Array(answers) if answers.len() == ops.len() => {
-            replies.extend(ops.iter().zip(answers).map(|(op, answer)| match op {
-                Op::Read(op) => read_reply(op, answer),
-                Op::Write(op) => write_reply(op, answer),
-            }));
-        }
-        Answer::ServerError(e) => {
-            replies.extend(ops.iter().map(|_| Err(errors::refused(&e))));
-        }
-        _ => replies.extend(ops.iter().map(|_| Err(unexpected()))),
-    }
-}
-
-/// Whether the script has found more than it may answer.
-fn is_too_long(op: &ZRange, answer: &Answer) -> bool {
-    matches!(answer, Answer::Int(_)) && commands::may_be_too_long(op)
 }
 
 /// Whether a replica cannot serve.
@@ -517,26 +306,6 @@ fn pick<'l, L: Borrow<Link>>(links: &'l [L], turn: &AtomicUsize) -> Option<&'l L
     }
     let (a, b) = links.split_at(turn.fetch_add(1, Ordering::Relaxed) % links.len());
     b.iter().chain(a).find(|link| !(*link).borrow().rests())
-}
-
-fn outcome(answer: Answer) -> Result<Outcome> {
-    let entries = match answer {
-        Answer::Okay => return Ok(Outcome::Committed),
-        answer => commands::entries(answer)?,
-    };
-    if let [Answer::BulkString(error), Answer::Int(position)] = &entries[..] {
-        let error = match &error[..] {
-            b"OVERFLOW" => Error::new(ErrorKind::Overflow, "the sum cannot be represented"),
-            b"NOPERM" => Error::new(ErrorKind::AccessDenied, "the server denies access"),
-            _ => Error::wrong_type("the key holds another type, or no integer"),
-        };
-        return Err(error.of_write(usize::try_from(*position).unwrap_or_default()));
-    }
-    let positions = entries.into_iter().map(|entry| match entry {
-        Answer::Int(position) => usize::try_from(position).map_err(|_| unexpected()),
-        _ => Err(unexpected()),
-    });
-    positions.collect()
 }
 
 fn check_size(cmd: &Cmd) -> Result<()> {

@@ -1,0 +1,140 @@
+//! Every answer as a reply, whichever version of the protocol it came in.
+
+use super::errors::{refused, unexpected};
+use crate::{Error, ErrorKind, Outcome, Read, Reply, Result, Value, Write};
+use ::redis::Value as Answer;
+
+pub(super) fn read(op: &Read, answer: Answer) -> Result<Reply> {
+    if let Answer::ServerError(e) = &answer {
+        return Err(refused(e));
+    }
+    Ok(match op {
+        Read::Get(_) | Read::HGet(_) | Read::ZHGet(_) => Reply::Value(optional(answer)?),
+        Read::SMembers(_) => Reply::Values(values(answer)?),
+        Read::HGetAll(_) => Reply::Fields(pairs(answer, value)?),
+        Read::ZScore(_) => Reply::Score(score(answer)?),
+        Read::ZCount(_) => match answer {
+            Answer::Int(n) => Reply::Count(n.unsigned_abs()),
+            _ => return Err(unexpected()),
+        },
+        Read::ZRange(op) if op.scores => Reply::Scored(scored(answer)?),
+        Read::ZRange(_) => Reply::Values(values(answer)?),
+    })
+}
+
+pub(super) fn write(op: &Write, answer: Answer) -> Result<Reply> {
+    if let Answer::ServerError(e) = &answer {
+        return Err(refused(e));
+    }
+    Ok(match op {
+        // `SET` answers OK, or nil where its condition does not hold; the others a number.
+        Write::Set(_) | Write::Delete(_) | Write::HSetNx(_) | Write::ZAdd(_) => match answer {
+            Answer::Okay => Reply::Applied(true),
+            Answer::Nil => Reply::Applied(false),
+            Answer::Int(n) => Reply::Applied(n != 0),
+            _ => return Err(unexpected()),
+        },
+        Write::IncrBy(_) => match answer {
+            Answer::Int(n) => Reply::Integer(n),
+            _ => return Err(unexpected()),
+        },
+        Write::ZIncrBy(_) => match score(answer)? {
+            Some(score) => Reply::Score(Some(score)),
+            None => return Err(unexpected()),
+        },
+        Write::SAdd(_) | Write::SRem(_) | Write::HSet(_) | Write::HDel(_) | Write::ZRem(_) => {
+            Reply::Done
+        }
+    })
+}
+
+fn value(answer: Answer) -> Result<Value> {
+    match answer {
+        Answer::BulkString(bytes) => Ok(Value::from_answer(bytes)),
+        Answer::SimpleString(text) => Ok(Value::from_answer(text.into_bytes())),
+        Answer::Okay => Ok(Value::from_static(b"OK")),
+        Answer::ServerError(e) => Err(refused(&e)),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) fn optional(answer: Answer) -> Result<Option<Value>> {
+    match answer {
+        Answer::Nil => Ok(None),
+        answer => value(answer).map(Some),
+    }
+}
+
+/// The entries of a list or set.
+pub(super) fn entries(answer: Answer) -> Result<Vec<Answer>> {
+    match answer {
+        Answer::Array(entries) | Answer::Set(entries) => Ok(entries),
+        Answer::ServerError(e) => Err(refused(&e)),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) fn values(answer: Answer) -> Result<Vec<Value>> {
+    entries(answer)?.into_iter().map(value).collect()
+}
+
+pub(super) fn score(answer: Answer) -> Result<Option<f64>> {
+    let text = match answer {
+        Answer::Nil => return Ok(None),
+        Answer::Double(score) => return Ok(Some(score)),
+        Answer::BulkString(text) => text,
+        Answer::ServerError(e) => return Err(refused(&e)),
+        _ => return Err(unexpected()),
+    };
+    let text = std::str::from_utf8(&text).map_err(|_| unexpected())?;
+    text.parse().map(Some).map_err(|_| unexpected())
+}
+
+/// Pairs, as a map, as a list of lists or as a flat list.
+fn pairs<T>(answer: Answer, second: impl Fn(Answer) -> Result<T>) -> Result<Vec<(Value, T)>> {
+    let flat = match answer {
+        Answer::Map(pairs) => {
+            return pairs.into_iter().map(|(a, b)| Ok((value(a)?, second(b)?))).collect();
+        }
+        answer => entries(answer)?,
+    };
+    let mut pairs = Vec::with_capacity(flat.len());
+    let mut flat = flat.into_iter();
+    while let Some(first) = flat.next() {
+        let (a, b) = match first {
+            Answer::Array(pair) => {
+                let mut pair = pair.into_iter();
+                (pair.next(), pair.next())
+            }
+            first => (Some(first), flat.next()),
+        };
+        let (Some(a), Some(b)) = (a, b) else { return Err(unexpected()) };
+        pairs.push((value(a)?, second(b)?));
+    }
+    Ok(pairs)
+}
+
+pub(super) fn scored(answer: Answer) -> Result<Vec<(Value, f64)>> {
+    pairs(answer, |answer| score(answer)?.ok_or_else(unexpected))
+}
+
+/// What the script of atomic writes answers.
+pub(super) fn outcome(answer: Answer) -> Result<Outcome> {
+    let entries = match answer {
+        Answer::Okay => return Ok(Outcome::Committed),
+        answer => entries(answer)?,
+    };
+    if let [Answer::BulkString(error), Answer::Int(position)] = &entries[..] {
+        let error = match &error[..] {
+            b"OVERFLOW" => Error::new(ErrorKind::Overflow, "the sum cannot be represented"),
+            b"NOPERM" => Error::new(ErrorKind::AccessDenied, "the server denies access"),
+            _ => Error::wrong_type("the key holds another type, or no integer"),
+        };
+        return Err(error.of_write(usize::try_from(*position).unwrap_or_default()));
+    }
+    let positions = entries.into_iter().map(|entry| match entry {
+        Answer::Int(position) => usize::try_from(position).map_err(|_| unexpected()),
+        _ => Err(unexpected()),
+    });
+    positions.collect()
+}
