@@ -9,6 +9,7 @@ mod access;
 mod lifetime;
 mod many;
 mod memory;
+mod observer;
 mod places;
 mod replicas;
 mod scripts;

@@ -69,12 +69,17 @@ impl Cluster {
         let mut patience = Backoff::new(self.patience.answer);
         let mut redirect = None;
         let mut relocated = false;
+        let mut sent = false;
         let mut access = trip.access;
         loop {
             let (link, asking) = match redirect.take() {
                 Some((link, asking)) => (link, asking),
                 None => (self.route(slot(trip.key), access).await?, false),
             };
+            if sent {
+                trip.again();
+            }
+            sent = true;
             let heard = trip.start();
             let answer = if asking {
                 let mut pipeline = Pipeline::with_capacity(2);
@@ -130,6 +135,7 @@ impl Cluster {
             cmds.into_iter().enumerate().map(|(i, (_, cmd))| (i, cmd, None)).collect();
         let mut patience = Backoff::new(self.patience.answer);
         let mut access = access;
+        let mut sent = false;
         while !pending.is_empty() {
             let mut groups: Vec<Group> = Vec::new();
             for (i, cmd, redirect) in pending.drain(..) {
@@ -160,6 +166,10 @@ impl Cluster {
                 group.pipeline.add_command(cmd);
             }
             let trip = Trip { cx, name: "batch", key: &[], access };
+            if sent {
+                trip.again();
+            }
+            sent = true;
             let calls = groups.iter().map(async |group| {
                 let _heard = trip.start();
                 group.link.call_all(&group.pipeline).await
@@ -187,24 +197,28 @@ impl Cluster {
                     }
                 };
                 // Whatever follows a command that was sent elsewhere, and is about the same key, follows it there if it
-                // was not carried out either. A read that was is asked again: it may have come too early.
+                // was not carried out either; and as servers may have changed their minds in between, all go where the last
+                // was sent. A read that was carried out is asked again: it may have come too early.
                 let mut elsewhere: HashMap<&[u8], Redirect> = HashMap::new();
+                let mut again = Vec::new();
                 let sent: Vec<&Cmd> = group.pipeline.cmd_iter().collect();
                 for (i, at) in &group.places {
                     let answer = std::mem::take(&mut result[*at]);
-                    let redirect = match self.redirect(&answer, &group.link) {
-                        None if is_read(sent[*at]) => elsewhere.get(keys[*i]).cloned(),
-                        redirect => redirect,
-                    };
-                    match redirect {
-                        Some(redirect) if !patience.is_over() => {
-                            wait |= matches!(redirect, Redirect::Later);
-                            elsewhere.insert(keys[*i], redirect.clone());
-                            pending.push((*i, sent[*at].clone(), Some(redirect)));
-                        }
-                        _ => answers[*i] = Some(Ok(answer)),
+                    let redirect = self.redirect(&answer, &group.link);
+                    let early = is_read(sent[*at]) && elsewhere.contains_key(keys[*i]);
+                    if (redirect.is_none() && !early) || patience.is_over() {
+                        answers[*i] = Some(Ok(answer));
+                        continue;
                     }
+                    if let Some(redirect) = redirect {
+                        elsewhere.insert(keys[*i], redirect);
+                    }
+                    again.push((*i, sent[*at].clone()));
                 }
+                wait |= elsewhere.values().any(|redirect| matches!(redirect, Redirect::Later));
+                pending.extend(
+                    again.into_iter().map(|(i, cmd)| (i, cmd, elsewhere.get(keys[i]).cloned())),
+                );
             }
             pending.sort_unstable_by_key(|(i, ..)| *i);
             if wait || fall_back {
@@ -375,7 +389,8 @@ impl Backoff {
     }
     async fn wait(&mut self) {
         self.tries += 1;
-        let pause = Duration::from_millis(5 << self.tries.min(6));
-        tokio::time::sleep(pause).await;
+        // Not all at the same moment.
+        let most = 5_000 << self.tries.min(6);
+        tokio::time::sleep(Duration::from_micros(fastrand::u64(most / 2..=most))).await;
     }
 }

@@ -111,6 +111,12 @@ impl<'t> Trip<'t> {
     fn start(self) -> Option<Heard<'t>> {
         self.cx.observer.as_ref().map(|_| Heard(self.cx, self.name, Instant::now()))
     }
+    /// Tells the observer that what a server did not do is about to be sent again.
+    fn again(self) {
+        if let Some(observer) = &self.cx.observer {
+            observer.retry(BACKEND, ErrorKind::Unavailable);
+        }
+    }
 }
 
 impl Drop for Heard<'_> {
@@ -178,6 +184,7 @@ impl Inner {
         let answer = self.send(trip, &self.naming.read(op, By::Hash)).await;
         let mut answer = answer.map_err(|failure| failure.into_error(false))?;
         if is_no_script(&answer) {
+            trip.again();
             let cmd = self.naming.read(op, By::Text);
             let again = Box::pin(self.send(trip, &cmd)).await;
             answer = again.map_err(|failure| failure.into_error(false))?;
@@ -200,6 +207,7 @@ impl Inner {
         if is_no_script(&answer)
             && let Some(cmd) = self.naming.write(op, By::Text)
         {
+            trip.again();
             let again = Box::pin(self.send(trip, &cmd)).await;
             answer = again.map_err(|failure| failure.into_error(true))?;
         }
@@ -222,6 +230,7 @@ impl Inner {
         let answer = self.send(trip, &cmd).await;
         let mut answer = answer.map_err(|failure| failure.into_error(true))?;
         if is_no_script(&answer) {
+            trip.again();
             let cmd = self.naming.transact(writes, By::Text);
             let again = Box::pin(self.send(trip, &cmd)).await;
             answer = again.map_err(|failure| failure.into_error(true))?;
@@ -243,6 +252,7 @@ impl Inner {
             {
                 return Ok(answer);
             }
+            trip.again();
         }
         let _heard = trip.start();
         primary.call(cmd).await
@@ -282,6 +292,7 @@ impl Inner {
             {
                 return answers.into_iter().map(Ok).collect();
             }
+            trip.again();
         }
         let _heard = trip.start();
         match primary.call_all(&pipeline).await {

@@ -65,8 +65,8 @@ impl RedisOptions {
     }
     /// Names a replica by `host:port`. It answers reads of
     /// [`eventually_consistent`](crate::Store::eventually_consistent) stores, and the primary does where it cannot; one that has
-    /// failed is left alone for a second. User,
-    /// password, database and TLS are the primary's. A cluster tells its replicas itself.
+    /// failed is left alone for a second. User, password, database and TLS are the primary's. A cluster tells its replicas
+    /// itself.
     pub fn replica(mut self, address: impl Into<String>) -> Self {
         self.replicas.push(address.into());
         self
