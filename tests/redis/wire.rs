@@ -4,8 +4,8 @@ use crate::support::redis::Server;
 use crate::{Admin, assert_kind};
 use keyvaluestore::backend::RedisOptions;
 use keyvaluestore::{ErrorKind, Result, Store};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -151,9 +151,15 @@ fn command(bytes: &[u8]) -> Option<(usize, String)> {
 
 /// Greets like Redis, and answers everything else with `answer`. Its URL.
 async fn fake(answer: &[u8]) -> String {
+    let answer = answer.to_vec();
+    format!("redis://127.0.0.1:{}/", scripted(move |_, _| answer.clone()).await)
+}
+
+/// Greets like Redis, and answers everything else as it is told to by name and port. Its port.
+async fn scripted(answer: impl Fn(&str, u16) -> Vec<u8> + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("redis://{}/", listener.local_addr().unwrap());
-    let answer: Arc<[u8]> = answer.into();
+    let port = listener.local_addr().unwrap().port();
+    let answer = Arc::new(answer);
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let answer = Arc::clone(&answer);
@@ -163,11 +169,11 @@ async fn fake(answer: &[u8]) -> String {
                     while let Some((len, name)) = command(&asked) {
                         asked.drain(..len);
                         let told = match &name[..] {
-                            "HELLO" => b"%1\r\n+proto\r\n:3\r\n",
-                            "CLIENT" => &b"+OK\r\n"[..],
-                            _ => &answer,
+                            "HELLO" => b"%1\r\n+proto\r\n:3\r\n".to_vec(),
+                            "CLIENT" => b"+OK\r\n".to_vec(),
+                            _ => answer(&name, port),
                         };
-                        if client.write_all(told).await.is_err() {
+                        if client.write_all(&told).await.is_err() {
                             return;
                         }
                     }
@@ -176,7 +182,36 @@ async fn fake(answer: &[u8]) -> String {
             });
         }
     });
-    url
+    port
+}
+
+/// While a slot moves, a script may have to wait (`TRYAGAIN`) where a plain read of the same key does not.
+#[tokio::test]
+async fn a_read_that_overtakes_its_write_while_a_slot_moves_is_asked_again() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&told);
+    let port = scripted(move |name, port| {
+        let mut asked = asked.lock().unwrap();
+        let first = !asked.iter().any(|before| before == name);
+        asked.push(name.to_owned());
+        let slots = format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$0\r\n\r\n:{port}\r\n");
+        let answer = match (name, first) {
+            ("CLUSTER", _) => &slots,
+            ("EVAL", true) => "-TRYAGAIN Multiple keys request during rehashing of slot\r\n",
+            ("EVAL", false) => ":1\r\n",
+            ("ZSCORE", true) => ",1\r\n",
+            _ => ",2\r\n",
+        };
+        answer.as_bytes().to_vec()
+    })
+    .await;
+    let store = Store::open(format!("redis+cluster://127.0.0.1:{port}")).await.unwrap();
+    let mut batch = store.batch();
+    batch.zadd("z", "m", 2.0);
+    let score = batch.zscore("z", "m");
+    let mut replies = batch.exec().await.unwrap();
+    assert_eq!(replies.take(score).unwrap(), Some(2.0));
+    assert_eq!(*told.lock().unwrap(), ["CLUSTER", "EVAL", "ZSCORE", "EVAL", "ZSCORE"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
