@@ -22,7 +22,7 @@ enum Repr {
     Static(&'static [u8]),
     Shared(Arc<[u8]>),
     /// What a client library has made, taken over as it is. The first clone copies it.
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "redis", feature = "dynamodb"))]
     Owned(Box<[u8]>),
 }
 
@@ -33,7 +33,7 @@ impl Clone for Repr {
             Repr::Inline(len, bytes) => Repr::Inline(*len, *bytes),
             Repr::Static(bytes) => Repr::Static(bytes),
             Repr::Shared(bytes) => Repr::Shared(Arc::clone(bytes)),
-            #[cfg(feature = "redis")]
+            #[cfg(any(feature = "redis", feature = "dynamodb"))]
             Repr::Owned(bytes) => Repr::Shared(Arc::from(&bytes[..])),
         }
     }
@@ -57,7 +57,7 @@ impl Repr {
             Repr::Inline(len, bytes) => &bytes[..usize::from(*len)],
             Repr::Static(bytes) => bytes,
             Repr::Shared(bytes) => bytes,
-            #[cfg(feature = "redis")]
+            #[cfg(any(feature = "redis", feature = "dynamodb"))]
             Repr::Owned(bytes) => bytes,
         }
     }
@@ -300,7 +300,7 @@ byte_string! {
     Value
 }
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "dynamodb"))]
 impl Value {
     /// Takes over what a client library has read.
     pub(crate) fn from_answer(bytes: Vec<u8>) -> Self {

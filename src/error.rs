@@ -117,7 +117,7 @@ impl Error {
         self
     }
     /// The same for another operation that the same failure hit.
-    #[cfg(any(feature = "ordered", feature = "redis"))]
+    #[cfg(any(feature = "ordered", feature = "redis", feature = "dynamodb"))]
     pub(crate) fn without_source(&self) -> Self {
         Error(Box::new(Inner {
             kind: self.0.kind,

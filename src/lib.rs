@@ -54,7 +54,7 @@
 //! - [`Store`]: every operation, by data type, with its limits, errors and cost.
 //! - [`Batch`] and [`AtomicWrite`]: the same operations, together.
 //! - [`ToValue`], [`FromValue`], [`Value`]: what goes in, and what comes out.
-//! - [`Memory`], [`Embedded`], [`Redis`]: the backends, and what each is for. [`Store::open`] picks one by URL.
+//! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`]: the backends, and what each is for. [`Store::open`] picks one by URL.
 //! - [`Error`] and [`ErrorKind`]: what can go wrong, the same on every backend. [`Limits`]: how long things may be.
 //! - [`Backend`]: what to implement for a storage system of your own, and [`conformance`] to test it.
 //!
@@ -72,9 +72,10 @@
 //! | `json` | yes | [`Json`]: values as JSON through `serde` |
 //! | `msgpack` | yes | [`MsgPack`]: values as MessagePack through `serde` |
 //! | `redis` | no | [`Redis`]: a server or a cluster, `redis://host` |
+//! | `dynamodb` | no | [`DynamoDb`]: a table, `dynamodb://table` |
 //! | `conformance` | no | [`conformance`]: the contract as tests, for whoever writes a backend |
 //!
-//! Any async runtime will do, but for `redis`, which needs tokio. Nothing here starts one, but for the tests of
+//! Any async runtime will do, but for `redis` and `dynamodb`, which need tokio. Nothing here starts one, but for the tests of
 //! `conformance`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -85,6 +86,7 @@
         feature = "json",
         feature = "msgpack",
         feature = "redis",
+        feature = "dynamodb",
         feature = "conformance"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -108,6 +110,8 @@ pub mod conformance;
 pub mod ops;
 
 pub use atomic::{AtomicWrite, Conditional, Failed, Outcome};
+#[cfg(feature = "dynamodb")]
+pub use backend::DynamoDb;
 #[cfg(feature = "embedded")]
 pub use backend::Embedded;
 #[cfg(feature = "redis")]

@@ -11,7 +11,7 @@ const SCHEMES: [(&str, &str, bool); 9] = [
     ("redis+unix", "redis", cfg!(feature = "redis")),
     ("redis+cluster", "redis", cfg!(feature = "redis")),
     ("rediss+cluster", "redis", cfg!(feature = "redis")),
-    ("dynamodb", "dynamodb", false),
+    ("dynamodb", "dynamodb", cfg!(feature = "dynamodb")),
     ("foundationdb", "foundationdb", false),
 ];
 
@@ -29,6 +29,8 @@ pub(crate) async fn open(url: &str) -> Result<Store> {
         "redis" | "rediss" | "redis+unix" | "redis+cluster" | "rediss+cluster" => {
             Ok(Store::new(crate::Redis::open(url).await?))
         }
+        #[cfg(feature = "dynamodb")]
+        "dynamodb" => Ok(Store::new(crate::DynamoDb::open(url).await?)),
         _ => Err(unknown(scheme)),
     }
 }
@@ -49,6 +51,18 @@ fn path(rest: &str) -> Result<&std::path::Path> {
         return Err(Error::invalid("`file:` needs a path: `file:users.kvs`"));
     }
     Ok(path.as_ref())
+}
+
+/// A time in the options of a URL.
+#[cfg(any(feature = "redis", feature = "dynamodb"))]
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number = text[..text.len() - unit.len()].parse::<u64>();
+    match (number, unit) {
+        (Ok(n), "ms") if n > 0 => Ok(std::time::Duration::from_millis(n)),
+        (Ok(n), "s") if n > 0 => Ok(std::time::Duration::from_secs(n)),
+        _ => Err(Error::invalid("a timeout is a positive number of `ms` or `s`: `500ms`")),
+    }
 }
 
 fn unknown(scheme: &str) -> Error {

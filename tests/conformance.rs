@@ -40,6 +40,21 @@ mod ordered_unkind {
     keyvaluestore::conformance::tests!(async || SimulatedBackend::new(UNKIND));
 }
 
+/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names.
+#[cfg(feature = "dynamodb")]
+mod dynamodb {
+    use super::support::{dynamodb, prefix::Prefixed};
+    use keyvaluestore::DynamoDb;
+    use keyvaluestore::conformance::Subject;
+
+    async fn subject() -> Subject {
+        let place = dynamodb::place().await;
+        let inner = DynamoDb::new(place.client, place.table);
+        Subject::new(Prefixed { prefix: place.prefix, inner }).keep(place.kept)
+    }
+    keyvaluestore::conformance::tests!(subject);
+}
+
 #[cfg(feature = "redis")]
 mod redis {
     use super::support::redis;

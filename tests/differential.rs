@@ -101,3 +101,17 @@ async fn a_redis_cluster_agrees_with_memory() {
     };
     check(empty, plan(20)).await;
 }
+
+/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names.
+#[cfg(feature = "dynamodb")]
+#[tokio::test]
+async fn dynamodb_agrees_with_memory() {
+    use keyvaluestore::DynamoDb;
+    use keyvaluestore::conformance::Subject;
+    let empty = async || {
+        let place = support::dynamodb::place().await;
+        let inner = DynamoDb::new(place.client, place.table);
+        Subject::new(support::prefix::Prefixed { prefix: place.prefix, inner }).keep(place.kept)
+    };
+    check(empty, plan(10)).await;
+}

@@ -13,6 +13,15 @@ mod embedded;
 #[cfg(feature = "redis")]
 mod redis;
 
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+
+/// The SDK that the feature `dynamodb` is built on: its types are in the signatures of [`DynamoApi`] and [`DynamoDb`].
+#[cfg(feature = "dynamodb")]
+pub use aws_sdk_dynamodb;
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::{DynamoAnswer, DynamoApi, DynamoDb, DynamoDbOptions, DynamoError};
+
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use memory::Memory;
@@ -26,6 +35,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+#[cfg(any(feature = "redis", feature = "dynamodb"))]
+use std::time::Instant;
 
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,6 +63,31 @@ pub trait Observer: Debug + Send + Sync {
     /// The storage system charged for a request, in units of its own.
     fn capacity(&self, backend: &'static str, read_units: f64, write_units: f64) {
         let _ = (backend, read_units, write_units);
+    }
+}
+
+/// Tells the observer of a round trip when it ends, one way or another.
+#[cfg(any(feature = "redis", feature = "dynamodb"))]
+struct Heard<'c> {
+    observer: &'c dyn Observer,
+    backend: &'static str,
+    request: &'static str,
+    start: Instant,
+}
+
+#[cfg(any(feature = "redis", feature = "dynamodb"))]
+impl<'c> Heard<'c> {
+    /// `None` if nobody listens.
+    fn start(cx: &'c Context, backend: &'static str, request: &'static str) -> Option<Self> {
+        let observer = cx.observer.as_deref()?;
+        Some(Heard { observer, backend, request, start: Instant::now() })
+    }
+}
+
+#[cfg(any(feature = "redis", feature = "dynamodb"))]
+impl Drop for Heard<'_> {
+    fn drop(&mut self) {
+        self.observer.round_trip(self.backend, self.request, self.start.elapsed());
     }
 }
 

@@ -28,7 +28,7 @@ mod slots;
 
 pub use options::RedisOptions;
 
-use super::{Backend, Consistency, Context};
+use super::{Backend, Consistency, Context, Heard};
 use crate::{Error, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
 use ::redis::{Cmd, Pipeline, ServerErrorKind, Value as Answer};
 use cluster::Cluster;
@@ -38,7 +38,6 @@ use scripts::By;
 use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 const BACKEND: &str = "redis";
 
@@ -104,25 +103,14 @@ struct Trip<'t> {
     access: Access,
 }
 
-/// Tells the observer of a round trip when it ends, one way or another.
-struct Heard<'t>(&'t Context, &'static str, Instant);
-
 impl<'t> Trip<'t> {
     fn start(self) -> Option<Heard<'t>> {
-        self.cx.observer.as_ref().map(|_| Heard(self.cx, self.name, Instant::now()))
+        Heard::start(self.cx, BACKEND, self.name)
     }
     /// Tells the observer that what a server did not do is about to be sent again.
     fn again(self) {
         if let Some(observer) = &self.cx.observer {
             observer.retry(BACKEND, ErrorKind::Unavailable);
-        }
-    }
-}
-
-impl Drop for Heard<'_> {
-    fn drop(&mut self) {
-        if let Some(observer) = &self.0.observer {
-            observer.round_trip(BACKEND, self.1, self.2.elapsed());
         }
     }
 }

@@ -104,8 +104,12 @@ impl RedisOptions {
         let mut others = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
-                Some(("connect_timeout", value)) => self.patience.connect = duration(value)?,
-                Some(("response_timeout", value)) => self.patience.answer = duration(value)?,
+                Some(("connect_timeout", value)) => {
+                    self.patience.connect = crate::url::duration(value)?
+                }
+                Some(("response_timeout", value)) => {
+                    self.patience.answer = crate::url::duration(value)?
+                }
                 Some(("replica", value)) => self.replicas.push(value.to_owned()),
                 Some(("db" | "user" | "pass" | "protocol", _)) => others.push(pair),
                 _ => {
@@ -169,16 +173,6 @@ fn info(url: &str) -> Result<ConnectionInfo> {
 // The library's message quotes no part of the URL, which may hold a password.
 fn unreadable(error: ::redis::RedisError) -> Error {
     Error::new(ErrorKind::InvalidArgument, "the URL of Redis cannot be read").with_source(error)
-}
-
-fn duration(text: &str) -> Result<Duration> {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let number = text[..text.len() - unit.len()].parse::<u64>();
-    match (number, unit) {
-        (Ok(n), "ms") if n > 0 => Ok(Duration::from_millis(n)),
-        (Ok(n), "s") if n > 0 => Ok(Duration::from_secs(n)),
-        _ => Err(Error::invalid("a timeout is a positive number of `ms` or `s`: `500ms`")),
-    }
 }
 
 #[cfg(test)]

@@ -125,9 +125,20 @@ pub(crate) async fn writing_as_another_type_leaves_the_old_value_decodable(s: St
                     ),
                 }
             }
-            assert!(s.delete("k").await?, "{op:?} on a {kind}");
-            assert!(!s.delete("k").await?, "{op:?} on a {kind}");
+            delete_misused(&s, "k").await?;
         }
+    }
+    Ok(())
+}
+
+/// A key that was used as two types may hold both, each as though the other were absent. Each `delete` then removes one.
+async fn delete_misused(s: &Store, key: &str) -> Result<()> {
+    assert!(s.delete(key).await?);
+    if s.delete(key).await? {
+        assert!(!s.delete(key).await?);
+    }
+    for op in reads() {
+        assert!(is_empty(&s.run::<Reply>(op.clone()).await?), "{op:?}");
     }
     Ok(())
 }
@@ -156,9 +167,7 @@ pub(crate) async fn set_over_a_sorted_set_is_refused_or_readable(s: Store) -> Re
             Ok(true) => assert_eq!(s.get("k").await?.unwrap(), "text"),
             Ok(false) => assert!(is_intact(&s, "sorted", "k").await?),
         }
-        assert!(s.delete("k").await?);
-        assert!(!s.delete("k").await?);
-        assert!(s.zrange("k").await?.is_empty());
+        delete_misused(&s, "k").await?;
     }
     Ok(())
 }

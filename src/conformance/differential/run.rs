@@ -113,6 +113,8 @@ impl Run<'_> {
                 self.free.insert(op.key().clone());
             }
             if matches!(op, Op::Write(Write::Delete(_))) {
+                // It may have held two types, each as though the other were absent: a delete removes one.
+                while self.subject.delete(op.key()).await.is_ok_and(|was_there| was_there) {}
                 self.free.remove(op.key());
             }
             return match subject {

@@ -1,0 +1,467 @@
+//! The seam: the nine calls that the backend makes, and what can go wrong with them.
+
+use crate::ErrorKind;
+use crate::backend::BoxFuture;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation as aws;
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason};
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::fmt::{self, Debug};
+use std::io;
+
+/// An item as the SDK has it: attributes by name.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// What a call of [`DynamoApi`] answers.
+pub type DynamoAnswer<'a, T> = BoxFuture<'a, Result<T, DynamoError>>;
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $call:ident: $module:ident, $input:ident => $output:ident, $error:ident;)*) => {
+        /// The nine calls that the backend makes, and no others: what the SDK's client, a client of DAX or a double of a
+        /// test stands behind.
+        ///
+        /// Each takes the SDK's own input and answers the SDK's own output, so that a wrapper passes on what it does not
+        /// care about. It sends the request **once**: the backend decides what is sent again, as it knows what may have
+        /// been applied. Table creation is no part of it.
+        ///
+        /// ```
+        /// # #[cfg(feature = "dynamodb")] {
+        /// use keyvaluestore::backend::aws_sdk_dynamodb::operation as aws;
+        /// use keyvaluestore::backend::{DynamoAnswer, DynamoApi, DynamoDb};
+        /// use std::sync::atomic::{AtomicU64, Ordering};
+        ///
+        /// /// Counts the queries on their way to the client.
+        /// #[derive(Debug)]
+        /// struct Counting<A>(A, AtomicU64);
+        ///
+        /// impl<A: DynamoApi> DynamoApi for Counting<A> {
+        ///     fn query(&self, input: aws::query::builders::QueryInputBuilder) -> DynamoAnswer<'_, aws::query::QueryOutput> {
+        ///         self.1.fetch_add(1, Ordering::Relaxed);
+        ///         self.0.query(input)
+        ///     }
+        ///     // The others pass their input on.
+        ///     fn get_item(&self, input: aws::get_item::builders::GetItemInputBuilder) -> DynamoAnswer<'_, aws::get_item::GetItemOutput> {
+        ///         self.0.get_item(input)
+        ///     }
+        /// #   fn put_item(&self, input: aws::put_item::builders::PutItemInputBuilder) -> DynamoAnswer<'_, aws::put_item::PutItemOutput> { self.0.put_item(input) }
+        /// #   fn update_item(&self, input: aws::update_item::builders::UpdateItemInputBuilder) -> DynamoAnswer<'_, aws::update_item::UpdateItemOutput> { self.0.update_item(input) }
+        /// #   fn delete_item(&self, input: aws::delete_item::builders::DeleteItemInputBuilder) -> DynamoAnswer<'_, aws::delete_item::DeleteItemOutput> { self.0.delete_item(input) }
+        /// #   fn batch_get_item(&self, input: aws::batch_get_item::builders::BatchGetItemInputBuilder) -> DynamoAnswer<'_, aws::batch_get_item::BatchGetItemOutput> { self.0.batch_get_item(input) }
+        /// #   fn batch_write_item(&self, input: aws::batch_write_item::builders::BatchWriteItemInputBuilder) -> DynamoAnswer<'_, aws::batch_write_item::BatchWriteItemOutput> { self.0.batch_write_item(input) }
+        /// #   fn transact_get_items(&self, input: aws::transact_get_items::builders::TransactGetItemsInputBuilder) -> DynamoAnswer<'_, aws::transact_get_items::TransactGetItemsOutput> { self.0.transact_get_items(input) }
+        /// #   fn transact_write_items(&self, input: aws::transact_write_items::builders::TransactWriteItemsInputBuilder) -> DynamoAnswer<'_, aws::transact_write_items::TransactWriteItemsOutput> { self.0.transact_write_items(input) }
+        /// }
+        /// # fn example(client: keyvaluestore::backend::aws_sdk_dynamodb::Client) {
+        /// let backend = DynamoDb::with_api(Counting(client, AtomicU64::new(0)), "table");
+        /// # }
+        /// # }
+        /// ```
+        ///
+        /// # DAX
+        ///
+        /// A client of DAX goes in here, too; [`DynamoDb::with_reads`](super::DynamoDb::with_reads) gives it the reads alone. Know
+        /// before that DAX answers from its cache only what asks for eventual consistency (see
+        /// [`eventually_consistent`](crate::Store::eventually_consistent)), that its query cache does not see writes, so that a
+        /// range may be old for as long as its entries live, and that it remembers every attribute name it has ever seen: as hash
+        /// fields are attribute names, hashes with unbounded fields exhaust its memory.
+        pub trait DynamoApi: Debug + Send + Sync + 'static {
+            $($(#[$doc])* fn $call(
+                &self,
+                input: aws::$module::builders::$input,
+            ) -> DynamoAnswer<'_, aws::$module::$output>;)*
+        }
+
+        /// Whoever hands in a client keeps its settings, but for its retries: [`DynamoDb`](super::DynamoDb) turns them off.
+        impl DynamoApi for Client {
+            $(fn $call(
+                &self,
+                input: aws::$module::builders::$input,
+            ) -> DynamoAnswer<'_, aws::$module::$output> {
+                Box::pin(async move { input.send_with(self).await.map_err(translate) })
+            })*
+        }
+
+        $(impl Tells for aws::$module::$error {
+            fn told(&self) -> Option<What> {
+                told!($call, self)
+            }
+        })*
+    };
+}
+
+/// What an error of a call tells beyond its code.
+macro_rules! told {
+    (put_item, $error:expr) => {
+        condition!($error, aws::put_item::PutItemError)
+    };
+    (update_item, $error:expr) => {
+        condition!($error, aws::update_item::UpdateItemError)
+    };
+    (delete_item, $error:expr) => {
+        condition!($error, aws::delete_item::DeleteItemError)
+    };
+    (transact_write_items, $error:expr) => {
+        reasons!($error, aws::transact_write_items::TransactWriteItemsError)
+    };
+    (transact_get_items, $error:expr) => {
+        reasons!($error, aws::transact_get_items::TransactGetItemsError)
+    };
+    ($call:ident, $error:expr) => {
+        None
+    };
+}
+macro_rules! condition {
+    ($error:expr, $of:path) => {{
+        use $of as Of;
+        match $error {
+            Of::ConditionalCheckFailedException(e) => {
+                Some(What::ConditionFailed(e.item().cloned().map_or(Found::Nothing, Found::Item)))
+            }
+            _ => None,
+        }
+    }};
+}
+macro_rules! reasons {
+    ($error:expr, $of:path) => {{
+        use $of as Of;
+        match $error {
+            Of::TransactionCanceledException(e) => {
+                Some(What::Cancelled(e.cancellation_reasons().to_vec(), Told::All))
+            }
+            _ => None,
+        }
+    }};
+}
+
+calls! {
+    /// [`GetItem`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_GetItem.html).
+    get_item: get_item, GetItemInputBuilder => GetItemOutput, GetItemError;
+    /// [`PutItem`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_PutItem.html).
+    put_item: put_item, PutItemInputBuilder => PutItemOutput, PutItemError;
+    /// [`UpdateItem`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateItem.html).
+    update_item: update_item, UpdateItemInputBuilder => UpdateItemOutput, UpdateItemError;
+    /// [`DeleteItem`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DeleteItem.html).
+    delete_item: delete_item, DeleteItemInputBuilder => DeleteItemOutput, DeleteItemError;
+    /// [`Query`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Query.html).
+    query: query, QueryInputBuilder => QueryOutput, QueryError;
+    /// [`BatchGetItem`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html).
+    batch_get_item: batch_get_item, BatchGetItemInputBuilder => BatchGetItemOutput, BatchGetItemError;
+    /// [`BatchWriteItem`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html).
+    batch_write_item: batch_write_item, BatchWriteItemInputBuilder => BatchWriteItemOutput, BatchWriteItemError;
+    /// [`TransactGetItems`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactGetItems.html).
+    transact_get_items: transact_get_items, TransactGetItemsInputBuilder => TransactGetItemsOutput, TransactGetItemsError;
+    /// [`TransactWriteItems`](https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html).
+    transact_write_items: transact_write_items, TransactWriteItemsInputBuilder => TransactWriteItemsOutput, TransactWriteItemsError;
+}
+
+/// Why a call of [`DynamoApi`] failed: what the service said, or that it could not be asked.
+pub struct DynamoError {
+    what: What,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    /// A condition did not hold.
+    ConditionFailed(Found),
+    /// A transaction was not applied, for a reason per item.
+    Cancelled(Vec<CancellationReason>, Told),
+    /// Everything else.
+    Failed(Failed),
+}
+
+/// What a condition that failed has found.
+#[derive(Debug)]
+pub(super) enum Found {
+    Item(Item),
+    Nothing,
+    /// The client does not say.
+    Untold,
+}
+
+/// Whether the reasons of a cancelled transaction bear the items that were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    All,
+    None,
+}
+
+/// A failure as far as the backend acts on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub(super) kind: ErrorKind,
+    pub(super) message: String,
+    /// Whether the request may have been carried out.
+    pub(super) maybe_applied: bool,
+}
+
+impl DynamoError {
+    fn new(what: What) -> Self {
+        DynamoError { what, source: None }
+    }
+    /// The service refused a write because its condition did not hold: `item` is there, or nothing is. (All requests of
+    /// the backend ask for the item.)
+    pub fn condition_failed(item: Option<HashMap<String, AttributeValue>>) -> Self {
+        DynamoError::new(What::ConditionFailed(item.map_or(Found::Nothing, Found::Item)))
+    }
+    /// The service cancelled a transaction, for one reason per item, which bears the item if it is there.
+    pub fn transaction_cancelled(reasons: Vec<CancellationReason>) -> Self {
+        DynamoError::new(What::Cancelled(reasons, Told::All))
+    }
+    /// The same from a client that does not hand on the items of failed conditions: the backend reads them.
+    #[must_use]
+    pub fn without_items(mut self) -> Self {
+        self.what = match self.what {
+            What::ConditionFailed(_) => What::ConditionFailed(Found::Untold),
+            What::Cancelled(reasons, _) => What::Cancelled(reasons, Told::None),
+            other => other,
+        };
+        self
+    }
+    /// The service answered with an error, by the code that DynamoDB gives it: `"ThrottlingException"`.
+    pub fn service(code: &str, message: impl Into<String>) -> Self {
+        DynamoError::new(by_code(code, message.into()))
+    }
+    /// The request was never sent: the connection was refused, the name is not known.
+    pub fn not_sent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let failed = failed(ErrorKind::Unavailable, "DynamoDB cannot be reached", false);
+        DynamoError::new(failed).with_source(source)
+    }
+    /// The request was sent, perhaps, and no answer came: the connection was lost.
+    pub fn lost(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let failed = failed(ErrorKind::Unavailable, "the answer of DynamoDB was lost", true);
+        DynamoError::new(failed).with_source(source)
+    }
+    /// No answer came in time.
+    pub fn timeout() -> Self {
+        DynamoError::new(failed(ErrorKind::Timeout, "DynamoDB did not answer in time", true))
+    }
+    /// Attaches the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+    pub(super) fn what(&self) -> &What {
+        &self.what
+    }
+    pub(super) fn map(mut self, change: impl FnOnce(&mut Failed)) -> Self {
+        if let What::Failed(failed) = &mut self.what {
+            change(failed);
+        }
+        self
+    }
+    pub(super) fn put_back(what: What, source: Option<Box<dyn StdError + Send + Sync>>) -> Self {
+        DynamoError { what, source }
+    }
+    pub(super) fn take(self) -> (What, Option<Box<dyn StdError + Send + Sync>>) {
+        (self.what, self.source)
+    }
+}
+
+impl Debug for DynamoError {
+    /// Without the item, which holds keys and values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DynamoError({self})")
+    }
+}
+
+impl fmt::Display for DynamoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::ConditionFailed(_) => f.write_str("the condition does not hold"),
+            What::Cancelled(..) => f.write_str("the transaction was cancelled"),
+            What::Failed(failed) => f.write_str(&failed.message),
+        }
+    }
+}
+
+impl StdError for DynamoError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+fn failed(kind: ErrorKind, message: impl Into<String>, maybe_applied: bool) -> What {
+    What::Failed(Failed { kind, message: message.into(), maybe_applied })
+}
+
+/// The error codes of DynamoDB, from its API reference ("Error handling with DynamoDB" and the pages of the calls).
+pub(super) fn by_code(code: &str, message: String) -> What {
+    use ErrorKind::*;
+    let of_service = |what: &str| format!("{what} ({code})");
+    let (kind, message, maybe_applied) = match code {
+        "ConditionalCheckFailedException" | "ConditionalCheckFailed" => {
+            return What::ConditionFailed(Found::Untold);
+        }
+        "TransactionCanceledException" => return What::Cancelled(Vec::new(), Told::None),
+        "ProvisionedThroughputExceededException"
+        | "RequestLimitExceeded"
+        | "ThrottlingException"
+        | "Throttling"
+        | "ThrottledException"
+        | "TooManyRequestsException"
+        | "ThrottlingError"
+        | "ProvisionedThroughputExceeded" => (Throttled, of_service("DynamoDB throttles"), false),
+        "TransactionConflictException"
+        | "TransactionConflict"
+        | "TransactionInProgressException"
+        | "ReplicatedWriteConflictException" => {
+            (Conflict, of_service("another transaction has the item"), false)
+        }
+        "ItemCollectionSizeLimitExceededException" | "ItemCollectionSizeLimitExceeded" => {
+            (TooLarge, of_service("the items of one key are more than 10 GB"), false)
+        }
+        "ValidationException" | "ValidationError" if is_about_size(&message) => {
+            (TooLarge, of_service("more than DynamoDB can hold"), false)
+        }
+        "ValidationException" | "ValidationError" => {
+            (InvalidArgument, of_service("DynamoDB refuses the request"), false)
+        }
+        "RequestTooLargeException" | "PayloadTooLarge" => {
+            (TooLarge, of_service("more than DynamoDB takes in one request"), false)
+        }
+        "ResourceNotFoundException" => {
+            (Other, of_service("there is no such table; `DynamoDb::create_table` makes it"), false)
+        }
+        "AccessDeniedException"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationTokenException"
+        | "MissingAuthenticationToken"
+        | "ExpiredTokenException"
+        | "ExpiredToken"
+        | "NotAuthorized"
+        | "OptInRequired" => (AccessDenied, of_service("DynamoDB refuses the caller"), false),
+        "InternalServerError"
+        | "InternalServerErrorException"
+        | "InternalFailure"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => (Unavailable, of_service("DynamoDB failed"), true),
+        _ => (Other, of_service("DynamoDB answers with an error"), false),
+    };
+    failed(kind, message, maybe_applied)
+}
+
+/// The messages of DynamoDB about limits of size. Their words are the only thing that tells them from other refusals.
+fn is_about_size(message: &str) -> bool {
+    const WORDS: [&str; 5] = [
+        "size has exceeded",
+        "size to update has exceeded",
+        "exceeds the maximum allowed size",
+        "exceeded the maximum allowed size",
+        "size limit of",
+    ];
+    WORDS.iter().any(|words| message.contains(words))
+        || (message.contains("ggregated size") && message.contains("exceed"))
+}
+
+/// What an error of one call tells beyond its code.
+trait Tells {
+    fn told(&self) -> Option<What>;
+}
+
+#[cold]
+fn translate<E>(error: SdkError<E, HttpResponse>) -> DynamoError
+where
+    E: Tells + ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    let what = match &error {
+        SdkError::ServiceError(answer) => {
+            let (said, status) = (answer.err(), answer.raw().status());
+            match (said.told(), said.code()) {
+                (Some(what), _) => what,
+                (None, Some(code)) => by_code(code, said.message().unwrap_or_default().to_owned()),
+                (None, None) if status.is_server_error() => {
+                    failed(ErrorKind::Unavailable, "DynamoDB failed", true)
+                }
+                (None, None) => failed(ErrorKind::Other, "DynamoDB answers with an error", false),
+            }
+        }
+        SdkError::ConstructionFailure(_) => {
+            failed(ErrorKind::Other, "the request cannot be made", false)
+        }
+        SdkError::TimeoutError(_) => return DynamoError::timeout().with_source(error),
+        SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+            _ if has_no_credentials(&error) => {
+                failed(ErrorKind::AccessDenied, "there are no credentials for AWS", false)
+            }
+            _ if never_connected(&error) => return DynamoError::not_sent(error),
+            Some(connector) if connector.is_timeout() => {
+                return DynamoError::timeout().with_source(error);
+            }
+            _ => return DynamoError::lost(error),
+        },
+        // What came is no answer of DynamoDB's, or was cut off.
+        _ => return DynamoError::lost(error),
+    };
+    DynamoError::new(what).with_source(error)
+}
+
+fn chain<'e>(
+    error: &'e (dyn StdError + 'static),
+) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+fn has_no_credentials(error: &(dyn StdError + 'static)) -> bool {
+    use aws_credential_types::provider::error::CredentialsError;
+    chain(error).any(|e| e.is::<CredentialsError>())
+}
+
+/// Whether no connection was there to send anything on. What cannot be told is taken for sent.
+fn never_connected(error: &(dyn StdError + 'static)) -> bool {
+    use io::ErrorKind::*;
+    chain(error).any(|e| {
+        let connecting = e.downcast_ref::<hyper_util::client::legacy::Error>();
+        let io = e.downcast_ref::<io::Error>();
+        connecting.is_some_and(|e| e.is_connect())
+            || io.is_some_and(|e| {
+                matches!(e.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+            })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(code: &str, message: &str) -> (ErrorKind, bool) {
+        match by_code(code, message.into()) {
+            What::Failed(failed) => (failed.kind, failed.maybe_applied),
+            what => panic!("{what:?}"),
+        }
+    }
+
+    #[test]
+    fn codes_are_kinds() {
+        use ErrorKind::*;
+        assert_eq!(kind("ThrottlingException", ""), (Throttled, false));
+        assert_eq!(kind("TransactionInProgressException", ""), (Conflict, false));
+        assert_eq!(kind("ExpiredTokenException", ""), (AccessDenied, false));
+        assert_eq!(kind("InternalServerError", ""), (Unavailable, true));
+        assert_eq!(kind("SomethingNew", ""), (Other, false));
+        let large = "Item size to update has exceeded the maximum allowed size";
+        assert_eq!(kind("ValidationException", large), (TooLarge, false));
+        let refused = kind("ValidationException", "Invalid UpdateExpression");
+        assert_eq!(refused, (InvalidArgument, false));
+    }
+
+    #[test]
+    fn an_error_prints_no_item() {
+        let item = HashMap::from([("secret".to_owned(), AttributeValue::S("secret".into()))]);
+        let error = DynamoError::condition_failed(Some(item));
+        assert!(!format!("{error:?} {error}").contains("secret"));
+    }
+}

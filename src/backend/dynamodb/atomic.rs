@@ -1,0 +1,285 @@
+//! Atomic writes: one `TransactWriteItems`, and another one if what its conditions have found asks for that.
+
+use super::action::unbuildable;
+use super::api::{DynamoError, Found, Item, Told, What, by_code};
+use super::call::{Again, Tries, Trip, contention};
+use super::items::{PLAIN, primary};
+use super::write::{Step, first, informed, marking};
+use super::{read, rk_of};
+use crate::{Error, ErrorKind, Outcome, Result, Write};
+use aws_sdk_dynamodb::operation::transact_get_items::builders::TransactGetItemsInputBuilder;
+use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsInputBuilder;
+use aws_sdk_dynamodb::types::{CancellationReason, Get, TransactGetItem, TransactWriteItem};
+
+/// As many items are written in one transaction.
+const ITEMS: usize = 100;
+
+/// Why a transaction was not applied: for each of its items that did not agree.
+struct Refused {
+    /// Conditions that have failed, by the number of the write, and what they have found.
+    conditions: Vec<(usize, Option<Item>)>,
+    error: Option<Error>,
+}
+
+pub(super) async fn transact(trip: &Trip<'_>, writes: &[Write]) -> Result<Outcome> {
+    if writes.len() > ITEMS {
+        return Err(Error::invalid(format!("{} writes, and DynamoDB takes {ITEMS}", writes.len())));
+    }
+    let mut parts = match prepare(trip, writes).await? {
+        Ok(parts) => parts,
+        Err(error) => return refuse(trip, writes, error).await,
+    };
+    let mut tries = None;
+    loop {
+        let Some(refused) = send(trip, writes, &parts).await? else {
+            return Ok(Outcome::Committed);
+        };
+        let steps = judge(writes, refused)?;
+        let failed = steps.iter().filter(|(_, step)| matches!(step, Step::Failed));
+        let failed: Vec<usize> = failed.map(|(i, _)| *i).collect();
+        if !failed.is_empty() {
+            return Ok(Outcome::from_iter(failed));
+        }
+        for (i, step) in steps {
+            parts[i] = settle(trip, &writes[i], step).await?.map_err(|e| e.of_write(i))?;
+        }
+        // What was found is no longer so, again.
+        if let Some(tries) = &mut tries
+            && !trip.give_way(tries).await
+        {
+            return Err(contention());
+        }
+        tries.get_or_insert_default();
+    }
+}
+
+/// What each write has to do with the transaction, if anything. Those that depend on what is there are read first, all at
+/// once. The inner error is the contract's: it gives way to conditions that have failed.
+async fn prepare(
+    trip: &Trip<'_>,
+    writes: &[Write],
+) -> Result<Result<Vec<Option<TransactWriteItem>>>> {
+    let mut steps = Vec::with_capacity(writes.len());
+    for (i, op) in writes.iter().enumerate() {
+        match first(op) {
+            Ok(step) => steps.push(step),
+            Err(e) => return Ok(Err(e.of_write(i))),
+        }
+    }
+    let looks = steps.iter().enumerate().filter(|(_, step)| matches!(step, Step::Look(_)));
+    let looks: Vec<usize> = looks.map(|(i, _)| i).collect();
+    let items: Vec<_> = looks.iter().map(|i| (&writes[*i].key()[..], rk_of(&writes[*i]))).collect();
+    let found = match *looks {
+        [] => Vec::new(),
+        [i] => vec![read::strong(trip, writes[i].key(), rk_of(&writes[i])).await],
+        _ => read::group(trip, trip.writer(), true, &items).await,
+    };
+    for (i, item) in looks.into_iter().zip(found) {
+        match informed(&writes[i], item?.as_ref()) {
+            Ok(step) => steps[i] = step,
+            Err(e) => return Ok(Err(e.of_write(i))),
+        }
+    }
+    let mut parts = Vec::with_capacity(writes.len());
+    for (i, step) in steps.into_iter().enumerate() {
+        match settle(trip, &writes[i], step).await? {
+            Ok(part) => parts.push(part),
+            Err(e) => return Ok(Err(e.of_write(i))),
+        }
+    }
+    Ok(Ok(parts))
+}
+
+/// Makes a step a part of the transaction.
+async fn settle(
+    trip: &Trip<'_>,
+    op: &Write,
+    mut step: Step,
+) -> Result<Result<Option<TransactWriteItem>>> {
+    let mut tries = Tries::default();
+    loop {
+        step = match step {
+            Step::Do(action, _) => return Ok(Ok(Some(action.into_part(trip.table())?))),
+            Step::Nothing(None) => return Ok(Ok(None)),
+            Step::Nothing(Some(check)) => return Ok(Ok(Some(check.into_part(trip.table())?))),
+            Step::Failed | Step::Look(_) => {
+                return Err(Error::new(ErrorKind::Other, "a write cannot be settled so"));
+            }
+            Step::Mark if tries.is_first() || trip.give_way(&mut tries).await => {
+                tries.count();
+                let next = match marking(op.key()).apply(trip).await {
+                    Ok(Ok(item)) => informed(op, item.as_ref()),
+                    Ok(Err(Found::Item(item))) => informed(op, Some(&item)),
+                    Ok(Err(Found::Nothing)) => informed(op, None),
+                    Ok(Err(Found::Untold)) => {
+                        informed(op, read::strong(trip, op.key(), PLAIN).await?.as_ref())
+                    }
+                    Err(e) => return Err(e.into_error(false)),
+                };
+                match next {
+                    Ok(step) => step,
+                    Err(e) => return Ok(Err(e)),
+                }
+            }
+            Step::Mark => return Err(contention()),
+        }
+    }
+}
+
+/// One of the writes cannot be done. If the condition of another one has failed, that is told instead.
+async fn refuse(trip: &Trip<'_>, writes: &[Write], error: Error) -> Result<Outcome> {
+    let mut checks = Vec::with_capacity(writes.len());
+    for op in writes {
+        checks.push(match first(op) {
+            Ok(Step::Do(action, _)) => match action.into_check() {
+                Some(check) => Some(check.into_part(trip.table())?),
+                None => None,
+            },
+            _ => None,
+        });
+    }
+    if checks.iter().all(Option::is_none) {
+        return Err(error);
+    }
+    let Some(refused) = send(trip, writes, &checks).await? else { return Err(error) };
+    let failed = refused
+        .conditions
+        .iter()
+        .filter(|(i, item)| matches!(informed(&writes[*i], item.as_ref()), Ok(Step::Failed)));
+    let failed: Vec<usize> = failed.map(|(i, _)| *i).collect();
+    if failed.is_empty() { Err(error) } else { Ok(Outcome::from_iter(failed)) }
+}
+
+/// What to do for the writes whose conditions have failed. Conditions of the contract come before errors.
+fn judge(writes: &[Write], refused: Refused) -> Result<Vec<(usize, Step)>> {
+    let (mut steps, mut error) = (Vec::with_capacity(refused.conditions.len()), refused.error);
+    for (i, item) in refused.conditions {
+        match informed(&writes[i], item.as_ref()) {
+            Ok(step) => steps.push((i, step)),
+            Err(e) => drop(error.get_or_insert_with(|| e.of_write(i))),
+        }
+    }
+    let failed = steps.iter().any(|(_, step)| matches!(step, Step::Failed));
+    match error {
+        Some(error) if !failed => Err(error),
+        _ => Ok(steps),
+    }
+}
+
+/// Sends the transaction until it is applied, for which this answers `None`, or refused. All tries of it bear one token,
+/// under which it is applied once, so that it can be sent again after a lost answer, too.
+async fn send(
+    trip: &Trip<'_>,
+    writes: &[Write],
+    parts: &[Option<TransactWriteItem>],
+) -> Result<Option<Refused>> {
+    let at: Vec<usize> = (0..parts.len()).filter(|i| parts[*i].is_some()).collect();
+    if at.is_empty() {
+        return Ok(None);
+    }
+    let api = trip.writer();
+    let input = TransactWriteItemsInputBuilder::default()
+        .set_transact_items(Some(parts.iter().flatten().cloned().collect()))
+        .client_request_token(format!("{:032x}", fastrand::u128(..)))
+        .set_return_consumed_capacity(trip.capacity());
+    let mut tries = Tries::default();
+    loop {
+        let send = || api.transact_write_items(input.clone());
+        let (reasons, told) = match trip.send("TransactWriteItems", Again::Safe, send).await {
+            Ok(_) => return Ok(None),
+            Err(error) if !matches!(error.what(), What::Cancelled(..)) => {
+                return Err(error.into_error(true));
+            }
+            Err(error) => match error.take().0 {
+                What::Cancelled(reasons, told) => (reasons, told),
+                _ => continue,
+            },
+        };
+        match passing(&reasons) {
+            Some(kind) if trip.pause(&mut tries, kind).await => {}
+            Some(kind) => {
+                let message = "other transactions had the items, as often as it was tried";
+                return Err(Error::new(kind, message));
+            }
+            None => return refused(trip, writes, &at, reasons, told).await.map(Some),
+        }
+    }
+}
+
+/// A reason that has gone when the transaction is tried again.
+fn passing(reasons: &[CancellationReason]) -> Option<ErrorKind> {
+    reasons.iter().find_map(|reason| {
+        match by_code(reason.code().unwrap_or("None"), String::new()) {
+            What::Failed(failed) if failed.kind == ErrorKind::Conflict => Some(failed.kind),
+            What::Failed(failed) if failed.kind == ErrorKind::Throttled => Some(failed.kind),
+            _ => None,
+        }
+    })
+}
+
+async fn refused(
+    trip: &Trip<'_>,
+    writes: &[Write],
+    at: &[usize],
+    reasons: Vec<CancellationReason>,
+    told: Told,
+) -> Result<Refused> {
+    let mut refused = Refused { conditions: Vec::new(), error: None };
+    if reasons.len() != at.len() {
+        // The client does not tell them apart: any condition may have failed.
+        refused.conditions = at.iter().map(|i| (*i, None)).collect();
+        read_all(trip, writes, &mut refused.conditions).await?;
+        return Ok(refused);
+    }
+    for (i, reason) in at.iter().zip(reasons) {
+        match reason.code().unwrap_or("None") {
+            "None" => {}
+            "ConditionalCheckFailed" => refused.conditions.push((*i, reason.item)),
+            code => {
+                let message = reason.message().unwrap_or_default();
+                let error = DynamoError::service(code, message).into_error(true);
+                refused.error.get_or_insert_with(|| error.of_write(*i));
+            }
+        }
+    }
+    if told == Told::None {
+        read_all(trip, writes, &mut refused.conditions).await?;
+    }
+    Ok(refused)
+}
+
+/// Reads what conditions have found, where the client does not hand it on: all at one moment, as they were judged.
+async fn read_all(
+    trip: &Trip<'_>,
+    writes: &[Write],
+    conditions: &mut [(usize, Option<Item>)],
+) -> Result<()> {
+    let mut gets = Vec::with_capacity(conditions.len());
+    for (i, _) in &*conditions {
+        let key = primary(writes[*i].key(), rk_of(&writes[*i]));
+        let get = Get::builder().table_name(trip.table()).set_key(Some(key)).build();
+        gets.push(TransactGetItem::builder().get(get.map_err(unbuildable)?).build());
+    }
+    let input = TransactGetItemsInputBuilder::default()
+        .set_transact_items(Some(gets))
+        .set_return_consumed_capacity(trip.capacity());
+    let (api, mut tries) = (trip.writer(), Tries::default());
+    let output = loop {
+        let get = || api.transact_get_items(input.clone());
+        match trip.send("TransactGetItems", Again::Safe, get).await {
+            Ok(output) => break output,
+            // Somebody writes one of them just now.
+            Err(error) if matches!(error.what(), What::Cancelled(..)) => {
+                if !trip.pause(&mut tries, ErrorKind::Conflict).await {
+                    return Err(contention());
+                }
+            }
+            Err(error) => return Err(error.into_error(false)),
+        }
+    };
+    let items = output.responses.into_iter().flatten().map(|response| response.item);
+    for ((_, found), item) in conditions.iter_mut().zip(items) {
+        *found = item;
+    }
+    Ok(())
+}

@@ -1,0 +1,320 @@
+//! Batches: what can be done at the same time, and in how few requests.
+
+use super::action::{Action, Verb};
+use super::api::Item;
+use super::call::{Again, Tries, Trip};
+use super::items::primary;
+use super::read::{self, GROUP, Primary, primary_of};
+use super::write::{Done, Step, first, reply};
+use super::{read_alone, rk_of, write_alone};
+use crate::backend::BoxFuture;
+use crate::{Error, ErrorKind, Op, Read, Reply, Result, Write};
+use aws_sdk_dynamodb::operation::batch_write_item::builders::BatchWriteItemInputBuilder;
+use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::HashMap;
+
+/// As many items are written in one request.
+const WRITES: usize = 25;
+
+type Replies = Vec<(usize, Result<Reply>)>;
+
+pub(super) async fn batch(trip: &Trip<'_>, ops: &[Op]) -> Vec<Result<Reply>> {
+    let mut replies: Vec<Option<Result<Reply>>> = ops.iter().map(|_| None).collect();
+    for stage in stages(ops) {
+        let jobs = jobs(trip, ops, &stage);
+        for (i, reply) in at_once(trip, jobs).await.into_iter().flatten() {
+            replies[i] = Some(reply);
+        }
+    }
+    let missing = || Err(Error::new(ErrorKind::Other, "the operation was left out"));
+    replies.into_iter().map(|reply| reply.unwrap_or_else(missing)).collect()
+}
+
+/// Runs jobs at once, but not more than the options allow.
+async fn at_once<'j, T>(trip: &Trip<'_>, jobs: Vec<BoxFuture<'j, T>>) -> Vec<T> {
+    let (mut jobs, mut running) = (jobs.into_iter(), FuturesUnordered::new());
+    running.extend(jobs.by_ref().take(trip.db.options.concurrency));
+    let mut done = Vec::new();
+    while let Some(one) = running.next().await {
+        done.push(one);
+        running.extend(jobs.next());
+    }
+    done
+}
+
+/// When an item, or all of a key, has last been touched: 0 for never, else the number of the stage after.
+#[derive(Clone, Copy, Default)]
+struct Touched {
+    read: usize,
+    written: usize,
+}
+
+#[derive(Default)]
+struct OfKey<'o> {
+    /// By operations on all of it.
+    whole: Touched,
+    /// By any operation.
+    any: Touched,
+    items: HashMap<&'o [u8], Touched>,
+}
+
+/// Cuts a batch into stages, one to be run after the other, such that no two operations of a stage get in each other's way.
+fn stages(ops: &[Op]) -> Vec<Vec<usize>> {
+    if ops.iter().all(|op| matches!(op, Op::Read(_))) {
+        return vec![(0..ops.len()).collect()];
+    }
+    let mut keys: HashMap<&[u8], OfKey<'_>> = HashMap::with_capacity(ops.len());
+    let mut stages: Vec<Vec<usize>> = Vec::new();
+    for (i, op) in ops.iter().enumerate() {
+        let key = keys.entry(op.key()).or_default();
+        let (item, writes) = match op {
+            Op::Read(op) => (read::item_of(op), false),
+            Op::Write(Write::Delete(_)) => (None, true),
+            Op::Write(op) => (Some(rk_of(op)), true),
+        };
+        let before = match item {
+            Some(item) => key.items.get(item).copied().unwrap_or_default().join(key.whole),
+            None => key.any,
+        };
+        let stage = if writes { before.read.max(before.written) } else { before.written };
+        let now = if writes {
+            Touched { read: 0, written: stage + 1 }
+        } else {
+            Touched { read: stage + 1, written: 0 }
+        };
+        key.any = key.any.join(now);
+        let touched = match item {
+            Some(item) => key.items.entry(item).or_default(),
+            None => &mut key.whole,
+        };
+        *touched = touched.join(now);
+        if stage == stages.len() {
+            stages.push(Vec::new());
+        }
+        stages[stage].push(i);
+    }
+    stages
+}
+
+impl Touched {
+    fn join(self, other: Touched) -> Touched {
+        Touched { read: self.read.max(other.read), written: self.written.max(other.written) }
+    }
+}
+
+/// Makes requests of a stage: groups of what the service takes in groups, and the rest one by one.
+fn jobs<'j>(trip: &'j Trip<'j>, ops: &'j [Op], stage: &[usize]) -> Vec<BoxFuture<'j, Replies>> {
+    let mut jobs: Vec<BoxFuture<'j, Replies>> = Vec::new();
+    let (mut reads, mut items) = (Vec::new(), HashMap::new());
+    let mut writes = Vec::new();
+    for &i in stage {
+        match &ops[i] {
+            Op::Read(op) => match read::item_of(op).filter(|rk| !read::is_nowhere(rk)) {
+                Some(rk) => {
+                    // One item is read once, whoever asks.
+                    let next = items.len();
+                    let place = *items.entry((&op.key()[..], rk)).or_insert(next);
+                    reads.push((i, op, place));
+                }
+                None => jobs.push(Box::pin(async move { vec![(i, read_alone(trip, op).await)] })),
+            },
+            Op::Write(op) => match grouped(op) {
+                Some((request, done)) => writes.push((i, op, request, done)),
+                None => jobs.push(Box::pin(async move { vec![(i, write_alone(trip, op).await)] })),
+            },
+        }
+    }
+    let mut groups: Vec<Vec<(usize, &Read, Primary<'j>)>> = Vec::new();
+    groups.resize_with(items.len().div_ceil(GROUP), Vec::new);
+    let mut primaries = vec![(&b""[..], &b""[..]); items.len()];
+    items.into_iter().for_each(|(item, place)| primaries[place] = item);
+    for (i, op, place) in reads {
+        groups[place / GROUP].push((i, op, primaries[place]));
+    }
+    jobs.extend(
+        groups
+            .into_iter()
+            .map(|group| -> BoxFuture<'j, Replies> { Box::pin(read_group(trip, group)) }),
+    );
+    let mut writes = writes.into_iter().peekable();
+    while writes.peek().is_some() {
+        let group: Vec<_> = writes.by_ref().take(WRITES).collect();
+        jobs.push(Box::pin(write_group(trip, group)));
+    }
+    jobs
+}
+
+async fn read_group(trip: &Trip<'_>, group: Vec<(usize, &Read, Primary<'_>)>) -> Replies {
+    if let [(i, op, _)] = group[..] {
+        return vec![(i, read_alone(trip, op).await)];
+    }
+    let mut items: Vec<Primary<'_>> = group.iter().map(|(.., item)| *item).collect();
+    items.sort_unstable();
+    items.dedup();
+    let mut found = read::group(trip, trip.reader(), read::is_strong(trip), &items).await;
+    let mut askers = vec![0; items.len()];
+    let place = |item: &Primary<'_>| items.binary_search(item).unwrap_or(0);
+    group.iter().for_each(|(.., item)| askers[place(item)] += 1);
+    let mut replies = Vec::with_capacity(group.len());
+    for (i, op, item) in group {
+        let place = place(&item);
+        askers[place] -= 1;
+        let item = match &mut found[place] {
+            // The last one who asks may have it.
+            Ok(item) if askers[place] == 0 => Ok(item.take()),
+            Ok(item) => Ok(item.clone()),
+            Err(e) => Err(e.without_source()),
+        };
+        replies.push(match item {
+            Ok(item) => (i, read::answer(op, item)),
+            // One key that the service refuses makes it refuse the others: each for itself, then.
+            Err(e) if is_of_one(&e) => (i, read_alone(trip, op).await),
+            Err(e) => (i, Err(e)),
+        });
+    }
+    replies
+}
+
+/// Whether a group may have been refused for one of its items.
+fn is_of_one(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidArgument | ErrorKind::TooLarge)
+}
+
+/// A write that goes into a group: without a condition, and of one item.
+fn grouped(op: &Write) -> Option<(WriteRequest, Done)> {
+    if matches!(op, Write::Delete(_)) {
+        return None;
+    }
+    let Ok(Step::Do(action, done)) = first(op) else { return None };
+    let Action { key, verb, condition: None, .. } = action else { return None };
+    let request = WriteRequest::builder();
+    let request = match verb {
+        Verb::Put(item) => {
+            request.put_request(PutRequest::builder().set_item(Some(item)).build().ok()?)
+        }
+        Verb::Delete { rk } => {
+            let key = Some(primary(&key, &rk));
+            request.delete_request(DeleteRequest::builder().set_key(key).build().ok()?)
+        }
+        _ => return None,
+    };
+    Some((request.build(), done))
+}
+
+async fn write_group(trip: &Trip<'_>, group: Vec<(usize, &Write, WriteRequest, Done)>) -> Replies {
+    if let [(i, op, ..)] = group[..] {
+        return vec![(i, write_alone(trip, op).await)];
+    }
+    let (mut places, mut requests) = (Vec::new(), Vec::new());
+    for (i, op, request, done) in group {
+        places.push((i, op, done));
+        requests.push(request);
+    }
+    let written = write(trip, requests).await;
+    let mut replies = Vec::with_capacity(places.len());
+    for ((i, op, done), written) in places.into_iter().zip(written) {
+        replies.push(match written {
+            Ok(()) => (i, reply(done, None)),
+            // One item that the service refuses makes it refuse the others: each for itself, then.
+            Err(e) if is_of_one(&e) => (i, write_alone(trip, op).await),
+            Err(e) => (i, Err(e)),
+        });
+    }
+    replies
+}
+
+/// Writes any number of different items.
+pub(super) async fn write_all(trip: &Trip<'_>, requests: Vec<WriteRequest>) -> Result<()> {
+    let groups = requests
+        .chunks(WRITES)
+        .map(|group| -> BoxFuture<'_, Vec<Result<()>>> { Box::pin(write(trip, group.to_vec())) });
+    at_once(trip, groups.collect()).await.into_iter().flatten().collect()
+}
+
+/// Writes up to [`WRITES`] different items in one request and what that leaves over; answers in their order.
+async fn write(trip: &Trip<'_>, requests: Vec<WriteRequest>) -> Vec<Result<()>> {
+    let mut written: Vec<Result<()>> = requests.iter().map(|_| Ok(())).collect();
+    let items: Vec<Option<(Vec<u8>, Vec<u8>)>> = requests.iter().map(written_item).collect();
+    let fail = |written: &mut Vec<Result<()>>, open: &[WriteRequest], error: &Error| {
+        for item in open.iter().map(written_item) {
+            if let Some(place) = items.iter().position(|known| *known == item) {
+                written[place] = Err(error.without_source());
+            }
+        }
+    };
+    let (api, mut open, mut tries) = (trip.writer(), requests, Tries::default());
+    while !open.is_empty() {
+        let before = open.len();
+        let input = BatchWriteItemInputBuilder::default()
+            .request_items(trip.table(), open.clone())
+            .set_return_consumed_capacity(trip.capacity());
+        let write = || api.batch_write_item(input.clone());
+        match trip.send("BatchWriteItem", Again::Unsafe, write).await {
+            Ok(output) => {
+                let left = output.unprocessed_items.into_iter().flatten();
+                open = left.flat_map(|(_, requests)| requests).collect();
+            }
+            Err(e) => {
+                fail(&mut written, &open, &e.into_error(true));
+                break;
+            }
+        }
+        if open.len() < before {
+            tries = Tries::default();
+        }
+        if !open.is_empty() && !trip.pause(&mut tries, ErrorKind::Throttled).await {
+            let error = Error::new(ErrorKind::Throttled, "DynamoDB left the write unprocessed");
+            fail(&mut written, &open, &error);
+            break;
+        }
+    }
+    written
+}
+
+fn written_item(request: &WriteRequest) -> Option<(Vec<u8>, Vec<u8>)> {
+    let item: &Item = match (&request.put_request, &request.delete_request) {
+        (Some(put), _) => put.item(),
+        (None, Some(delete)) => delete.key(),
+        (None, None) => return None,
+    };
+    primary_of(item).map(|(key, rk)| (key.to_vec(), rk.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::*;
+    use crate::{Condition, Score, Value};
+
+    fn cut(ops: &[Op]) -> Vec<Vec<usize>> {
+        stages(ops)
+    }
+    fn get(key: &str) -> Op {
+        Get::new(key).into()
+    }
+    fn set(key: &str) -> Op {
+        Set::new(key, Value::default(), Condition::Always).into()
+    }
+    fn zadd(key: &str, member: &str) -> Op {
+        ZAdd::new(key, member.into(), None, Score::MAX, false).into()
+    }
+
+    #[test]
+    fn operations_that_get_in_each_others_way_are_in_different_stages() {
+        let (range, delete): (Op, Op) = (ZRange::new("z").into(), Delete::new("z", false).into());
+        assert_eq!(cut(&[get("a"), get("a"), get("b")]), [vec![0, 1, 2]]);
+        assert_eq!(cut(&[set("a"), get("a"), get("b"), set("a")]), [vec![0, 2], vec![1], vec![3]]);
+        assert_eq!(cut(&[set("a"), set("b"), set("c")]), [vec![0, 1, 2]]);
+        assert_eq!(
+            cut(&[zadd("z", "a"), zadd("z", "b"), range.clone(), zadd("z", "c"), range.clone()]),
+            [vec![0, 1], vec![2], vec![3], vec![4]]
+        );
+        assert_eq!(
+            cut(&[zadd("z", "a"), delete, zadd("z", "b"), range, zadd("y", "a")]),
+            [vec![0, 4], vec![1], vec![2], vec![3]]
+        );
+        assert!(cut(&[]).iter().all(Vec::is_empty));
+    }
+}

@@ -1,0 +1,205 @@
+//! One request: sent once, or again where that is safe, for as long as the caller is patient; and told to the observer.
+
+use super::api::{DynamoAnswer, DynamoApi, DynamoError, Failed, What};
+use super::{BACKEND, Inner};
+use crate::backend::{Context, Heard};
+use crate::{Error, ErrorKind};
+use aws_sdk_dynamodb::operation as aws;
+use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+/// The first pause before a request is sent again; each further one is up to twice as long.
+const PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The same where another writer was faster, who is done by now.
+const CONTENTION: Duration = Duration::from_millis(2);
+const LONGEST_CONTENTION: Duration = Duration::from_millis(100);
+
+/// When a request may be sent again although the first one may have been carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Always: it reads, or bears an idempotency token.
+    Safe,
+    /// Never: it would be applied twice.
+    Unsafe,
+}
+
+/// What a response says it has cost.
+pub(super) trait Consumed {
+    const WRITES: bool;
+    fn consumed(&self) -> &[ConsumedCapacity];
+}
+macro_rules! consumed {
+    ($($output:path, $writes:literal, $self:ident => $consumed:expr;)*) => {$(
+        impl Consumed for $output {
+            const WRITES: bool = $writes;
+            fn consumed(&$self) -> &[ConsumedCapacity] {
+                $consumed
+            }
+        }
+    )*};
+}
+consumed! {
+    aws::get_item::GetItemOutput, false, self => self.consumed_capacity.as_slice();
+    aws::query::QueryOutput, false, self => self.consumed_capacity.as_slice();
+    aws::batch_get_item::BatchGetItemOutput, false, self => self.consumed_capacity();
+    aws::transact_get_items::TransactGetItemsOutput, false, self => self.consumed_capacity();
+    aws::put_item::PutItemOutput, true, self => self.consumed_capacity.as_slice();
+    aws::update_item::UpdateItemOutput, true, self => self.consumed_capacity.as_slice();
+    aws::delete_item::DeleteItemOutput, true, self => self.consumed_capacity.as_slice();
+    aws::batch_write_item::BatchWriteItemOutput, true, self => self.consumed_capacity();
+    aws::transact_write_items::TransactWriteItemsOutput, true, self => self.consumed_capacity();
+}
+
+/// One call of a user's, and the requests that it takes: they share what time there is.
+#[derive(Clone, Copy)]
+pub(super) struct Trip<'t> {
+    pub(super) cx: &'t Context,
+    pub(super) db: &'t Inner,
+    deadline: Option<Instant>,
+}
+
+/// How often a request has been sent, or a write has lost to another.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tries(u32);
+
+impl Tries {
+    pub(super) fn is_first(self) -> bool {
+        self.0 == 0
+    }
+    pub(super) fn count(&mut self) {
+        self.0 += 1;
+    }
+}
+
+impl<'t> Trip<'t> {
+    pub(super) fn new(cx: &'t Context, db: &'t Inner) -> Self {
+        // A time too far away to be written down is as good as none.
+        Trip { cx, db, deadline: Instant::now().checked_add(db.options.timeout) }
+    }
+    pub(super) fn table(&self) -> &'t str {
+        &self.db.table
+    }
+    /// Whom to ask for what a write depends on, and to write.
+    pub(super) fn writer(&self) -> &'t dyn DynamoApi {
+        &*self.db.writes
+    }
+    /// Whom to ask what a caller wants to read.
+    pub(super) fn reader(&self) -> &'t dyn DynamoApi {
+        &*self.db.reads
+    }
+    /// Whether, and how, the service is to tell what a request has cost.
+    pub(super) fn capacity(&self) -> Option<ReturnConsumedCapacity> {
+        self.cx.observer.as_ref().map(|_| ReturnConsumedCapacity::Total)
+    }
+
+    /// Sends a request until it is answered, or there is no point in it.
+    pub(super) async fn send<T: Consumed>(
+        &self,
+        name: &'static str,
+        again: Again,
+        send: impl Fn() -> DynamoAnswer<'t, T>,
+    ) -> Result<T, DynamoError> {
+        let (mut tries, mut maybe_applied) = (Tries::default(), false);
+        loop {
+            let error = match self.once(name, send()).await {
+                Ok(output) => return Ok(output),
+                Err(error) => error,
+            };
+            let What::Failed(failed) = error.what() else { return Err(error) };
+            maybe_applied |= failed.maybe_applied;
+            let worth = matches!(
+                failed.kind,
+                ErrorKind::Throttled
+                    | ErrorKind::Unavailable
+                    | ErrorKind::Timeout
+                    | ErrorKind::Conflict
+            );
+            let allowed = again == Again::Safe || !failed.maybe_applied;
+            if !worth || !allowed || !self.pause(&mut tries, failed.kind).await {
+                return Err(error.having(maybe_applied));
+            }
+        }
+    }
+
+    async fn once<T: Consumed>(
+        &self,
+        name: &'static str,
+        answer: DynamoAnswer<'t, T>,
+    ) -> Result<T, DynamoError> {
+        let heard = Heard::start(self.cx, BACKEND, name);
+        let attempt = self.db.options.attempt_timeout;
+        let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        let patience = left.map_or(attempt, |left| left.min(attempt));
+        let answer = match tokio::time::timeout(patience, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(DynamoError::timeout()),
+        };
+        drop(heard);
+        if let (Ok(output), Some(observer)) = (&answer, &self.cx.observer) {
+            let units = |one: &ConsumedCapacity| one.capacity_units().unwrap_or(0.0);
+            let units: f64 = output.consumed().iter().map(units).sum();
+            let (read, write) = if T::WRITES { (0.0, units) } else { (units, 0.0) };
+            observer.capacity(BACKEND, read, write);
+        }
+        answer
+    }
+
+    /// Waits before a request is sent again; `false` if it has been sent often enough, or there is no time left.
+    pub(super) async fn pause(&self, tries: &mut Tries, because: ErrorKind) -> bool {
+        tries.0 += 1;
+        tries.0 < self.db.options.attempts && self.wait(*tries, because, PAUSE, LONGEST_PAUSE).await
+    }
+    /// Waits before a write is tried again that has lost to another one; `false` if there is no time left. Whoever loses
+    /// has lost to somebody who has got on, so that only time is a reason to give up.
+    pub(super) async fn give_way(&self, tries: &mut Tries) -> bool {
+        tries.0 += 1;
+        self.wait(*tries, ErrorKind::Conflict, CONTENTION, LONGEST_CONTENTION).await
+    }
+
+    async fn wait(
+        &self,
+        tries: Tries,
+        because: ErrorKind,
+        first: Duration,
+        most: Duration,
+    ) -> bool {
+        let longest = first.saturating_mul(1 << (tries.0 - 1).min(16)).min(most);
+        let pause = longest.mul_f64(fastrand::f64());
+        if self.deadline.is_some_and(|end| Instant::now() + pause >= end) {
+            return false;
+        }
+        if let Some(observer) = &self.cx.observer {
+            observer.retry(BACKEND, because);
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+}
+
+impl DynamoError {
+    /// The same of a request that was sent several times, and may have been applied one time or another.
+    fn having(self, maybe_applied: bool) -> Self {
+        self.map(|failed| failed.maybe_applied |= maybe_applied)
+    }
+    /// As an error of this library. `writes` says that it was about a write.
+    pub(super) fn into_error(self, writes: bool) -> Error {
+        let message = self.to_string();
+        let (what, source) = self.take();
+        let (kind, unknown) = match what {
+            What::Failed(Failed { kind, maybe_applied, .. }) => (kind, writes && maybe_applied),
+            What::ConditionFailed(_) | What::Cancelled(..) => (ErrorKind::Other, false),
+        };
+        let mut error = Error::new(kind, Cow::Owned(message));
+        if let Some(source) = source {
+            error = error.with_source(source);
+        }
+        if unknown { error.with_unknown_outcome() } else { error }
+    }
+}
+
+/// Others were faster for as long as there was time.
+pub(super) fn contention() -> Error {
+    Error::new(ErrorKind::Conflict, "other writes got in the way for as long as there was time")
+}

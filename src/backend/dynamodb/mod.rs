@@ -1,0 +1,258 @@
+//! [`DynamoDb`]: one table of DynamoDB.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `api.rs` | the seam: the nine calls, and what their errors mean |
+//! | `items.rs` | the layout: what is written into an item, and what one that was read holds |
+//! | `write.rs` | every write: what is sent at first, and what next if its condition has failed |
+//! | `action.rs` | a write as the service has it, alone or in a transaction |
+//! | `read.rs`, `range.rs` | the reads of one item, of groups of them, and of ranges |
+//! | `batch.rs` | batches: what can be done at once, and in how few requests |
+//! | `atomic.rs` | atomic writes |
+//! | `call.rs` | one request: patience, what is sent again, what the observer hears |
+//! | `options.rs`, `setup.rs`, `setup/` | URLs and options; the table and its policy |
+//! | `cost.md` | the table of prices, which a test makes |
+//!
+//! This file puts them together: it runs one operation.
+
+mod action;
+mod api;
+mod atomic;
+mod batch;
+mod call;
+mod items;
+mod options;
+mod range;
+mod read;
+mod setup;
+mod write;
+
+pub use api::{DynamoAnswer, DynamoApi, DynamoError};
+pub use options::DynamoDbOptions;
+
+use super::{Backend, Context};
+use crate::{Error, Key, Op, Outcome, Read, Reply, Result, Store, Write};
+use action::Action;
+use api::{Found, Item};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::types::ReturnValue;
+use call::{Tries, Trip, contention};
+use items::{Holds, PLAIN, holds};
+use std::sync::Arc;
+use write::{Done, Step, first, informed, marking, reply, sweeping};
+
+const BACKEND: &str = "dynamodb";
+
+/// A store on one table of DynamoDB.
+///
+/// ```no_run
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use keyvaluestore::{DynamoDb, Store};
+/// let store = Store::new(DynamoDb::open("dynamodb://table?region=eu-central-1").await?);
+/// store.set("k", "v").await?;
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+///
+/// The table is made by [`create_table`](Self::create_table), by `create_table=true` in the URL, or from
+/// [`CLOUDFORMATION`](Self::CLOUDFORMATION) or [`TERRAFORM`](Self::TERRAFORM); [`IAM_POLICY`](Self::IAM_POLICY) is what a
+/// program has to be allowed. A server of one's own for development, such as DynamoDB Local, is named by `endpoint=`.
+///
+/// # Price
+///
+/// Every operation is one request, but for `zincr_by`, which reads first. These take one more: to remove the last fields of
+/// a hash or the last members of a set; to delete a key that holds no string, counter, set or hash, and so perhaps a sorted set (which
+/// is then removed in pages and groups of 25); `incr_by` of a number that the Go library has written as text; `set_xx` over a
+/// hash; a write over what an emptied hash has left; `hset` and `hdel` of more than 250 fields, which read the hash and put it whole. A write that loses to
+/// another one is tried again, and a range is read in pages of 1 MB.
+///
+/// A batch reads in groups of 100 items and writes in groups of 25, all at once (see
+/// [`concurrency`](DynamoDbOptions::concurrency)). Only `set`, `zadd`, `zhadd`, `zrem` and `zhrem` are written in groups: all other
+/// writes are requests of their own. Operations on one item that get in each other's way are sent one after another.
+///
+/// In units of capacity, for a value of 100 bytes (of each KB of an item a write costs as much again, of each 4 KB a read):
+#[doc = ""]
+#[doc = include_str!("cost.md")]
+///
+/// [`eventually_consistent`](crate::Store::eventually_consistent) reads cost half. An [`Observer`](crate::backend::Observer) hears
+/// of every request, of the units it has cost, table and index together, and of everything that is sent again.
+///
+/// # Limits of the service
+///
+/// An item holds 400 KB, and a whole set or hash is one item; a sorted set is an item per member. All items of one key
+/// together, with their index, hold 10 GB, and take 1,000 write units and 3,000 read units a second, whatever the table has been
+/// given, for they stay in one partition: a sorted set of 10 million members of 100 bytes is at home here, and so are some 300 moves of
+/// members per second (at 3 units each); one leaderboard for everybody is better cut into several keys.
+///
+/// # Failures
+///
+/// A read is sent again after every failure that may pass, a write after one of which it is known that nothing was applied (it was throttled, or
+/// no connection could be made). A lost answer to a write is an error that says so
+/// ([`outcome_is_unknown`](crate::Error::outcome_is_unknown)), but an atomic write bears an idempotency token and is sent again, which applies it
+/// once. The retries of the SDK, which know none of that, are turned off. There is a pause before everything that is sent again, and an end
+/// to it: see [`DynamoDbOptions`].
+///
+/// `delete` of a sorted set is not atomic: if it fails, a part of the members may be gone.
+///
+/// # Layout
+///
+/// That of the Go library keyvaluestore, in both directions: `hk` is the key, `rk` is `_` or the member of a sorted set, `rk2` (of the
+/// local index of that name) is the score in eight bytes and the member, `v` the value. Hash fields are attributes, `~` and the field in
+/// base64. Canonical integers are numbers. An attribute `t` in a hash is ours, and guards the removal of emptied ones; the Go library
+/// leaves it alone, so that a field which it adds in the moment in which this library removes the last one may be lost.
+///
+/// # Other types
+///
+/// Strings, counters, sets and hashes know each other, and a key that holds another one of them answers `WrongType`. Sorted sets are other items:
+/// a key that is misused as both holds both, each as though the other were absent, and `delete` removes one with each call.
+#[derive(Clone, Debug)]
+pub struct DynamoDb(Arc<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    reads: Arc<dyn DynamoApi>,
+    writes: Arc<dyn DynamoApi>,
+    table: String,
+    options: DynamoDbOptions,
+}
+
+impl DynamoDb {
+    /// The table `table` through a client of the SDK's. All settings of the client hold, but its retries are turned off: what
+    /// is sent again is decided here.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        DynamoDb::with_api(Client::from_conf(config), table)
+    }
+    /// The table `table` through whatever makes the nine calls.
+    pub fn with_api(api: impl DynamoApi, table: impl Into<String>) -> Self {
+        let api: Arc<dyn DynamoApi> = Arc::new(api);
+        let options = DynamoDbOptions::default();
+        DynamoDb(Arc::new(Inner { reads: api.clone(), writes: api, table: table.into(), options }))
+    }
+    /// Opens the table that `url` names, with the default [`DynamoDbOptions`], which tell what URLs there are.
+    ///
+    /// # Errors
+    /// As [`DynamoDbOptions::open`].
+    pub async fn open(url: impl AsRef<str>) -> Result<Self> {
+        DynamoDbOptions::new().open(url).await
+    }
+    /// The same with reads through another client, such as one of DAX. What a write depends on is never read there.
+    #[must_use]
+    pub fn with_reads(self, api: impl DynamoApi) -> Self {
+        DynamoDb(Arc::new(Inner { reads: Arc::new(api), ..Arc::unwrap_or_clone(self.0) }))
+    }
+    /// The same with other patience. What the options say of URLs does nothing here.
+    #[must_use]
+    pub fn with_options(self, options: DynamoDbOptions) -> Self {
+        DynamoDb(Arc::new(Inner { options, ..Arc::unwrap_or_clone(self.0) }))
+    }
+}
+
+impl Store {
+    /// A store on the table `table`, through a client of the SDK's that you have made: short for
+    /// `Store::new(`[`DynamoDb::new`]`(client, table))`.
+    pub fn dynamodb(client: Client, table: impl Into<String>) -> Self {
+        Store::new(DynamoDb::new(client, table))
+    }
+}
+
+impl Backend for DynamoDb {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        read_alone(&Trip::new(cx, &self.0), op).await
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        write_alone(&Trip::new(cx, &self.0), op).await
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        batch::batch(&Trip::new(cx, &self.0), ops).await
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        atomic::transact(&Trip::new(cx, &self.0), writes).await
+    }
+}
+
+async fn read_alone(trip: &Trip<'_>, op: &Read) -> Result<Reply> {
+    match (op, read::item_of(op)) {
+        (Read::ZCount(op), _) => range::count(trip, op).await,
+        (Read::ZRange(op), _) => range::range(trip, op).await,
+        (op, Some(rk)) => read::one(trip, op, rk).await,
+        (op, None) => read::answer(op, None),
+    }
+}
+
+/// The range key of the item that a write changes.
+fn rk_of(op: &Write) -> &[u8] {
+    op.item().member.map_or(PLAIN, |member| member)
+}
+
+async fn write_alone(trip: &Trip<'_>, op: &Write) -> Result<Reply> {
+    if let Write::Delete(op) = op {
+        return delete(trip, &op.key).await.map(Reply::Applied);
+    }
+    let (mut step, mut lost) = (first(op)?, Tries::default());
+    loop {
+        step = match step {
+            Step::Do(action, done) => match action.apply(trip).await {
+                Ok(Ok(attributes)) => {
+                    if done == Done::Removed {
+                        sweep(trip, op.key(), attributes.as_ref()).await;
+                    }
+                    return reply(done, attributes.as_ref());
+                }
+                Ok(Err(found)) => after(trip, op, found, &mut lost).await?,
+                Err(e) => return Err(e.into_error(true)),
+            },
+            Step::Look(rk) => informed(op, read::strong(trip, op.key(), &rk).await?.as_ref())?,
+            Step::Mark => match marking(op.key()).apply(trip).await {
+                Ok(Ok(item)) => informed(op, item.as_ref())?,
+                Ok(Err(found)) => after(trip, op, found, &mut lost).await?,
+                Err(e) => return Err(e.into_error(false)),
+            },
+            Step::Failed => return Ok(Reply::Applied(false)),
+            Step::Nothing(_) => return Ok(Reply::Done),
+        };
+    }
+}
+
+/// What to do after a condition that has failed. The second time it was found otherwise than the time before, so that
+/// another writer was faster.
+async fn after(trip: &Trip<'_>, op: &Write, found: Found, lost: &mut Tries) -> Result<Step> {
+    let step = match found {
+        Found::Item(item) => informed(op, Some(&item))?,
+        Found::Nothing => informed(op, None)?,
+        Found::Untold => informed(op, read::strong(trip, op.key(), rk_of(op)).await?.as_ref())?,
+    };
+    let is_end = matches!(step, Step::Failed | Step::Nothing(_));
+    if lost.is_first() || is_end {
+        lost.count();
+    } else if !trip.give_way(lost).await {
+        return Err(contention());
+    }
+    Ok(step)
+}
+
+/// Removes what is left of a hash whose last field was removed. The write is done already: if this fails, what is left is nothing to
+/// whoever reads.
+async fn sweep(trip: &Trip<'_>, key: &Key, item: Option<&Item>) {
+    if let Holds::Leftover(Some(mark)) = holds(item) {
+        let _ = sweeping(key, mark).apply(trip).await;
+    }
+}
+
+/// Removes the one item of most types and, if there is none, the items of a sorted set.
+async fn delete(trip: &Trip<'_>, key: &Key) -> Result<bool> {
+    let delete = Action::delete(key, PLAIN).returning(ReturnValue::AllOld);
+    let old = match delete.apply(trip).await {
+        Ok(Ok(old)) => old,
+        Ok(Err(_)) => return Err(Error::new(crate::ErrorKind::Other, "there was no condition")),
+        Err(e) => return Err(e.into_error(true)),
+    };
+    Ok(match holds(old.as_ref()) {
+        Holds::Text(_) | Holds::Set(_) | Holds::Hash(_) => true,
+        Holds::Nothing | Holds::Leftover(_) => range::delete_all(trip, key).await?,
+        Holds::Member(_) => {
+            range::delete_all(trip, key).await?;
+            true
+        }
+    })
+}

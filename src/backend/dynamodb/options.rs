@@ -1,0 +1,205 @@
+//! [`DynamoDbOptions`], and the URLs that a table is named by.
+
+use super::DynamoDb;
+use crate::{Error, Result};
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::Client;
+use aws_smithy_http_client::Builder as HttpClient;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use std::time::Duration;
+
+/// How patient to be with DynamoDB, and how to reach it.
+///
+/// ```no_run
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use keyvaluestore::{Store, backend::DynamoDbOptions};
+/// use std::time::Duration;
+/// let options = DynamoDbOptions::new().timeout(Duration::from_secs(5));
+/// let store = Store::new(options.open("dynamodb://table?region=eu-central-1").await?);
+/// store.set("k", "v").await?;
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+///
+/// # URLs
+///
+/// `dynamodb://table`, and behind a `?`, separated by `&`:
+///
+/// | | |
+/// |---|---|
+/// | `region=eu-central-1` | otherwise what the environment or the profile says |
+/// | `endpoint=http://127.0.0.1:8000` | a server of one's own, such as DynamoDB Local; must be the last |
+/// | `create_table=true` | makes the table if there is none, as [`DynamoDb::create_table`] does |
+/// | `timeout=5s`, `attempt_timeout=500ms` | as the methods here |
+///
+/// Credentials are found where the SDK finds them: environment, profile, SSO, web identity, container, instance.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct DynamoDbOptions {
+    pub(super) timeout: Duration,
+    pub(super) attempt_timeout: Duration,
+    pub(super) attempts: u32,
+    pub(super) concurrency: usize,
+    region: Option<String>,
+    endpoint: Option<String>,
+    create_table: bool,
+}
+
+impl Default for DynamoDbOptions {
+    fn default() -> Self {
+        DynamoDbOptions {
+            timeout: Duration::from_secs(30),
+            attempt_timeout: Duration::from_secs(10),
+            attempts: 10,
+            concurrency: 16,
+            region: None,
+            endpoint: None,
+            create_table: false,
+        }
+    }
+}
+
+impl DynamoDbOptions {
+    /// The default: 30 seconds for a call, 10 for a request, 10 attempts, 16 requests at once.
+    pub fn new() -> Self {
+        DynamoDbOptions::default()
+    }
+    /// How long a call may take, with all that is sent again for it and the pauses in between.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+    /// How long to wait for an answer to one request. A read is then asked again; of a write that bears no idempotency token
+    /// it is not known whether it was applied, and it fails with `Timeout`.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = timeout;
+        self
+    }
+    /// How often a request is sent at most: 1 for never again. Pauses in between are random, of at most 25 ms at first, and
+    /// up to twice as long each time, to a second. A write that has lost to another writer is tried again for as long as there
+    /// is time, whatever is said here.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+    /// How many requests a batch sends at once.
+    pub fn concurrency(mut self, requests: usize) -> Self {
+        self.concurrency = requests.max(1);
+        self
+    }
+
+    /// Opens the table that `url` names, with the credentials that the SDK finds. Nothing is sent yet, but for
+    /// `create_table=true`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a URL that cannot be read or if no region is to be found; what
+    /// [`create_table`](DynamoDb::create_table) says.
+    pub async fn open(self, url: impl AsRef<str>) -> Result<DynamoDb> {
+        let (table, options) = self.read(url.as_ref())?;
+        // TLS as for the other backends: no C to compile but ring's.
+        let http = HttpClient::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
+        if let Some(region) = &options.region {
+            config = config.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &options.endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        let shared = config.load().await;
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&shared);
+        match (shared.region(), &options.endpoint) {
+            (Some(_), _) => {}
+            // A server of one's own is in no region, but requests are signed for one.
+            (None, Some(_)) => config = config.region(Region::from_static("us-east-1")),
+            (None, None) => {
+                return Err(Error::invalid(
+                    "there is no region: add `?region=…` to the URL, or set AWS_REGION",
+                ));
+            }
+        }
+        let client = Client::from_conf(config.build());
+        if options.create_table {
+            DynamoDb::create_table(&client, &table).await?;
+        }
+        Ok(DynamoDb::new(client, table).with_options(options))
+    }
+
+    /// The table that a URL names, and its options.
+    fn read(mut self, url: &str) -> Result<(String, Self)> {
+        let Some(rest) = url.strip_prefix("dynamodb://") else {
+            return Err(Error::invalid("the URL of a table is `dynamodb://table?region=…`"));
+        };
+        let (table, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let table = table.trim_end_matches('/');
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:/".contains(c);
+        if table.is_empty() || !table.chars().all(fits) {
+            return Err(Error::invalid(
+                "a table has a name, of letters, digits and `_-.`: `dynamodb://table`",
+            ));
+        }
+        let (query, endpoint) = match query.split_once("endpoint=") {
+            Some((query, endpoint)) => (query, Some(endpoint.to_owned())),
+            None => (query, None),
+        };
+        self.endpoint = endpoint.or(self.endpoint);
+        if let Some(endpoint) = &self.endpoint
+            && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme))
+        {
+            return Err(Error::invalid("an endpoint is `http://host:port` or `https://host`"));
+        }
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("region", region)) if !region.is_empty() => {
+                    self.region = Some(region.to_owned());
+                }
+                Some(("create_table", "true")) => self.create_table = true,
+                Some(("create_table", "false")) => self.create_table = false,
+                Some(("timeout", value)) => self.timeout = crate::url::duration(value)?,
+                Some(("attempt_timeout", value)) => {
+                    self.attempt_timeout = crate::url::duration(value)?;
+                }
+                _ => {
+                    let name = pair.split('=').next().unwrap_or_default();
+                    return Err(Error::invalid(format!(
+                        "`{name}` is no option of a DynamoDB URL, or has no such value"
+                    )));
+                }
+            }
+        }
+        Ok((table.to_owned(), self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_table_and_its_options() {
+        let url = "dynamodb://users-1?region=eu-west-1&create_table=true&timeout=5s\
+                   &endpoint=http://127.0.0.1:8000/?a=b&c";
+        let (table, options) = DynamoDbOptions::new().read(url).unwrap();
+        assert_eq!(table, "users-1");
+        assert_eq!(options.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:8000/?a=b&c"));
+        assert!(options.create_table);
+        assert_eq!(options.timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_table_says_what_is() {
+        for (url, says) in [
+            ("dynamodb:users", "dynamodb://table"),
+            ("dynamodb://", "has a name"),
+            ("dynamodb://a b", "has a name"),
+            ("dynamodb://t?zone=a", "`zone` is no option"),
+            ("dynamodb://t?region=", "`region`"),
+            ("dynamodb://t?timeout=5", "`ms` or `s`"),
+            ("dynamodb://t?create_table=yes", "`create_table`"),
+            ("dynamodb://t?endpoint=127.0.0.1:8000", "http://host:port"),
+        ] {
+            let error = DynamoDbOptions::new().read(url).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument, "{url}");
+            assert!(error.to_string().contains(says), "{url}: {error}");
+        }
+    }
+}

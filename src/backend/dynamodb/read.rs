@@ -1,0 +1,176 @@
+//! The reads of one item, alone and in groups.
+
+use super::action::unbuildable;
+use super::api::{DynamoApi, DynamoError, Item};
+use super::call::{Again, Tries, Trip};
+use super::items::*;
+use crate::backend::Consistency;
+use crate::ops::*;
+use crate::{Error, ErrorKind, Key, Read, Reply, Result};
+use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
+use aws_sdk_dynamodb::operation::batch_get_item::builders::BatchGetItemInputBuilder;
+use aws_sdk_dynamodb::operation::get_item::builders::GetItemInputBuilder;
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use std::collections::HashMap;
+
+/// As many items are read in one request.
+pub(super) const GROUP: usize = 100;
+
+/// The range key of the one item that answers, if one does.
+pub(super) fn item_of(op: &Read) -> Option<&[u8]> {
+    match op {
+        Read::Get(_) | Read::SMembers(_) | Read::HGet(_) | Read::HGetAll(_) => Some(PLAIN),
+        Read::ZScore(ZScore { member, .. }) => Some(member),
+        Read::ZHGet(ZHGet { field, .. }) => Some(field),
+        Read::ZCount(_) | Read::ZRange(_) => None,
+    }
+}
+
+/// Whether no item can have such a range key, which DynamoDB refuses to look for.
+pub(super) fn is_nowhere(rk: &[u8]) -> bool {
+    rk.is_empty() || rk.len() > SORT_KEY
+}
+
+/// What the item tells.
+pub(super) fn answer(op: &Read, item: Option<Item>) -> Result<Reply> {
+    let mut item = item.unwrap_or_default();
+    Ok(match op {
+        Read::Get(_) if item.contains_key(RK2) => return Err(wrong_type()),
+        Read::Get(_) => Reply::Value(item.remove(V).map(value).transpose()?),
+        Read::SMembers(_) => {
+            Reply::Values(item.remove(V).map(members).transpose()?.unwrap_or_default())
+        }
+        Read::HGet(op) => Reply::Value(item.remove(&field_name(&op.field)).map(value).transpose()?),
+        Read::HGetAll(_) => Reply::Fields(fields(item)?),
+        Read::ZScore(_) => {
+            Reply::Score(item.get(RK2).map(score_of).transpose()?.map(crate::Score::get))
+        }
+        Read::ZHGet(_) if !item.contains_key(RK2) => Reply::Value(None),
+        Read::ZHGet(_) => Reply::Value(item.remove(V).map(value).transpose()?),
+        Read::ZCount(_) | Read::ZRange(_) => {
+            return Err(Error::new(ErrorKind::Other, "a range is not one item"));
+        }
+    })
+}
+
+/// Reads one item for a caller.
+pub(super) async fn one(trip: &Trip<'_>, op: &Read, rk: &[u8]) -> Result<Reply> {
+    if is_nowhere(rk) {
+        return answer(op, None);
+    }
+    let mut input = get(trip, op.key(), rk).consistent_read(is_strong(trip));
+    input = match op {
+        Read::HGet(op) => input
+            .projection_expression("#f")
+            .expression_attribute_names("#f", field_name(&op.field)),
+        Read::Get(_) | Read::ZHGet(_) => input.projection_expression("v, rk2"),
+        Read::SMembers(_) => input.projection_expression(V),
+        Read::ZScore(_) => input.projection_expression(RK2),
+        _ => input,
+    };
+    let item = send(trip, trip.reader(), input).await.map_err(|e| e.into_error(false))?;
+    answer(op, item)
+}
+
+/// Reads one item whole, as it is now: what a write depends on.
+pub(super) async fn strong(trip: &Trip<'_>, key: &Key, rk: &[u8]) -> Result<Option<Item>> {
+    let input = get(trip, key, rk).consistent_read(true);
+    send(trip, trip.writer(), input).await.map_err(|e| e.into_error(false))
+}
+
+fn get(trip: &Trip<'_>, key: &Key, rk: &[u8]) -> GetItemInputBuilder {
+    GetItemInputBuilder::default()
+        .table_name(trip.table())
+        .set_key(Some(primary(key, rk)))
+        .set_return_consumed_capacity(trip.capacity())
+}
+async fn send<'t>(
+    trip: &Trip<'t>,
+    api: &'t dyn DynamoApi,
+    input: GetItemInputBuilder,
+) -> Result<Option<Item>, DynamoError> {
+    Ok(trip.send("GetItem", Again::Safe, || api.get_item(input.clone())).await?.item)
+}
+
+pub(super) fn is_strong(trip: &Trip<'_>) -> bool {
+    trip.cx.consistency != Consistency::Eventual
+}
+
+/// An item by its primary key.
+pub(super) type Primary<'k> = (&'k [u8], &'k [u8]);
+
+/// Reads up to [`GROUP`] different items, each whole, in one request and what that leaves over; answers in their order.
+pub(super) async fn group<'t>(
+    trip: &Trip<'t>,
+    api: &'t dyn DynamoApi,
+    strong: bool,
+    items: &[Primary<'_>],
+) -> Vec<Result<Option<Item>>> {
+    let places: HashMap<Primary<'_>, usize> =
+        items.iter().enumerate().map(|(place, item)| (*item, place)).collect();
+    let mut found: Vec<Result<Option<Item>>> = items.iter().map(|_| Ok(None)).collect();
+    let mut open: Vec<Item> = items.iter().map(|(key, rk)| primary(key, rk)).collect();
+    let mut tries = Tries::default();
+    while !open.is_empty() {
+        let before = open.len();
+        let output = match request(trip, api, strong, open.clone()).await {
+            Ok(output) => output,
+            Err(error) => {
+                fail(&mut found, &places, &open, &error);
+                break;
+            }
+        };
+        for item in output.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+            let place = primary_of(&item).and_then(|item| places.get(&item));
+            if let Some(found) = place.and_then(|place| found.get_mut(*place)) {
+                *found = Ok(Some(item));
+            }
+        }
+        // What is neither there nor left over does not exist.
+        let left = output.unprocessed_keys.into_iter().flatten();
+        open = left.flat_map(|(_, keys)| keys.keys).collect();
+        if open.len() < before {
+            tries = Tries::default();
+        }
+        if !open.is_empty() && !trip.pause(&mut tries, ErrorKind::Throttled).await {
+            let error = Error::new(ErrorKind::Throttled, "DynamoDB left the read unprocessed");
+            fail(&mut found, &places, &open, &error);
+            break;
+        }
+    }
+    found
+}
+
+async fn request<'t>(
+    trip: &Trip<'t>,
+    api: &'t dyn DynamoApi,
+    strong: bool,
+    keys: Vec<Item>,
+) -> Result<BatchGetItemOutput> {
+    let keys = KeysAndAttributes::builder().consistent_read(strong).set_keys(Some(keys));
+    let input = BatchGetItemInputBuilder::default()
+        .request_items(trip.table(), keys.build().map_err(unbuildable)?)
+        .set_return_consumed_capacity(trip.capacity());
+    let output = trip.send("BatchGetItem", Again::Safe, || api.batch_get_item(input.clone()));
+    output.await.map_err(|e| e.into_error(false))
+}
+
+/// The primary key that an item has.
+pub(super) fn primary_of(item: &Item) -> Option<Primary<'_>> {
+    let bytes = |name| item.get(name)?.as_b().ok().map(|bytes| bytes.as_ref());
+    Some((bytes(HK)?, bytes(RK)?))
+}
+
+fn fail(
+    found: &mut [Result<Option<Item>>],
+    places: &HashMap<Primary<'_>, usize>,
+    open: &[Item],
+    error: &Error,
+) {
+    for item in open {
+        let place = primary_of(item).and_then(|item| places.get(&item));
+        if let Some(found) = place.and_then(|place| found.get_mut(*place)) {
+            *found = Err(error.without_source());
+        }
+    }
+}
