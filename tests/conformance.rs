@@ -43,14 +43,13 @@ mod ordered_unkind {
 /// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names.
 #[cfg(feature = "dynamodb")]
 mod dynamodb {
-    use super::support::{dynamodb, prefix::Prefixed};
+    use super::support::dynamodb;
     use keyvaluestore::DynamoDb;
     use keyvaluestore::conformance::Subject;
 
     async fn subject() -> Subject {
         let place = dynamodb::place().await;
-        let inner = DynamoDb::new(place.client, place.table);
-        Subject::new(Prefixed { prefix: place.prefix, inner }).keep(place.kept)
+        Subject::new(DynamoDb::new(place.client, place.table)).keep(place.kept)
     }
     keyvaluestore::conformance::tests!(subject);
 }

@@ -109,9 +109,9 @@ async fn dynamodb_agrees_with_memory() {
     use keyvaluestore::DynamoDb;
     use keyvaluestore::conformance::Subject;
     let empty = async || {
-        let place = support::dynamodb::place().await;
+        let (place, prefix) = support::dynamodb::shared().await;
         let inner = DynamoDb::new(place.client, place.table);
-        Subject::new(support::prefix::Prefixed { prefix: place.prefix, inner }).keep(place.kept)
+        Subject::new(support::prefix::Prefixed { prefix, inner }).keep(place.kept)
     };
     check(empty, plan(10)).await;
 }

@@ -120,6 +120,13 @@ pub(crate) struct Table {
     endpoint: String,
 }
 
+impl Table {
+    fn new(endpoint: &str) -> Self {
+        let name = format!("keyvaluestore-tests-{:016x}", fastrand::u64(..));
+        Table { name, endpoint: endpoint.to_owned() }
+    }
+}
+
 impl Drop for Table {
     fn drop(&mut self) {
         let (client, name) = (client_with(None, &self.endpoint), self.name.clone());
@@ -137,35 +144,42 @@ impl Drop for Table {
     }
 }
 
-/// An empty part of a table: a table of dynoxide's, or keys under a prefix in a table that the tests share on another server.
+/// An empty table, or an empty part of one.
 pub(crate) struct Place {
     pub(crate) client: Client,
     pub(crate) table: String,
-    pub(crate) prefix: String,
     pub(crate) kept: Option<Arc<Table>>,
 }
 
+/// A table of one's own.
 pub(crate) async fn place() -> Place {
-    static SHARED: Mutex<Weak<Table>> = Mutex::new(Weak::new());
-    static PREFIX: AtomicU64 = AtomicU64::new(0);
     let Some(endpoint) = endpoint() else {
         let client = in_process(&database());
         DynamoDb::create_table(&client, "table").await.expect("a table");
-        return Place { client, table: "table".to_owned(), prefix: String::new(), kept: None };
+        return Place { client, table: "table".to_owned(), kept: None };
     };
+    of(Arc::new(Table::new(&endpoint))).await
+}
+
+/// A table that is one's own on dynoxide, and on another server shared by all who take a prefix of their own.
+pub(crate) async fn shared() -> (Place, String) {
+    static SHARED: Mutex<Weak<Table>> = Mutex::new(Weak::new());
+    static PREFIX: AtomicU64 = AtomicU64::new(0);
+    let Some(endpoint) = endpoint() else { return (place().await, String::new()) };
     let table = {
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.upgrade().unwrap_or_else(|| {
-            let name = format!("keyvaluestore-tests-{:016x}", fastrand::u64(..));
-            let table = Arc::new(Table { name, endpoint: endpoint.clone() });
-            *shared = Arc::downgrade(&table);
-            table
-        })
+        let table = shared.upgrade().unwrap_or_else(|| Arc::new(Table::new(&endpoint)));
+        *shared = Arc::downgrade(&table);
+        table
     };
-    let client = client_with(None, &endpoint);
-    DynamoDb::create_table(&client, &table.name).await.expect("a table");
     let prefix = format!("{}:", PREFIX.fetch_add(1, Ordering::Relaxed));
-    Place { client, table: table.name.clone(), prefix, kept: Some(table) }
+    (of(table).await, prefix)
+}
+
+async fn of(table: Arc<Table>) -> Place {
+    let client = client_with(None, &table.endpoint);
+    DynamoDb::create_table(&client, &table.name).await.expect("a table");
+    Place { client, table: table.name.clone(), kept: Some(table) }
 }
 
 /// What becomes of a request at a [`Server`].

@@ -376,7 +376,8 @@ where
         SdkError::ServiceError(answer) => {
             let (said, status) = (answer.err(), answer.raw().status());
             match (said.told(), said.code()) {
-                (Some(what), _) => what,
+                // It bears items, which the source of an error is not to print.
+                (Some(what), _) => return DynamoError::new(what),
                 (None, Some(code)) => by_code(code, said.message().unwrap_or_default().to_owned()),
                 (None, None) if status.is_server_error() => {
                     failed(ErrorKind::Unavailable, "DynamoDB failed", true)
@@ -400,6 +401,13 @@ where
         },
         // What came is no answer of DynamoDB's, or was cut off.
         _ => return DynamoError::lost(error),
+    };
+    let error = match error {
+        // Without the answer as it came, which is long.
+        SdkError::ServiceError(answer) => {
+            return DynamoError::new(what).with_source(answer.into_err());
+        }
+        error => error,
     };
     DynamoError::new(what).with_source(error)
 }

@@ -46,7 +46,7 @@ struct Run<'s> {
     subject: &'s Store,
     model: Store,
     prefix: Vec<u8>,
-    /// Keys that were used as another type: what they hold is the backend's choice until they are deleted.
+    /// Keys that were used as another type: what they hold is the backend's choice until they are deleted, alone.
     free: HashSet<Key>,
 }
 
@@ -86,7 +86,12 @@ impl Run<'_> {
             Step::One(op) => {
                 let op = self.op_of(op);
                 let subject = self.subject.run(op.clone()).await;
-                self.compare(&op, subject).await
+                self.compare(&op, subject).await?;
+                if matches!(op, Op::Write(Write::Delete(_))) && self.free.remove(op.key()) {
+                    // It may have held two types, each as though the other were absent: a delete removes one.
+                    while self.subject.delete(op.key()).await.is_ok_and(|was_there| was_there) {}
+                }
+                Ok(())
             }
             Step::Batch(ops) => {
                 let mut batch = self.subject.batch();
@@ -111,11 +116,6 @@ impl Run<'_> {
         if !refused && (misused || self.free.contains(op.key())) {
             if misused && matches!(op, Op::Write(_)) {
                 self.free.insert(op.key().clone());
-            }
-            if matches!(op, Op::Write(Write::Delete(_))) {
-                // It may have held two types, each as though the other were absent: a delete removes one.
-                while self.subject.delete(op.key()).await.is_ok_and(|was_there| was_there) {}
-                self.free.remove(op.key());
             }
             return match subject {
                 Err(e) if !matches!(e.kind(), ErrorKind::WrongType | ErrorKind::Overflow) => {
