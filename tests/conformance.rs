@@ -40,16 +40,39 @@ mod ordered_unkind {
     keyvaluestore::conformance::tests!(async || SimulatedBackend::new(UNKIND));
 }
 
-/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names.
+/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names; what both take, and the service itself
+/// does not, is refused on the way.
 #[cfg(feature = "dynamodb")]
 mod dynamodb {
+    use super::support::doubles::{Double, Strict};
     use super::support::dynamodb;
     use keyvaluestore::DynamoDb;
     use keyvaluestore::conformance::Subject;
 
     async fn subject() -> Subject {
         let place = dynamodb::place().await;
-        Subject::new(DynamoDb::new(place.client, place.table)).keep(place.kept)
+        let api = Double { api: place.client, rules: Strict.into() };
+        Subject::new(DynamoDb::with_api(api, place.table)).keep(place.kept)
+    }
+    keyvaluestore::conformance::tests!(subject);
+}
+
+/// A client that does not tell what a condition has found, over a service that throttles, conflicts, loses answers and
+/// leaves items unprocessed.
+#[cfg(feature = "dynamodb")]
+mod dynamodb_faulty {
+    use super::support::doubles::{Double, Faulty};
+    use super::support::dynamodb;
+    use keyvaluestore::DynamoDb;
+    use keyvaluestore::backend::DynamoDbOptions;
+    use keyvaluestore::conformance::Subject;
+
+    async fn subject() -> Subject {
+        let place = dynamodb::place().await;
+        let rules = Faulty { slow: true, tells: false, ..Faulty::new() };
+        let api = Double { api: place.client, rules: rules.into() };
+        let patient = DynamoDbOptions::new().attempts(100);
+        Subject::new(DynamoDb::with_api(api, place.table).with_options(patient)).keep(place.kept)
     }
     keyvaluestore::conformance::tests!(subject);
 }

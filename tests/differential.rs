@@ -102,16 +102,36 @@ async fn a_redis_cluster_agrees_with_memory() {
     check(empty, plan(20)).await;
 }
 
-/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names.
+/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names; what both take, and the service itself
+/// does not, is refused on the way.
 #[cfg(feature = "dynamodb")]
 #[tokio::test]
 async fn dynamodb_agrees_with_memory() {
-    use keyvaluestore::DynamoDb;
-    use keyvaluestore::conformance::Subject;
+    use support::doubles::Strict;
+    check(async || on_dynamodb(Strict).await, plan(10)).await;
+}
+
+/// With every failure that a service has and a caller need not see: it may slow an answer, and never change it.
+#[cfg(feature = "dynamodb")]
+#[tokio::test(start_paused = true)] // so that nobody waits for the pauses in between
+async fn dynamodb_agrees_with_memory_whatever_goes_wrong() {
+    use support::doubles::Faulty;
+    let n = std::sync::atomic::AtomicU64::new(0);
     let empty = async || {
-        let (place, prefix) = support::dynamodb::shared().await;
-        let inner = DynamoDb::new(place.client, place.table);
-        Subject::new(support::prefix::Prefixed { prefix, inner }).keep(place.kept)
+        let tells = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2);
+        on_dynamodb(Faulty { tells, slow: true, ..Faulty::new() }).await
     };
     check(empty, plan(10)).await;
+}
+
+#[cfg(feature = "dynamodb")]
+async fn on_dynamodb(rules: impl support::doubles::Rules) -> keyvaluestore::conformance::Subject {
+    use keyvaluestore::DynamoDb;
+    use keyvaluestore::backend::DynamoDbOptions;
+    let (place, prefix) = support::dynamodb::shared().await;
+    let api = support::doubles::Double { api: place.client, rules: rules.into() };
+    let patient = DynamoDbOptions::new().attempts(1_000);
+    let inner = DynamoDb::with_api(api, place.table).with_options(patient);
+    let backend = support::prefix::Prefixed { prefix, inner };
+    keyvaluestore::conformance::Subject::new(backend).keep(place.kept)
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is how a test fails")]
 
 #[cfg(feature = "dynamodb")]
+pub(crate) mod doubles;
+#[cfg(feature = "dynamodb")]
 pub(crate) mod dynamodb;
 pub(crate) mod prefix;
 pub(crate) mod redis;
