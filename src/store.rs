@@ -45,6 +45,7 @@ impl Store {
     /// | `file:path`, `file:///path` | `Embedded`: the file is made if it is not there |
     /// | `redis://host:port`, `rediss://…`, `redis+unix:///path` | `Redis`: one server |
     /// | `redis+cluster://host:port,host:port`, `rediss+cluster://…` | `Redis`: a cluster |
+    /// | `dynamodb://table?region=…`, `dynamodb://table?endpoint=…` | `DynamoDb`: a table |
     ///
     /// A file is closed with the last clone of the store, which waits for that on the spot; to close it without
     /// holding up a thread, keep the `Embedded` that you made the store of.

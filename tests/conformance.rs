@@ -47,11 +47,12 @@ mod dynamodb {
     use super::support::doubles::{Double, Strict};
     use super::support::dynamodb;
     use keyvaluestore::DynamoDb;
+    use keyvaluestore::backend::DynamoClient;
     use keyvaluestore::conformance::Subject;
 
     async fn subject() -> Subject {
         let place = dynamodb::place().await;
-        let api = Double { api: place.client, rules: Strict.into() };
+        let api = Double { api: DynamoClient::new(place.client), rules: Strict.into() };
         Subject::new(DynamoDb::with_api(api, place.table)).keep(place.kept)
     }
     keyvaluestore::conformance::tests!(subject);
@@ -64,14 +65,17 @@ mod dynamodb_faulty {
     use super::support::doubles::{Double, Faulty};
     use super::support::dynamodb;
     use keyvaluestore::DynamoDb;
-    use keyvaluestore::backend::DynamoDbOptions;
+    use keyvaluestore::backend::{DynamoClient, DynamoDbOptions};
     use keyvaluestore::conformance::Subject;
+    use std::time::Duration;
 
     async fn subject() -> Subject {
         let place = dynamodb::place().await;
         let rules = Faulty { slow: true, tells: false, ..Faulty::new() };
-        let api = Double { api: place.client, rules: rules.into() };
-        let patient = DynamoDbOptions::new().attempts(100);
+        let api = Double { api: DynamoClient::new(place.client), rules: rules.into() };
+        // As often as in production, but not as long.
+        let short = (Duration::from_micros(100), Duration::from_millis(5));
+        let patient = DynamoDbOptions::new().attempts(100).pauses(short.0, short.1);
         Subject::new(DynamoDb::with_api(api, place.table).with_options(patient)).keep(place.kept)
     }
     keyvaluestore::conformance::tests!(subject);

@@ -127,9 +127,10 @@ async fn dynamodb_agrees_with_memory_whatever_goes_wrong() {
 #[cfg(feature = "dynamodb")]
 async fn on_dynamodb(rules: impl support::doubles::Rules) -> keyvaluestore::conformance::Subject {
     use keyvaluestore::DynamoDb;
-    use keyvaluestore::backend::DynamoDbOptions;
+    use keyvaluestore::backend::{DynamoClient, DynamoDbOptions};
     let (place, prefix) = support::dynamodb::shared().await;
-    let api = support::doubles::Double { api: place.client, rules: rules.into() };
+    let api =
+        support::doubles::Double { api: DynamoClient::new(place.client), rules: rules.into() };
     let patient = DynamoDbOptions::new().attempts(1_000);
     let inner = DynamoDb::with_api(api, place.table).with_options(patient);
     let backend = support::prefix::Prefixed { prefix, inner };

@@ -20,7 +20,7 @@ mod dynamodb;
 #[cfg(feature = "dynamodb")]
 pub use aws_sdk_dynamodb;
 #[cfg(feature = "dynamodb")]
-pub use dynamodb::{DynamoAnswer, DynamoApi, DynamoDb, DynamoDbOptions, DynamoError};
+pub use dynamodb::{DynamoAnswer, DynamoApi, DynamoClient, DynamoDb, DynamoDbOptions, DynamoError};
 
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedOptions};

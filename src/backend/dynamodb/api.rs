@@ -4,6 +4,7 @@ use crate::ErrorKind;
 use crate::backend::BoxFuture;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation as aws;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason};
@@ -18,6 +19,19 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 /// What a call of [`DynamoApi`] answers.
 pub type DynamoAnswer<'a, T> = BoxFuture<'a, Result<T, DynamoError>>;
 
+/// A client of the SDK's as a [`DynamoApi`]: with all of its settings, but for its retries. Those know nothing of what may be
+/// sent twice, and are turned off.
+#[derive(Clone, Debug)]
+pub struct DynamoClient(Client);
+
+impl DynamoClient {
+    /// Takes the client.
+    pub fn new(client: Client) -> Self {
+        let config = client.config().to_builder().retry_config(RetryConfig::disabled());
+        DynamoClient(Client::from_conf(config.build()))
+    }
+}
+
 macro_rules! calls {
     ($($(#[$doc:meta])* $call:ident: $module:ident, $input:ident => $output:ident, $error:ident;)*) => {
         /// The nine calls that the backend makes, and no others: what the SDK's client, a client of DAX or a double of a
@@ -30,7 +44,7 @@ macro_rules! calls {
         /// ```
         /// # #[cfg(feature = "dynamodb")] {
         /// use keyvaluestore::backend::aws_sdk_dynamodb::operation as aws;
-        /// use keyvaluestore::backend::{DynamoAnswer, DynamoApi, DynamoDb};
+        /// use keyvaluestore::backend::{DynamoAnswer, DynamoApi, DynamoClient, DynamoDb};
         /// use std::sync::atomic::{AtomicU64, Ordering};
         ///
         /// /// Counts the queries on their way to the client.
@@ -55,6 +69,7 @@ macro_rules! calls {
         /// #   fn transact_write_items(&self, input: aws::transact_write_items::builders::TransactWriteItemsInputBuilder) -> DynamoAnswer<'_, aws::transact_write_items::TransactWriteItemsOutput> { self.0.transact_write_items(input) }
         /// }
         /// # fn example(client: keyvaluestore::backend::aws_sdk_dynamodb::Client) {
+        /// let client = DynamoClient::new(client);
         /// let backend = DynamoDb::with_api(Counting(client, AtomicU64::new(0)), "table");
         /// # }
         /// # }
@@ -74,13 +89,12 @@ macro_rules! calls {
             ) -> DynamoAnswer<'_, aws::$module::$output>;)*
         }
 
-        /// Whoever hands in a client keeps its settings, but for its retries: [`DynamoDb`](super::DynamoDb) turns them off.
-        impl DynamoApi for Client {
+        impl DynamoApi for DynamoClient {
             $(fn $call(
                 &self,
                 input: aws::$module::builders::$input,
             ) -> DynamoAnswer<'_, aws::$module::$output> {
-                Box::pin(async move { input.send_with(self).await.map_err(translate) })
+                Box::pin(async move { input.send_with(&self.0).await.map_err(translate) })
             })*
         }
 
@@ -202,8 +216,8 @@ impl DynamoError {
     fn new(what: What) -> Self {
         DynamoError { what, source: None }
     }
-    /// The service refused a write because its condition did not hold: `item` is there, or nothing is. (All requests of
-    /// the backend ask for the item.)
+    /// The service refused a write because its condition did not hold: `item` is there, or nothing is. (Where
+    /// the backend needs to know, its request asks for the item.)
     pub fn condition_failed(item: Option<HashMap<String, AttributeValue>>) -> Self {
         DynamoError::new(What::ConditionFailed(item.map_or(Found::Nothing, Found::Item)))
     }
@@ -248,7 +262,7 @@ impl DynamoError {
     pub(super) fn what(&self) -> &What {
         &self.what
     }
-    pub(super) fn map(mut self, change: impl FnOnce(&mut Failed)) -> Self {
+    pub(super) fn map_failed(mut self, change: impl FnOnce(&mut Failed)) -> Self {
         if let What::Failed(failed) = &mut self.what {
             change(failed);
         }
@@ -359,7 +373,7 @@ fn is_about_size(message: &str) -> bool {
         "size limit of",
     ];
     WORDS.iter().any(|words| message.contains(words))
-        || (message.contains("ggregated size") && message.contains("exceed"))
+        || (message.contains("ggregate") && message.contains("exceed"))
 }
 
 /// What an error of one call tells beyond its code.
@@ -378,11 +392,18 @@ where
             match (said.told(), said.code()) {
                 // It bears items, which the source of an error is not to print.
                 (Some(what), _) => return DynamoError::new(what),
-                (None, Some(code)) => by_code(code, said.message().unwrap_or_default().to_owned()),
-                (None, None) if status.is_server_error() => {
-                    failed(ErrorKind::Unavailable, "DynamoDB failed", true)
+                (None, code) => {
+                    let message = said.message().unwrap_or_default().to_owned();
+                    match by_code(code.unwrap_or("no code"), message) {
+                        // A failure by a name that is not known here.
+                        What::Failed(unknown)
+                            if unknown.kind == ErrorKind::Other && status.is_server_error() =>
+                        {
+                            failed(ErrorKind::Unavailable, unknown.message, true)
+                        }
+                        what => what,
+                    }
                 }
-                (None, None) => failed(ErrorKind::Other, "DynamoDB answers with an error", false),
             }
         }
         SdkError::ConstructionFailure(_) => {
@@ -410,6 +431,25 @@ where
         error => error,
     };
     DynamoError::new(what).with_source(error)
+}
+
+/// The kind of an error of a call that is not one of the nine.
+pub(super) fn kind_of<E>(error: &SdkError<E, HttpResponse>) -> ErrorKind
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(answer) => {
+            match by_code(answer.err().code().unwrap_or("no code"), String::new()) {
+                What::Failed(failed) => failed.kind,
+                _ => ErrorKind::Other,
+            }
+        }
+        SdkError::ConstructionFailure(_) => ErrorKind::Other,
+        SdkError::TimeoutError(_) => ErrorKind::Timeout,
+        error if has_no_credentials(error) => ErrorKind::AccessDenied,
+        _ => ErrorKind::Unavailable,
+    }
 }
 
 fn chain<'e>(

@@ -102,7 +102,9 @@ async fn settle(
             Step::Do(action, _) => return Ok(Ok(Some(action.into_part(trip.table())?))),
             Step::Nothing(None) => return Ok(Ok(None)),
             Step::Nothing(Some(check)) => return Ok(Ok(Some(check.into_part(trip.table())?))),
-            Step::Failed | Step::Look(_) => {
+            // It holds no longer what it held: let the transaction judge it, with all others.
+            Step::Failed => first(op)?,
+            Step::Look(_) => {
                 return Err(Error::new(ErrorKind::Other, "a write cannot be settled so"));
             }
             Step::Mark if tries.is_first() || trip.give_way(&mut tries).await => {
@@ -141,7 +143,8 @@ async fn refuse(trip: &Trip<'_>, writes: &[Write], error: Error) -> Result<Outco
     if checks.iter().all(Option::is_none) {
         return Err(error);
     }
-    let Some(refused) = send(trip, writes, &checks).await? else { return Err(error) };
+    // If it cannot be judged, the error stands: it is known, and nothing was written.
+    let Ok(Some(refused)) = send(trip, writes, &checks).await else { return Err(error) };
     let failed = refused
         .conditions
         .iter()
@@ -180,12 +183,13 @@ async fn send(
     let api = trip.writer();
     let input = TransactWriteItemsInputBuilder::default()
         .set_transact_items(Some(parts.iter().flatten().cloned().collect()))
-        .client_request_token(format!("{:032x}", fastrand::u128(..)))
+        .client_request_token(token())
         .set_return_consumed_capacity(trip.capacity());
     let mut tries = Tries::default();
     loop {
         let send = || api.transact_write_items(input.clone());
-        let (reasons, told) = match trip.send("TransactWriteItems", Again::Safe, send).await {
+        let sent = trip.send_counting("TransactWriteItems", Again::Safe, send, &mut tries).await;
+        let (reasons, told) = match sent {
             Ok(_) => return Ok(None),
             Err(error) if !matches!(error.what(), What::Cancelled(..)) => {
                 return Err(error.into_error(true));
@@ -197,6 +201,12 @@ async fn send(
         };
         match passing(&reasons) {
             Some(kind) if trip.pause(&mut tries, kind).await => {}
+            Some(ErrorKind::Throttled) => {
+                return Err(Error::new(
+                    ErrorKind::Throttled,
+                    "DynamoDB throttles, as often as it was tried",
+                ));
+            }
             Some(kind) => {
                 let message = "other transactions had the items, as often as it was tried";
                 return Err(Error::new(kind, message));
@@ -204,6 +214,12 @@ async fn send(
             None => return refused(trip, writes, &at, reasons, told).await.map(Some),
         }
     }
+}
+
+/// A name for one transaction, unlike any other: half of it is as random as the system can make it.
+fn token() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    format!("{:016x}{:016x}", RandomState::new().hash_one(0), fastrand::u64(..))
 }
 
 /// A reason that has gone when the transaction is tried again.
@@ -242,7 +258,7 @@ async fn refused(
             }
         }
     }
-    if told == Told::None {
+    if told == Told::None && !refused.conditions.is_empty() {
         read_all(trip, writes, &mut refused.conditions).await?;
     }
     Ok(refused)

@@ -22,8 +22,9 @@ type Replies = Vec<(usize, Result<Reply>)>;
 
 pub(super) async fn batch(trip: &Trip<'_>, ops: &[Op]) -> Vec<Result<Reply>> {
     let mut replies: Vec<Option<Result<Reply>>> = ops.iter().map(|_| None).collect();
+    let narrow = trip.narrow();
     for stage in stages(ops) {
-        let jobs = jobs(trip, ops, &stage);
+        let jobs = jobs(&narrow, ops, &stage);
         for (i, reply) in at_once(trip, jobs).await.into_iter().flatten() {
             replies[i] = Some(reply);
         }
@@ -35,7 +36,7 @@ pub(super) async fn batch(trip: &Trip<'_>, ops: &[Op]) -> Vec<Result<Reply>> {
 /// Runs jobs at once, but not more than the options allow.
 async fn at_once<'j, T>(trip: &Trip<'_>, jobs: Vec<BoxFuture<'j, T>>) -> Vec<T> {
     let (mut jobs, mut running) = (jobs.into_iter(), FuturesUnordered::new());
-    running.extend(jobs.by_ref().take(trip.db.options.concurrency));
+    running.extend(jobs.by_ref().take(trip.width));
     let mut done = Vec::new();
     while let Some(one) = running.next().await {
         done.push(one);
@@ -261,10 +262,7 @@ async fn write(trip: &Trip<'_>, requests: Vec<WriteRequest>) -> Vec<Result<()>> 
                 break;
             }
         }
-        if open.len() < before {
-            tries = Tries::default();
-        }
-        if !open.is_empty() && !trip.pause(&mut tries, ErrorKind::Throttled).await {
+        if !open.is_empty() && !trip.go_on(&mut tries, open.len() < before).await {
             let error = Error::new(ErrorKind::Throttled, "DynamoDB left the write unprocessed");
             fail(&mut written, &open, &error);
             break;

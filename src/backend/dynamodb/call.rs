@@ -9,10 +9,7 @@ use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-/// The first pause before a request is sent again; each further one is up to twice as long.
-const PAUSE: Duration = Duration::from_millis(25);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// The same where another writer was faster, who is done by now.
+/// The first pause and the longest one where another writer was faster, who is done by now.
 const CONTENTION: Duration = Duration::from_millis(2);
 const LONGEST_CONTENTION: Duration = Duration::from_millis(100);
 
@@ -58,6 +55,8 @@ pub(super) struct Trip<'t> {
     pub(super) cx: &'t Context,
     pub(super) db: &'t Inner,
     deadline: Option<Instant>,
+    /// How many requests it may send at once.
+    pub(super) width: usize,
 }
 
 /// How often a request has been sent, or a write has lost to another.
@@ -76,7 +75,12 @@ impl Tries {
 impl<'t> Trip<'t> {
     pub(super) fn new(cx: &'t Context, db: &'t Inner) -> Self {
         // A time too far away to be written down is as good as none.
-        Trip { cx, db, deadline: Instant::now().checked_add(db.options.timeout) }
+        let deadline = Instant::now().checked_add(db.options.timeout);
+        Trip { cx, db, deadline, width: db.options.concurrency }
+    }
+    /// The same for one of many that run at once.
+    pub(super) fn narrow(self) -> Self {
+        Trip { width: 1, ..self }
     }
     pub(super) fn table(&self) -> &'t str {
         &self.db.table
@@ -101,7 +105,17 @@ impl<'t> Trip<'t> {
         again: Again,
         send: impl Fn() -> DynamoAnswer<'t, T>,
     ) -> Result<T, DynamoError> {
-        let (mut tries, mut maybe_applied) = (Tries::default(), false);
+        self.send_counting(name, again, send, &mut Tries::default()).await
+    }
+    /// The same for what has been tried before.
+    pub(super) async fn send_counting<T: Consumed>(
+        &self,
+        name: &'static str,
+        again: Again,
+        send: impl Fn() -> DynamoAnswer<'t, T>,
+        tries: &mut Tries,
+    ) -> Result<T, DynamoError> {
+        let mut maybe_applied = false;
         loop {
             let error = match self.once(name, send()).await {
                 Ok(output) => return Ok(output),
@@ -117,7 +131,7 @@ impl<'t> Trip<'t> {
                     | ErrorKind::Conflict
             );
             let allowed = again == Again::Safe || !failed.maybe_applied;
-            if !worth || !allowed || !self.pause(&mut tries, failed.kind).await {
+            if !worth || !allowed || !self.pause(tries, failed.kind).await {
                 return Err(error.having(maybe_applied));
             }
         }
@@ -128,9 +142,12 @@ impl<'t> Trip<'t> {
         name: &'static str,
         answer: DynamoAnswer<'t, T>,
     ) -> Result<T, DynamoError> {
-        let heard = Heard::start(self.cx, BACKEND, name);
         let attempt = self.db.options.attempt_timeout;
         let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return Err(DynamoError::timeout().map_failed(|failed| failed.maybe_applied = false));
+        }
+        let heard = Heard::start(self.cx, BACKEND, name);
         let patience = left.map_or(attempt, |left| left.min(attempt));
         let answer = match tokio::time::timeout(patience, answer).await {
             Ok(answer) => answer,
@@ -149,7 +166,18 @@ impl<'t> Trip<'t> {
     /// Waits before a request is sent again; `false` if it has been sent often enough, or there is no time left.
     pub(super) async fn pause(&self, tries: &mut Tries, because: ErrorKind) -> bool {
         tries.0 += 1;
-        tries.0 < self.db.options.attempts && self.wait(*tries, because, PAUSE, LONGEST_PAUSE).await
+        let options = &self.db.options;
+        tries.0 < options.attempts
+            && self.wait(*tries, because, options.pause, options.longest_pause).await
+    }
+    /// Waits before what a group has left unprocessed is sent again. Where some was processed, it is no further try.
+    pub(super) async fn go_on(&self, tries: &mut Tries, has_progressed: bool) -> bool {
+        if has_progressed {
+            *tries = Tries::default();
+            let first = self.db.options.pause;
+            return self.wait(Tries(1), ErrorKind::Throttled, first, first).await;
+        }
+        self.pause(tries, ErrorKind::Throttled).await
     }
     /// Waits before a write is tried again that has lost to another one; `false` if there is no time left. Whoever loses
     /// has lost to somebody who has got on, so that only time is a reason to give up.
@@ -181,7 +209,7 @@ impl<'t> Trip<'t> {
 impl DynamoError {
     /// The same of a request that was sent several times, and may have been applied one time or another.
     fn having(self, maybe_applied: bool) -> Self {
-        self.map(|failed| failed.maybe_applied |= maybe_applied)
+        self.map_failed(|failed| failed.maybe_applied |= maybe_applied)
     }
     /// As an error of this library. `writes` says that it was about a write.
     pub(super) fn into_error(self, writes: bool) -> Error {

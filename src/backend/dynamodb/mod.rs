@@ -27,7 +27,7 @@ mod read;
 mod setup;
 mod write;
 
-pub use api::{DynamoAnswer, DynamoApi, DynamoError};
+pub use api::{DynamoAnswer, DynamoApi, DynamoClient, DynamoError};
 pub use options::DynamoDbOptions;
 
 use super::{Backend, Context};
@@ -35,7 +35,6 @@ use crate::{Error, Key, Op, Outcome, Read, Reply, Result, Store, Write};
 use action::Action;
 use api::{Found, Item};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::ReturnValue;
 use call::{Tries, Trip, contention};
 use items::{Holds, PLAIN, holds};
@@ -61,10 +60,13 @@ const BACKEND: &str = "dynamodb";
 /// # Price
 ///
 /// Every operation is one request, but for `zincr_by`, which reads first. These take one more: to remove the last fields of
-/// a hash or the last members of a set; to delete a key that holds no string, counter, set or hash, and so perhaps a sorted set (which
+/// a hash or as many members as a set has; to delete a key that holds no string, counter, set or hash, and so perhaps a sorted set (which
 /// is then removed in pages and groups of 25); `incr_by` of a number that the Go library has written as text; `set_xx` over a
-/// hash; a write over what an emptied hash has left; `hset` and `hdel` of more than 250 fields, which read the hash and put it whole. A write that loses to
-/// another one is tried again, and a range is read in pages of 1 MB.
+/// hash; a write over what an emptied hash has left (two more if the Go library has emptied it); `hset` and `hdel` of more than 250 fields, which
+/// read the hash and put it whole. A write that loses to another one is tried again, and a range is read in pages of 1 MB.
+///
+/// An atomic write is one transaction, which costs twice what its writes do alone, and one read before if there is a `zincr_by` in it. In the cases above, and
+/// where it removes what is not there, it takes a second transaction.
 ///
 /// A batch reads in groups of 100 items and writes in groups of 25, all at once (see
 /// [`concurrency`](DynamoDbOptions::concurrency)). Only `set`, `zadd`, `zhadd`, `zrem` and `zhrem` are written in groups: all other
@@ -75,11 +77,12 @@ const BACKEND: &str = "dynamodb";
 #[doc = include_str!("cost.md")]
 ///
 /// [`eventually_consistent`](crate::Store::eventually_consistent) reads cost half. An [`Observer`](crate::backend::Observer) hears
-/// of every request, of the units it has cost, table and index together, and of everything that is sent again.
+/// of every request, of the units it has cost, table and index together, and of everything that is sent again. What a failed condition costs (as much as the
+/// write) the service does not say.
 ///
 /// # Limits of the service
 ///
-/// An item holds 400 KB, and a whole set or hash is one item; a sorted set is an item per member. All items of one key
+/// An atomic write holds 4 MB. An item holds 400 KB, and a whole set or hash is one item; a sorted set is an item per member. All items of one key
 /// together, with their index, hold 10 GB, and take 1,000 write units and 3,000 read units a second, whatever the table has been
 /// given, for they stay in one partition: a sorted set of 10 million members of 100 bytes is at home here, and so are some 300 moves of
 /// members per second (at 3 units each); one leaderboard for everybody is better cut into several keys.
@@ -98,13 +101,15 @@ const BACKEND: &str = "dynamodb";
 ///
 /// That of the Go library keyvaluestore, in both directions: `hk` is the key, `rk` is `_` or the member of a sorted set, `rk2` (of the
 /// local index of that name) is the score in eight bytes and the member, `v` the value. Hash fields are attributes, `~` and the field in
-/// base64. Canonical integers are numbers. An attribute `t` in a hash is ours, and guards the removal of emptied ones; the Go library
-/// leaves it alone, so that a field which it adds in the moment in which this library removes the last one may be lost.
+/// base64. Canonical integers are numbers. An attribute `t` in a hash is ours, and guards the removal and replacement of emptied ones and
+/// the writes of more than 250 fields; the Go library leaves it alone, so that a field which it sets in the very moment may be lost. A hash that an atomic write
+/// has emptied leaves an item with nothing but keys and `t`, which is nothing here, and something to the conditions of the Go library.
 ///
 /// # Other types
 ///
 /// Strings, counters, sets and hashes know each other, and a key that holds another one of them answers `WrongType`. Sorted sets are other items:
-/// a key that is misused as both holds both, each as though the other were absent, and `delete` removes one with each call.
+/// a key that is misused as both holds both, each as though the other were absent, and `delete` removes one with each call. (But the member `_` of a
+/// sorted set is where the other types are, and a `set` replaces it.)
 #[derive(Clone, Debug)]
 pub struct DynamoDb(Arc<Inner>);
 
@@ -117,11 +122,10 @@ struct Inner {
 }
 
 impl DynamoDb {
-    /// The table `table` through a client of the SDK's. All settings of the client hold, but its retries are turned off: what
-    /// is sent again is decided here.
+    /// The table `table` through a client of the SDK's. All settings of the client hold, but for its retries: see
+    /// [`DynamoClient`].
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
-        DynamoDb::with_api(Client::from_conf(config), table)
+        DynamoDb::with_api(DynamoClient::new(client), table)
     }
     /// The table `table` through whatever makes the nine calls.
     pub fn with_api(api: impl DynamoApi, table: impl Into<String>) -> Self {
@@ -247,12 +251,9 @@ async fn delete(trip: &Trip<'_>, key: &Key) -> Result<bool> {
         Ok(Err(_)) => return Err(Error::new(crate::ErrorKind::Other, "there was no condition")),
         Err(e) => return Err(e.into_error(true)),
     };
-    Ok(match holds(old.as_ref()) {
-        Holds::Text(_) | Holds::Set(_) | Holds::Hash(_) => true,
-        Holds::Nothing | Holds::Leftover(_) => range::delete_all(trip, key).await?,
-        Holds::Member(_) => {
-            range::delete_all(trip, key).await?;
-            true
-        }
-    })
+    match holds(old.as_ref()) {
+        Holds::Text(_) | Holds::Set(_) | Holds::Hash(_) => Ok(true),
+        Holds::Nothing | Holds::Leftover(_) => range::delete_all(trip, key, false).await,
+        Holds::Member(_) => range::delete_all(trip, key, true).await,
+    }
 }

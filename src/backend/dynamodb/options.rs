@@ -39,6 +39,8 @@ pub struct DynamoDbOptions {
     pub(super) attempt_timeout: Duration,
     pub(super) attempts: u32,
     pub(super) concurrency: usize,
+    pub(super) pause: Duration,
+    pub(super) longest_pause: Duration,
     region: Option<String>,
     endpoint: Option<String>,
     create_table: bool,
@@ -51,6 +53,8 @@ impl Default for DynamoDbOptions {
             attempt_timeout: Duration::from_secs(10),
             attempts: 10,
             concurrency: 16,
+            pause: Duration::from_millis(25),
+            longest_pause: Duration::from_secs(1),
             region: None,
             endpoint: None,
             create_table: false,
@@ -63,7 +67,8 @@ impl DynamoDbOptions {
     pub fn new() -> Self {
         DynamoDbOptions::default()
     }
-    /// How long a call may take, with all that is sent again for it and the pauses in between.
+    /// How long a call may take, with all that is sent again for it, the pauses in between, and all pages and groups of a
+    /// range, a batch or the `delete` of a sorted set. 30 seconds are some 15,000 members that are deleted.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -74,11 +79,17 @@ impl DynamoDbOptions {
         self.attempt_timeout = timeout;
         self
     }
-    /// How often a request is sent at most: 1 for never again. Pauses in between are random, of at most 25 ms at first, and
-    /// up to twice as long each time, to a second. A write that has lost to another writer is tried again for as long as there
-    /// is time, whatever is said here.
+    /// How often a request is sent at most: 1 for never again. What a group of a batch leaves unprocessed is a request of its own
+    /// where some of it was processed. A write that has lost to another writer is tried again for as long as there is time,
+    /// whatever is said here.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
+        self
+    }
+    /// How long to wait before a request is sent again: a random time, of at most `first`, and up to twice as long each
+    /// further time, but never more than `longest`. 25 milliseconds and a second by default.
+    pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
+        (self.pause, self.longest_pause) = (first, longest);
         self
     }
     /// How many requests a batch sends at once.

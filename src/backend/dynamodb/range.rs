@@ -179,18 +179,26 @@ fn row(op: &ZRange, mut item: Item) -> Result<Option<(Value, f64)>> {
     Ok(Some((value(shown)?, score.get())))
 }
 
-/// Removes all members of a sorted set, page by page; whether there were any.
-pub(super) async fn delete_all(trip: &Trip<'_>, key: &[u8]) -> Result<bool> {
+/// Removes all members of a sorted set, page by page; whether there were any. `found` says that one was removed before.
+pub(super) async fn delete_all(trip: &Trip<'_>, key: &[u8], mut found: bool) -> Result<bool> {
+    match delete_pages(trip, key, &mut found).await {
+        Ok(()) => Ok(found),
+        // A part of it has gone.
+        Err(e) if found => Err(e.with_unknown_outcome()),
+        Err(e) => Err(e),
+    }
+}
+
+async fn delete_pages(trip: &Trip<'_>, key: &[u8], found: &mut bool) -> Result<()> {
     use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
     let mut query = query(trip, key)
         .key_condition_expression("hk = :k")
         .consistent_read(true)
         .projection_expression("rk, rk2");
-    let mut found = false;
     loop {
         let api = trip.writer();
         let output = trip.send("Query", Again::Safe, || api.query(query.clone())).await;
-        let output = output.map_err(|e| e.into_error(found))?;
+        let output = output.map_err(|e| e.into_error(false))?;
         let mut requests = Vec::new();
         for mut item in output.items.unwrap_or_default() {
             // What is plain has been deleted before; if it is there, somebody has just written it.
@@ -200,10 +208,10 @@ pub(super) async fn delete_all(trip: &Trip<'_>, key: &[u8]) -> Result<bool> {
                 DeleteRequest::builder().set_key(Some(key)).build().map_err(unbuildable)?;
             requests.push(WriteRequest::builder().delete_request(delete).build());
         }
-        found |= !requests.is_empty();
+        *found |= !requests.is_empty();
         super::batch::write_all(trip, requests).await?;
         match output.last_evaluated_key.filter(|key| !key.is_empty()) {
-            None => return Ok(found),
+            None => return Ok(()),
             next => query = query.set_exclusive_start_key(next),
         }
     }

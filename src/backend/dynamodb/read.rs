@@ -129,10 +129,7 @@ pub(super) async fn group<'t>(
         // What is neither there nor left over does not exist.
         let left = output.unprocessed_keys.into_iter().flatten();
         open = left.flat_map(|(_, keys)| keys.keys).collect();
-        if open.len() < before {
-            tries = Tries::default();
-        }
-        if !open.is_empty() && !trip.pause(&mut tries, ErrorKind::Throttled).await {
+        if !open.is_empty() && !trip.go_on(&mut tries, open.len() < before).await {
             let error = Error::new(ErrorKind::Throttled, "DynamoDB left the read unprocessed");
             fail(&mut found, &places, &open, &error);
             break;

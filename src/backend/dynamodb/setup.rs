@@ -2,10 +2,12 @@
 
 use super::DynamoDb;
 use super::action::unbuildable;
+use super::api::kind_of;
 use super::items::{HK, RK, RK2};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableInputBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection,
@@ -75,22 +77,12 @@ async fn create(client: &Client, table: &str) -> Result<bool> {
 }
 
 #[cold]
-fn said<E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static>(
-    what: &str,
-    error: E,
-) -> Error {
-    use super::api::{DynamoError, What};
-    let code = error.code().map(str::to_owned);
-    let told = match &code {
-        Some(code) => DynamoError::service(code, error.message().unwrap_or_default()),
-        None => DynamoError::not_sent(""),
-    };
-    let kind = match told.what() {
-        What::Failed(failed) => failed.kind,
-        _ => ErrorKind::Other,
-    };
-    let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-    Error::new(kind, format!("{what}{code}")).with_source(error)
+fn said<E>(what: &str, error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let code = error.code().map(|code| format!(" ({code})")).unwrap_or_default();
+    Error::new(kind_of(&error), format!("{what}{code}")).with_source(error)
 }
 
 /// What is asked for when the table is made.

@@ -12,6 +12,7 @@ use crate::ops::*;
 use crate::{Condition, Error, ErrorKind, Key, Reply, Result, Score, Value, Write};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 /// As many fields are named in one expression, which is 4 KB long at most, with at most 300 operators.
@@ -71,6 +72,10 @@ pub(super) fn first(op: &Write) -> Result<Step> {
         Write::SAdd(op) if op.members.is_empty() => return Ok(Step::Nothing(None)),
         Write::SAdd(op) => (sadd(op)?, Done::Done),
         Write::SRem(op) if op.members.is_empty() => return Ok(Step::Nothing(None)),
+        // More than a set can hold: some of them are not there.
+        Write::SRem(op) if check_size(op.members.iter().map(|member| member.len())).is_err() => {
+            return Ok(Step::Look(PLAIN.to_vec()));
+        }
         Write::SRem(op) => (srem(op), Done::Done),
         Write::HSet(op) if op.fields.is_empty() => return Ok(Step::Nothing(None)),
         Write::HSet(op) => match last_of_each(&op.fields)? {
@@ -163,7 +168,7 @@ pub(super) fn informed(op: &Write, item: Option<&Item>) -> Result<Step> {
         },
         Write::ZRem(op) => match found {
             Holds::Member(_) => return first(&Write::from(op.clone())),
-            _ => nothing_while(&op.key, PLAIN, NOT_SORTED),
+            _ => nothing_while(&op.key, &op.member, NOT_SORTED),
         },
         Write::ZIncrBy(op) => zincr_by_next(op, found)?,
     };
@@ -280,10 +285,11 @@ fn incr_by_next(op: &IncrBy, found: Holds<'_>) -> Result<Step> {
 }
 
 fn sadd(op: &SAdd) -> Result<Action> {
-    check_size(op.members.iter().map(|member| member.len()))?;
+    let members = members_attribute(&op.members);
+    check_size(members.as_bs().into_iter().flatten().map(|member| member.as_ref().len()))?;
     Ok(Action::update(&op.key, PLAIN, "ADD v :v REMOVE t")
         .only_if("attribute_not_exists(hk) OR attribute_type(v, :bs)")
-        .value(":v", members_attribute(&op.members))
+        .value(":v", members)
         .value(":bs", AttributeValue::S("BS".into())))
 }
 
@@ -298,17 +304,22 @@ fn srem(op: &SRem) -> Action {
         .value(":n", number(n as u64))
 }
 fn srem_next(op: &SRem, members: &[Blob]) -> Step {
-    let removed = members_attribute(&op.members);
-    let goes = |member: &Blob| removed.as_bs().is_ok_and(|removed| removed.contains(member));
-    let left = members.iter().filter(|member| !goes(member)).count();
-    if members.len() > removed.as_bs().map_or(0, |removed| removed.len()) {
+    let removed: HashSet<&[u8]> = op.members.iter().map(|member| &member[..]).collect();
+    if members.len() > removed.len() {
         return Step::Do(srem(op), Done::Done);
     }
-    let old = AttributeValue::Bs(members.to_vec());
-    let action = match left {
-        0 => Action::delete(&op.key, PLAIN),
-        _ => Action::update(&op.key, PLAIN, "DELETE v :v").value(":v", removed),
+    let (gone, left): (Vec<&Blob>, Vec<&Blob>) =
+        members.iter().partition(|member| removed.contains(member.as_ref()));
+    if gone.is_empty() {
+        let check = Action::check(&op.key, PLAIN).only_if(UNCHANGED);
+        return Step::Nothing(Some(check.value(":old", AttributeValue::Bs(members.to_vec()))));
+    }
+    let action = match left[..] {
+        [] => Action::delete(&op.key, PLAIN),
+        _ => Action::update(&op.key, PLAIN, "DELETE v :v")
+            .value(":v", AttributeValue::Bs(gone.into_iter().cloned().collect())),
     };
+    let old = AttributeValue::Bs(members.to_vec());
     Step::Do(action.only_if(UNCHANGED).value(":old", old), Done::Done)
 }
 
