@@ -60,10 +60,25 @@ pub trait Observer: Debug + Send + Sync {
     fn retry(&self, backend: &'static str, because: ErrorKind) {
         let _ = (backend, because);
     }
-    /// The storage system charged for a request, in units of its own.
-    fn capacity(&self, backend: &'static str, read_units: f64, write_units: f64) {
-        let _ = (backend, read_units, write_units);
+    /// The storage system charged for a request: once for the table, and once for each index.
+    fn capacity(&self, backend: &'static str, used: &Capacity<'_>) {
+        let _ = (backend, used);
     }
+}
+
+/// What a request consumed of a table, or of one of its indexes, in the units of the storage system (of DynamoDB: read and
+/// write capacity units).
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Capacity<'c> {
+    /// The table.
+    pub table: &'c str,
+    /// Its index, or `None` for the table itself.
+    pub index: Option<&'c str>,
+    /// Units of reading.
+    pub read: f64,
+    /// Units of writing.
+    pub write: f64,
 }
 
 /// Tells the observer of a round trip when it ends, one way or another.

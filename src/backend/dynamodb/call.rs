@@ -2,7 +2,7 @@
 
 use super::api::{DynamoAnswer, DynamoApi, DynamoError, Failed, What};
 use super::{BACKEND, Inner};
-use crate::backend::{Context, Heard};
+use crate::backend::{Capacity, Context, Heard, Observer};
 use crate::{Error, ErrorKind};
 use aws_sdk_dynamodb::operation as aws;
 use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
@@ -95,7 +95,7 @@ impl<'t> Trip<'t> {
     }
     /// Whether, and how, the service is to tell what a request has cost.
     pub(super) fn capacity(&self) -> Option<ReturnConsumedCapacity> {
-        self.cx.observer.as_ref().map(|_| ReturnConsumedCapacity::Total)
+        self.cx.observer.as_ref().map(|_| ReturnConsumedCapacity::Indexes)
     }
 
     /// Sends a request until it is answered, or there is no point in it.
@@ -155,10 +155,9 @@ impl<'t> Trip<'t> {
         };
         drop(heard);
         if let (Ok(output), Some(observer)) = (&answer, &self.cx.observer) {
-            let units = |one: &ConsumedCapacity| one.capacity_units().unwrap_or(0.0);
-            let units: f64 = output.consumed().iter().map(units).sum();
-            let (read, write) = if T::WRITES { (0.0, units) } else { (units, 0.0) };
-            observer.capacity(BACKEND, read, write);
+            for consumed in output.consumed() {
+                tell(&**observer, self.table(), T::WRITES, consumed);
+            }
         }
         answer
     }
@@ -204,6 +203,23 @@ impl<'t> Trip<'t> {
         tokio::time::sleep(pause).await;
         true
     }
+}
+
+/// Tells what was consumed, index by index; what is no index's is the table's.
+fn tell(observer: &dyn Observer, table: &str, writes: bool, consumed: &ConsumedCapacity) {
+    let tell = |index, units| {
+        let (read, write) = if writes { (0.0, units) } else { (units, 0.0) };
+        if units > 0.0 {
+            observer.capacity(BACKEND, &Capacity { table, index, read, write });
+        }
+    };
+    let mut left = consumed.capacity_units().unwrap_or(0.0);
+    for (index, units) in consumed.local_secondary_indexes().into_iter().flatten() {
+        let units = units.capacity_units().unwrap_or(0.0);
+        tell(Some(index.as_str()), units);
+        left -= units;
+    }
+    tell(None, left);
 }
 
 impl DynamoError {

@@ -50,7 +50,7 @@ impl DynamoDb {
                         return Ok(made);
                     }
                     Some(found) if found.table_status != Some(TableStatus::Deleting) => {
-                        check(&found)?
+                        check(&found)?;
                     }
                     _ => {}
                 },

@@ -38,7 +38,7 @@ pub(super) enum Step {
 /// What a successful action answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Done {
-    Done,
+    Unit,
     Applied,
     /// The counter, which the answer bears.
     Counter,
@@ -66,21 +66,21 @@ pub(super) fn first(op: &Write) -> Result<Step> {
         Write::Set(op) => (set(op), Done::Applied),
         Write::Delete(Delete { key, must_exist, .. }) => (
             Action::delete(key, PLAIN).only_if(if *must_exist { VALUE } else { NOT_SORTED }),
-            Done::Done,
+            Done::Unit,
         ),
         Write::IncrBy(op) => (incr_by(op), Done::Counter),
         Write::SAdd(op) if op.members.is_empty() => return Ok(Step::Nothing(None)),
-        Write::SAdd(op) => (sadd(op)?, Done::Done),
+        Write::SAdd(op) => (sadd(op)?, Done::Unit),
         Write::SRem(op) if op.members.is_empty() => return Ok(Step::Nothing(None)),
         // More than a set can hold: some of them are not there.
         Write::SRem(op) if check_size(op.members.iter().map(|member| member.len())).is_err() => {
             return Ok(Step::Look(PLAIN.to_vec()));
         }
-        Write::SRem(op) => (srem(op), Done::Done),
+        Write::SRem(op) => (srem(op), Done::Unit),
         Write::HSet(op) if op.fields.is_empty() => return Ok(Step::Nothing(None)),
         Write::HSet(op) => match last_of_each(&op.fields)? {
             fields if fields.len() > FIELDS => return Ok(Step::Mark),
-            fields => (hset(&op.key, &fields).only_if(NO_VALUE), Done::Done),
+            fields => (hset(&op.key, &fields).only_if(NO_VALUE), Done::Unit),
         },
         Write::HSetNx(op) => (hset_nx(op), Done::Applied),
         Write::HDel(op) if op.fields.is_empty() => return Ok(Step::Nothing(None)),
@@ -99,7 +99,7 @@ pub(super) fn first(op: &Write) -> Result<Step> {
             check_member(member)?;
             let delete = Action::delete(key, member);
             let plain = is_plain(member);
-            (if plain { delete.only_if("attribute_exists(rk2)") } else { delete }, Done::Done)
+            (if plain { delete.only_if("attribute_exists(rk2)") } else { delete }, Done::Unit)
         }
         Write::ZIncrBy(op) => {
             check_member(&op.member)?;
@@ -121,17 +121,17 @@ pub(super) fn informed(op: &Write, item: Option<&Item>) -> Result<Step> {
         Write::Delete(Delete { key, .. }) => match found {
             Holds::Nothing | Holds::Leftover(_) | Holds::Member(_) => Step::Failed,
             Holds::Hash(field) => {
-                Step::Do(with_field(Action::delete(key, PLAIN), field), Done::Done)
+                Step::Do(with_field(Action::delete(key, PLAIN), field), Done::Unit)
             }
             Holds::Text(_) | Holds::Set(_) => return first(&Write::from(Delete::new(key, true))),
         },
         Write::IncrBy(op) => incr_by_next(op, found)?,
         Write::SAdd(op) => match found {
-            Holds::Nothing | Holds::Set(_) => Step::Do(sadd(op)?, Done::Done),
+            Holds::Nothing | Holds::Set(_) => Step::Do(sadd(op)?, Done::Unit),
             Holds::Leftover(mark) => replacing(
                 mark,
                 Action::put(&op.key, item_of(&op.key, members_attribute(&op.members))),
-                Done::Done,
+                Done::Unit,
             ),
             _ => return Err(wrong_type()),
         },
@@ -144,7 +144,7 @@ pub(super) fn informed(op: &Write, item: Option<&Item>) -> Result<Step> {
             Holds::Text(_) | Holds::Set(_) | Holds::Member(_) => return Err(wrong_type()),
             _ => match last_of_each(&op.fields)? {
                 fields if fields.len() > FIELDS => put_fields(&op.key, item, fields, &[])?,
-                fields => Step::Do(hset(&op.key, &fields).only_if(NO_VALUE), Done::Done),
+                fields => Step::Do(hset(&op.key, &fields).only_if(NO_VALUE), Done::Unit),
             },
         },
         Write::HSetNx(op) => match found {
@@ -306,7 +306,7 @@ fn srem(op: &SRem) -> Action {
 fn srem_next(op: &SRem, members: &[Blob]) -> Step {
     let removed: HashSet<&[u8]> = op.members.iter().map(|member| &member[..]).collect();
     if members.len() > removed.len() {
-        return Step::Do(srem(op), Done::Done);
+        return Step::Do(srem(op), Done::Unit);
     }
     let (gone, left): (Vec<&Blob>, Vec<&Blob>) =
         members.iter().partition(|member| removed.contains(member.as_ref()));
@@ -320,7 +320,7 @@ fn srem_next(op: &SRem, members: &[Blob]) -> Step {
             .value(":v", AttributeValue::Bs(gone.into_iter().cloned().collect())),
     };
     let old = AttributeValue::Bs(members.to_vec());
-    Step::Do(action.only_if(UNCHANGED).value(":old", old), Done::Done)
+    Step::Do(action.only_if(UNCHANGED).value(":old", old), Done::Unit)
 }
 
 /// Each field once, with the value that it was given last, by the name of its attribute.
@@ -391,8 +391,8 @@ fn put_fields(
     let is_empty = !whole.keys().any(|name| name.starts_with('~'));
     let action = if is_empty { Action::delete(key, PLAIN) } else { Action::put(key, whole) };
     Ok(match (found, mark) {
-        (None, _) => Step::Do(action.only_if(NOTHING), Done::Done),
-        (Some(_), mark) => replacing(mark, action, Done::Done),
+        (None, _) => Step::Do(action.only_if(NOTHING), Done::Unit),
+        (Some(_), mark) => replacing(mark, action, Done::Unit),
     })
 }
 
@@ -466,7 +466,7 @@ impl std::fmt::Display for Placeholder {
 /// The answer to a write that was applied.
 pub(super) fn reply(done: Done, attributes: Option<&Item>) -> Result<Reply> {
     Ok(match done {
-        Done::Done | Done::Removed => Reply::Done,
+        Done::Unit | Done::Removed => Reply::Done,
         Done::Applied => Reply::Applied(true),
         Done::Integer(n) => Reply::Integer(n),
         Done::Score(score) => Reply::Score(Some(score)),

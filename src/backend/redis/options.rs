@@ -105,10 +105,10 @@ impl RedisOptions {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some(("connect_timeout", value)) => {
-                    self.patience.connect = crate::url::duration(value)?
+                    self.patience.connect = crate::url::duration(value)?;
                 }
                 Some(("response_timeout", value)) => {
-                    self.patience.answer = crate::url::duration(value)?
+                    self.patience.answer = crate::url::duration(value)?;
                 }
                 Some(("replica", value)) => self.replicas.push(value.to_owned()),
                 Some(("db" | "user" | "pass" | "protocol", _)) => others.push(pair),
