@@ -1,1 +1,127 @@
-//! .
+//! The SDK's own client on a real connection, to a server that does its work and loses the answer.
+
+use super::{Notes, TABLE, quick};
+use crate::support::dynamodb::{Fate, Server, client_with, database};
+use dynoxide::Database;
+use keyvaluestore::backend::aws_sdk_dynamodb::Client;
+use keyvaluestore::backend::aws_sdk_dynamodb::primitives::Blob;
+use keyvaluestore::backend::aws_sdk_dynamodb::types::AttributeValue;
+use keyvaluestore::{DynamoDb, ErrorKind, Outcome, Store};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A database with the table, behind a server where the first `n` requests for `call` meet `fate`; how many requests for it there were.
+async fn losing(call: &'static str, n: usize, fate: Fate) -> (Client, Arc<AtomicUsize>) {
+    let db = with_table().await;
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    let server = Server::judging(&db, move |this| {
+        let meant = this == call && count.fetch_add(1, Ordering::SeqCst) < n;
+        if meant { fate } else { Fate::Answer }
+    });
+    (client_with(None, &server.url()), seen)
+}
+
+async fn with_table() -> Database {
+    let db = database();
+    DynamoDb::create_table(&crate::support::dynamodb::in_process(&db), TABLE).await.unwrap();
+    db
+}
+
+fn store(client: &Client) -> (Store, Arc<Notes>) {
+    let notes = Arc::new(Notes::default());
+    let backend = DynamoDb::new(client.clone(), TABLE).with_options(quick());
+    (Store::new(backend).with_observer(Arc::clone(&notes) as _), notes)
+}
+
+#[tokio::test]
+async fn an_increment_whose_answer_is_lost_is_applied_once() {
+    for fate in [Fate::Drop, Fate::Fail] {
+        let (client, seen) = losing("UpdateItem", 1, fate).await;
+        let (store, notes) = store(&client);
+        let error = store.incr_by("n", 1).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.outcome_is_unknown());
+        assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
+        assert_eq!((seen.load(Ordering::SeqCst), notes.take_retries()), (1, vec![]));
+    }
+}
+
+/// Why the SDK's retries are turned off: with them, this is what it does.
+#[tokio::test]
+async fn the_client_alone_would_have_applied_it_twice() {
+    let (client, seen) = losing("UpdateItem", 1, Fate::Drop).await;
+    let update = client.update_item().table_name(TABLE).update_expression("ADD v :n");
+    let key = |name: &[u8]| AttributeValue::B(Blob::new(name));
+    let update = update.key("hk", key(b"n")).key("rk", key(b"_"));
+    update.expression_attribute_values(":n", AttributeValue::N("1".into())).send().await.unwrap();
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+    assert_eq!(store(&client).0.get("n").await.unwrap().unwrap(), "2");
+}
+
+#[tokio::test]
+async fn the_winner_of_a_set_nx_is_not_told_that_it_lost() {
+    let (client, seen) = losing("PutItem", 1, Fate::Drop).await;
+    let (store, _) = store(&client);
+    let error = store.set_nx("k", "v").await.unwrap_err();
+    assert!(error.outcome_is_unknown(), "{error}");
+    assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_atomic_write_is_sent_again_and_applied_once() {
+    for fate in [Fate::Drop, Fate::Fail] {
+        let (client, seen) = losing("TransactWriteItems", 2, fate).await;
+        let (store, notes) = store(&client);
+        let mut tx = store.atomic_write();
+        tx.incr_by("n", 1);
+        tx.set_nx("k", "v");
+        assert_eq!(tx.exec().await.unwrap(), Outcome::Committed);
+        assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
+        assert_eq!(seen.load(Ordering::SeqCst), 3);
+        assert_eq!(notes.take_retries(), [ErrorKind::Unavailable; 2]);
+    }
+}
+
+#[tokio::test]
+async fn reads_are_asked_again() {
+    let (client, seen) = losing("GetItem", 2, Fate::Drop).await;
+    let (store, _) = store(&client);
+    assert_eq!(store.get("k").await.unwrap(), None);
+    assert_eq!(seen.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn what_was_throttled_is_sent_again_writes_too() {
+    let (client, seen) = losing("UpdateItem", 3, Fate::Throttle).await;
+    let (store, notes) = store(&client);
+    assert_eq!(store.incr_by("n", 1).await.unwrap(), 1);
+    assert_eq!(seen.load(Ordering::SeqCst), 4);
+    assert_eq!(notes.take_retries(), [ErrorKind::Throttled; 3]);
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_tried_again_and_known_to_have_done_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let client = client_with(None, &format!("http://{address}"));
+    let (closed, notes) = store(&client);
+    let error = closed.incr_by("n", 1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(!error.outcome_is_unknown(), "{error}");
+    assert_eq!(notes.take_retries(), [ErrorKind::Unavailable; 9]);
+
+    // The server comes while the call waits.
+    let db = with_table().await;
+    let patient = quick().pauses(Duration::from_millis(50), Duration::from_millis(50));
+    let patient = patient.attempts(1_000);
+    let store = Store::new(DynamoDb::new(client, TABLE).with_options(patient));
+    let call = tokio::spawn(async move { store.incr_by("n", 1).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let _server = Server::on(TcpListener::bind(address).unwrap(), &db, |_| Fate::Answer);
+    assert_eq!(call.await.unwrap().unwrap(), 1);
+}

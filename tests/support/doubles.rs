@@ -208,6 +208,76 @@ impl Rules for Counting {
     }
 }
 
+type Before = dyn Fn(Call<'_>) -> Result<(), DynamoError> + Send + Sync;
+type After = dyn Fn(&'static str) -> Result<(), DynamoError> + Send + Sync;
+
+/// Rules that a test makes for itself. Every call is counted, too.
+#[derive(Default)]
+pub(crate) struct Script {
+    before: Option<Box<Before>>,
+    after: Option<Box<After>>,
+    processed: Option<Box<dyn Fn(usize) -> usize + Send + Sync>>,
+    delay: Option<Box<dyn Fn() -> Duration + Send + Sync>>,
+    calls: Counting,
+}
+
+impl Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Script")
+    }
+}
+
+impl Script {
+    /// What [`Rules::before`] answers.
+    pub(crate) fn before(
+        mut self,
+        rule: impl Fn(Call<'_>) -> Result<(), DynamoError> + Send + Sync + 'static,
+    ) -> Self {
+        self.before = Some(Box::new(rule));
+        self
+    }
+    /// What [`Rules::after`] answers.
+    pub(crate) fn after(
+        mut self,
+        rule: impl Fn(&'static str) -> Result<(), DynamoError> + Send + Sync + 'static,
+    ) -> Self {
+        self.after = Some(Box::new(rule));
+        self
+    }
+    /// What [`Rules::processed`] answers.
+    pub(crate) fn processing(
+        mut self,
+        rule: impl Fn(usize) -> usize + Send + Sync + 'static,
+    ) -> Self {
+        self.processed = Some(Box::new(rule));
+        self
+    }
+    /// Calls take a random time, of up to `most`, so that they come in any order.
+    pub(crate) fn slow(mut self, most: Duration) -> Self {
+        self.delay = Some(Box::new(move || most.mul_f64(fastrand::f64())));
+        self
+    }
+    pub(crate) fn take(&self) -> BTreeMap<&'static str, usize> {
+        self.calls.take()
+    }
+}
+
+impl Rules for Script {
+    fn before(&self, call: Call<'_>) -> Result<(), DynamoError> {
+        self.calls.before(call)?;
+        self.before.as_ref().map_or(Ok(()), |rule| rule(call))
+    }
+    fn delay(&self) -> Duration {
+        self.delay.as_ref().map_or(Duration::ZERO, |rule| rule())
+    }
+    fn after(&self, call: &'static str) -> Result<(), DynamoError> {
+        self.after.as_ref().map_or(Ok(()), |rule| rule(call))
+    }
+    fn processed(&self, of: usize) -> usize {
+        self.processed.as_ref().map_or(of, |rule| rule(of))
+    }
+}
+
 /// What may go wrong without an answer being another one: all of it at once, one call in so many each.
 #[derive(Debug)]
 pub(crate) struct Faulty {
@@ -545,14 +615,4 @@ fn of_condition(condition: &str, values: &Item) -> Option<String> {
     let (Some(low), Some(high)) = (value(":a"), value(":z")) else { return None };
     (condition.contains("BETWEEN") && low.as_ref() > high.as_ref())
         .then(|| "The BETWEEN operator requires upper bound to be greater".into())
-}
-
-/// The service answers a batch of reads with 16 MB at most, and with 1 MB of one partition: the rest is left unprocessed.
-#[derive(Debug, Default)]
-pub(crate) struct FewAtATime(pub(crate) usize);
-
-impl Rules for FewAtATime {
-    fn processed(&self, of: usize) -> usize {
-        of.min(self.0)
-    }
 }

@@ -51,17 +51,14 @@ pub(crate) fn call_of(target: &str) -> &str {
     target.rsplit('.').next().unwrap_or_default()
 }
 
+type Hook = dyn Fn(&Database, &str, &[u8]) -> (u16, String) + Send + Sync;
+
 /// Takes the SDK's requests where they would go out, and answers them on the spot.
-#[derive(Debug)]
-struct InProcess(Handle);
+struct InProcess(Database, Box<Hook>);
 
-/// A database, which has no `Debug`.
-#[derive(Clone)]
-pub(crate) struct Handle(pub(crate) Database);
-
-impl std::fmt::Debug for Handle {
+impl std::fmt::Debug for InProcess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Database")
+        f.write_str("InProcess")
     }
 }
 
@@ -69,7 +66,7 @@ impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let body = request.body().bytes().unwrap_or_default();
-        let (status, body) = dispatch(&self.0.0, call_of(target), body);
+        let (status, body) = self.1(&self.0, call_of(target), body);
         let response =
             HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
         HttpConnectorFuture::ready(Ok(response))
@@ -100,7 +97,15 @@ fn network() -> SharedHttpClient {
 
 /// A client of a new database in this process.
 pub(crate) fn in_process(db: &Database) -> Client {
-    let connector = SharedHttpConnector::new(InProcess(Handle(db.clone())));
+    in_process_with(db, dispatch)
+}
+
+/// The same where `hook` answers, as [`dispatch`] would: it is given the call and the body of the request.
+pub(crate) fn in_process_with(
+    db: &Database,
+    hook: impl Fn(&Database, &str, &[u8]) -> (u16, String) + Send + Sync + 'static,
+) -> Client {
+    let connector = SharedHttpConnector::new(InProcess(db.clone(), Box::new(hook)));
     client_with(Some(http_client_fn(move |_, _| connector.clone())), "http://in-process")
 }
 
@@ -212,7 +217,14 @@ impl Server {
         db: &Database,
         judge: impl Fn(&str) -> Fate + Send + Sync + 'static,
     ) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Server::on(TcpListener::bind("127.0.0.1:0").expect("a port"), db, judge)
+    }
+    /// The same on a port that somebody has chosen.
+    pub(crate) fn on(
+        listener: TcpListener,
+        db: &Database,
+        judge: impl Fn(&str) -> Fate + Send + Sync + 'static,
+    ) -> Server {
         let address = listener.local_addr().expect("an address");
         let (db, judge): (_, Arc<Judge>) = (db.clone(), Arc::new(judge));
         std::thread::spawn(move || {
