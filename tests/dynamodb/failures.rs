@@ -1,9 +1,11 @@
 //! What the service answers when it does not do its work, and what is made of it.
 
 use super::{Notes, TABLE, client, quick, store_on};
-use crate::support::doubles::{Call, Script};
+use crate::support::doubles::{Call, Double, Script};
+use keyvaluestore::backend::aws_sdk_dynamodb::types::{AttributeValue, CancellationReason};
 use keyvaluestore::backend::{DynamoClient, DynamoDbOptions, DynamoError};
-use keyvaluestore::{DynamoDb, Error, ErrorKind, Handle, Outcome, Store};
+use keyvaluestore::{DynamoDb, Error, ErrorKind, Handle, Outcome, Store, Value};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -104,8 +106,7 @@ async fn what_stays_unprocessed_is_an_error_for_exactly_those_operations() {
         store.set(i.to_string(), i).await.unwrap();
     }
     let mut batch = store.batch();
-    let gets: Vec<Handle<Option<keyvaluestore::Value>>> =
-        (0..10).map(|i| batch.get(i.to_string())).collect();
+    let gets: Vec<Handle<Option<Value>>> = (0..10).map(|i| batch.get(i.to_string())).collect();
     let mut replies = batch.exec_each().await;
     let kinds: Vec<_> =
         gets.into_iter().filter_map(|get| replies.take(get).err()).map(|e| e.kind()).collect();
@@ -146,7 +147,6 @@ async fn a_conflict_that_does_not_pass_ends_as_one() {
 
 /// Cancels every transaction for a reason at its second item, or does not let it begin.
 fn cancelled(reason: &'static str) -> Script {
-    use keyvaluestore::backend::aws_sdk_dynamodb::types::CancellationReason;
     let reason_of = |code: &str| CancellationReason::builder().code(code).message("words").build();
     Script::default().before(move |call| match call {
         Call::TransactWriteItems(_) if reason == "TransactionInProgressException" => {
@@ -353,9 +353,8 @@ async fn a_missing_table_says_how_to_make_it() {
 #[tokio::test]
 async fn one_refused_item_hides_no_other() {
     let refused = |item: &str| item == "bad";
-    let key = |input: &std::collections::HashMap<String, _>| -> String {
-        let attribute: &keyvaluestore::backend::aws_sdk_dynamodb::types::AttributeValue =
-            &input["hk"];
+    let key = |input: &HashMap<String, _>| -> String {
+        let attribute: &AttributeValue = &input["hk"];
         String::from_utf8_lossy(attribute.as_b().unwrap().as_ref()).into_owned()
     };
     let rules = Script::default().before(move |call| {
@@ -506,7 +505,7 @@ async fn a_call_that_is_dropped_leaves_nothing_behind() {
 async fn reads_go_where_reads_go_and_what_a_write_depends_on_does_not() {
     let (reads, writes) = (Arc::new(Script::default()), Arc::new(Script::default()));
     let client = client().await;
-    let double = |rules: &Arc<Script>| crate::support::doubles::Double {
+    let double = |rules: &Arc<Script>| Double {
         api: DynamoClient::new(client.clone()),
         rules: Arc::clone(rules),
     };

@@ -1,1 +1,301 @@
-//! .
+//! Items as the Go library writes them, in both directions, and items that nobody should have written.
+
+use super::{TABLE, client, quick};
+use keyvaluestore::backend::aws_sdk_dynamodb::Client;
+use keyvaluestore::backend::aws_sdk_dynamodb::primitives::Blob;
+use keyvaluestore::backend::aws_sdk_dynamodb::types::AttributeValue;
+use keyvaluestore::{DynamoDb, ErrorKind, Store};
+use std::collections::HashMap;
+
+type Item = HashMap<String, AttributeValue>;
+
+async fn place() -> (Client, Store) {
+    let client = client().await;
+    let store = Store::new(DynamoDb::new(client.clone(), TABLE).with_options(quick()));
+    (client, store)
+}
+
+fn b(bytes: impl AsRef<[u8]>) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes.as_ref()))
+}
+fn n(number: &str) -> AttributeValue {
+    AttributeValue::N(number.into())
+}
+fn bs(members: &[&str]) -> AttributeValue {
+    AttributeValue::Bs(members.iter().map(|member| Blob::new(*member)).collect())
+}
+/// The score as the Go library writes it, and the member.
+fn rk2(score: f64, member: &str) -> AttributeValue {
+    let bits = score.to_bits();
+    let bits = if bits & 1 << 63 != 0 { bits ^ u64::MAX } else { bits ^ 1 << 63 };
+    b([&bits.to_be_bytes()[..], member.as_bytes()].concat())
+}
+fn item<const N: usize>(key: &str, rk: &str, attributes: [(&str, AttributeValue); N]) -> Item {
+    let mut item = Item::from([("hk".into(), b(key)), ("rk".into(), b(rk))]);
+    item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+    item
+}
+
+async fn put(client: &Client, item: Item) {
+    client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
+}
+async fn found(client: &Client, key: &str, rk: &str) -> Option<Item> {
+    let get = client.get_item().table_name(TABLE).consistent_read(true);
+    get.key("hk", b(key)).key("rk", b(rk)).send().await.unwrap().item
+}
+
+#[tokio::test]
+async fn what_is_written_is_what_the_go_library_writes() {
+    let (client, store) = place().await;
+    store.set("text", "v").await.unwrap();
+    store.set("empty", "").await.unwrap();
+    store.set("number", 42).await.unwrap();
+    store.set("not canonical", "042").await.unwrap();
+    store.incr_by("counter", -7).await.unwrap();
+    store.sadd("set", ["a", "b", "1"]).await.unwrap();
+    store.hset("hash", [("f", "v"), ("", "1")]).await.unwrap();
+    store.zadd("z", "m", 1.5).await.unwrap();
+    store.zadd("z", "7", -2.0).await.unwrap();
+    store.zhadd("zh", "f", "3", 0.0).await.unwrap();
+    let mut batch = store.batch();
+    let _ = (batch.set("batched", 1), batch.zhadd("zh", "g", "v", f64::INFINITY));
+    let _ = batch.exec().await.unwrap();
+    let mut tx = store.atomic_write();
+    tx.zincr_by("z", "sum", 2.0);
+    tx.hset("hash 2", [("f", "v")]);
+    assert!(tx.exec().await.unwrap().is_committed());
+    for expected in [
+        item("text", "_", [("v", b("v"))]),
+        item("empty", "_", [("v", b(""))]),
+        item("number", "_", [("v", n("42"))]),
+        item("not canonical", "_", [("v", b("042"))]),
+        item("counter", "_", [("v", n("-7"))]),
+        item("hash", "_", [("~Zg", b("v")), ("~", b("1"))]),
+        item("hash 2", "_", [("~Zg", b("v"))]),
+        item("z", "m", [("v", b("m")), ("rk2", rk2(1.5, "m"))]),
+        item("z", "7", [("v", b("7")), ("rk2", rk2(-2.0, "7"))]),
+        item("z", "sum", [("v", b("sum")), ("rk2", rk2(2.0, "sum"))]),
+        item("zh", "f", [("v", b("3")), ("rk2", rk2(0.0, "f"))]),
+        item("zh", "g", [("v", b("v")), ("rk2", rk2(f64::INFINITY, "g"))]),
+        item("batched", "_", [("v", n("1"))]),
+    ] {
+        let text = |name: &str| {
+            let bytes = expected[name].as_b().unwrap().as_ref();
+            String::from_utf8(bytes.to_vec()).unwrap()
+        };
+        let (key, rk) = (text("hk"), text("rk"));
+        assert_eq!(found(&client, &key, &rk).await.as_ref(), Some(&expected));
+    }
+    let set = found(&client, "set", "_").await.unwrap();
+    let mut members: Vec<_> = set["v"].as_bs().unwrap().iter().map(AsRef::as_ref).collect();
+    members.sort_unstable();
+    assert_eq!((members, set.len()), (vec![&b"1"[..], b"a", b"b"], 3));
+
+    // A mark is in hashes from which something was removed, until something is added again.
+    store.hdel("hash", ["f"]).await.unwrap();
+    let marked = found(&client, "hash", "_").await.unwrap();
+    assert!(marked.contains_key("t") && !marked.contains_key("~Zg"));
+    store.hset("hash", [("f", "v")]).await.unwrap();
+    let hash = item("hash", "_", [("~Zg", b("v")), ("~", b("1"))]);
+    assert_eq!(found(&client, "hash", "_").await, Some(hash));
+    // What is emptied is gone.
+    store.hdel("hash", ["f", ""]).await.unwrap();
+    store.srem("set", ["a", "b", "1"]).await.unwrap();
+    assert_eq!(found(&client, "hash", "_").await, None);
+    assert_eq!(found(&client, "set", "_").await, None);
+}
+
+#[tokio::test]
+async fn what_the_go_library_writes_is_read() {
+    let (client, store) = place().await;
+    for item in [
+        item("text", "_", [("v", b("v"))]),
+        item("number", "_", [("v", n("42"))]),
+        item("set", "_", [("v", bs(&["a", "b"]))]),
+        item("hash", "_", [("~Zg", b("v")), ("~", b("w"))]),
+        item("z", "m", [("v", b("m")), ("rk2", rk2(1.5, "m"))]),
+        item("z", "zero", [("v", b("zero")), ("rk2", rk2(-0.0, "zero"))]),
+        item("z", "one", [("v", b("one")), ("rk2", rk2(0.0, "one"))]),
+        item("zh", "f", [("v", b("value")), ("rk2", rk2(f64::NEG_INFINITY, "f"))]),
+    ] {
+        put(&client, item).await;
+    }
+    assert_eq!(store.get("text").await.unwrap().unwrap(), "v");
+    assert_eq!(store.get("number").await.unwrap().unwrap(), "42");
+    assert_eq!(store.smembers("set").await.unwrap().len(), 2);
+    let fields = store.hgetall("hash").await.unwrap();
+    assert_eq!(fields.len(), 2);
+    assert_eq!(store.hget("hash", "").await.unwrap().unwrap(), "w");
+    assert_eq!(store.zscore("z", "m").await.unwrap(), Some(1.5));
+    assert_eq!(store.zhget("zh", "f").await.unwrap().unwrap(), "value");
+    assert_eq!(store.zcount("zh", f64::NEG_INFINITY..=f64::NEG_INFINITY).await.unwrap(), 1);
+
+    // A score of -0 is 0 here, wherever it is asked for.
+    assert_eq!(store.zscore("z", "zero").await.unwrap().map(f64::to_bits), Some(0));
+    for range in [0.0..=0.0, -0.0..=-0.0, 0.0..=-0.0] {
+        assert_eq!(store.zcount("z", range.clone()).await.unwrap(), 2);
+        let found = store.zrange("z").by_score(range).with_scores().await.unwrap();
+        assert!(found.iter().all(|(_, score)| score.to_bits() == 0), "{found:?}");
+    }
+    assert_eq!(store.zcount("z", ..0.0).await.unwrap(), 0);
+    assert_eq!(store.zcount("z", ..=0.0).await.unwrap(), 2);
+    let above = (std::ops::Bound::Excluded(0.0), std::ops::Bound::Unbounded);
+    assert_eq!(store.zcount("z", above).await.unwrap(), 1);
+    assert_eq!(store.zincr_by("z", "zero", 2.0).await.unwrap(), 2.0);
+    store.zrem("z", "zero").await.unwrap();
+    assert_eq!(store.zcount("z", ..).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_number_that_the_go_library_wrote_as_text_is_a_number() {
+    let (client, store) = place().await;
+    put(&client, item("n", "_", [("v", b("41"))])).await;
+    assert!(store.set_eq("n", "41", 41).await.unwrap());
+    assert_eq!(found(&client, "n", "_").await, Some(item("n", "_", [("v", n("41"))])));
+    put(&client, item("n", "_", [("v", b("41"))])).await;
+    assert_eq!(store.incr_by("n", 1).await.unwrap(), 42);
+    assert_eq!(found(&client, "n", "_").await, Some(item("n", "_", [("v", n("42"))])));
+    put(&client, item("n", "_", [("v", b("41"))])).await;
+    let mut tx = store.atomic_write();
+    tx.incr_by("n", 1);
+    assert!(tx.exec().await.unwrap().is_committed());
+    assert_eq!(store.get("n").await.unwrap().unwrap(), "42");
+    // What is nearly a number is none.
+    for text in ["041", "4 1", "", "9223372036854775808"] {
+        put(&client, item("n", "_", [("v", b(text))])).await;
+        assert_eq!(store.incr_by("n", 1).await.unwrap_err().kind(), ErrorKind::WrongType);
+        assert_eq!(store.get("n").await.unwrap().unwrap(), text);
+    }
+}
+
+/// The Go library leaves an item with its keys alone where it has removed the last member or field, and an atomic write of
+/// this one leaves its mark, too.
+#[tokio::test]
+async fn what_was_emptied_is_nothing() {
+    let (client, store) = place().await;
+    let empties = || [item("k", "_", []), item("k", "_", [("t", b("12345678"))])];
+    for empty in empties() {
+        put(&client, empty).await;
+        assert_eq!(store.get("k").await.unwrap(), None);
+        assert_eq!(store.smembers("k").await.unwrap().len(), 0);
+        assert_eq!(store.hgetall("k").await.unwrap().len(), 0);
+        assert_eq!(store.hget("k", "f").await.unwrap(), None);
+        assert_eq!(store.zcount("k", ..).await.unwrap(), 0);
+        assert_eq!(store.zlexcount("k", ..).await.unwrap(), 0);
+        assert_eq!(store.zrange("k").by_lex(..).await.unwrap().len(), 0);
+        assert!(!store.set_xx("k", "v").await.unwrap());
+        assert!(!store.set_eq("k", "v", "").await.unwrap());
+        store.srem("k", ["m"]).await.unwrap();
+        store.hdel("k", ["f"]).await.unwrap();
+        store.zrem("k", "_").await.unwrap();
+        assert!(!store.delete("k").await.unwrap());
+    }
+    // Whatever comes next finds room.
+    for at in 0..9 {
+        for empty in empties() {
+            put(&client, empty).await;
+            let atomic = |write: fn(&mut keyvaluestore::AtomicWrite)| {
+                let mut tx = store.atomic_write();
+                write(&mut tx);
+                async move { assert!(tx.exec().await.unwrap().is_committed()) }
+            };
+            match at {
+                0 => assert!(store.set_nx("k", "v").await.unwrap()),
+                1 => assert_eq!(store.incr_by("k", 5).await.unwrap(), 5),
+                2 => store.sadd("k", ["m"]).await.unwrap(),
+                3 => assert!(store.hset_nx("k", "f", "v").await.unwrap()),
+                4 => assert!(store.zadd_nx("k", "_", 1.0).await.unwrap()),
+                5 => {
+                    atomic(|tx| {
+                        let _ = tx.set_nx("k", "v");
+                    })
+                    .await;
+                }
+                6 => atomic(|tx| tx.sadd("k", ["m"])).await,
+                7 => atomic(|tx| tx.incr_by("k", 5)).await,
+                _ => {
+                    atomic(|tx| {
+                        let _ = tx.zadd_nx("k", "_", 1.0);
+                    })
+                    .await;
+                }
+            }
+            let held = [
+                store.get("k").await.is_ok_and(|v| v.is_some()),
+                store.smembers("k").await.is_ok_and(|m| !m.is_empty()),
+                store.hgetall("k").await.is_ok_and(|f| !f.is_empty()),
+                store.zcount("k", ..).await.unwrap() == 1,
+            ];
+            let which = [0, 0, 1, 2, 3, 0, 1, 0, 3][at];
+            let expected: Vec<bool> = (0..4).map(|i| i == which).collect();
+            assert_eq!(held[..], expected, "{at}");
+            assert!(store.delete("k").await.unwrap());
+            assert_eq!(found(&client, "k", "_").await, None, "{at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn items_that_nobody_should_have_written_are_errors_and_not_lost() {
+    let (client, store) = place().await;
+    let s = |text: &str| AttributeValue::S(text.into());
+    for item in [
+        item("string", "_", [("v", s("v"))]),
+        item("list", "_", [("v", AttributeValue::L(vec![]))]),
+        item("hash", "_", [("~!", b("v")), ("~Zg", b("w"))]),
+        item("field", "_", [("~Zg", s("v"))]),
+        item("short", "m", [("v", b("m")), ("rk2", b("1234567"))]),
+        item("nan", "m", [("v", b("m")), ("rk2", rk2(f64::NAN, "m"))]),
+        item("no value", "m", [("rk2", rk2(1.0, "m"))]),
+    ] {
+        put(&client, item).await;
+    }
+    let kind = |error: keyvaluestore::Error| error.kind();
+    use ErrorKind::{Corrupt, WrongType};
+    for key in ["string", "list"] {
+        assert_eq!(kind(store.get(key).await.unwrap_err()), WrongType);
+        assert_eq!(kind(store.incr_by(key, 1).await.unwrap_err()), WrongType);
+        assert_eq!(kind(store.sadd(key, ["m"]).await.unwrap_err()), WrongType);
+        assert_eq!(kind(store.hset(key, [("f", "v")]).await.unwrap_err()), WrongType);
+        assert!(!store.set_nx(key, "v").await.unwrap());
+        assert!(found(&client, key, "_").await.is_some());
+    }
+    assert_eq!(kind(store.hgetall("hash").await.unwrap_err()), Corrupt);
+    assert_eq!(store.hget("hash", "f").await.unwrap().unwrap(), "w");
+    assert!(store.hget("field", "f").await.is_err());
+    for key in ["short", "nan"] {
+        assert_eq!(kind(store.zscore(key, "m").await.unwrap_err()), Corrupt, "{key}");
+        assert_eq!(kind(store.zincr_by(key, "m", 1.0).await.unwrap_err()), Corrupt, "{key}");
+        let range = store.zrange(key).with_scores().by_lex(..).await;
+        assert_eq!(kind(range.unwrap_err()), Corrupt, "{key}");
+        assert!(found(&client, key, "m").await.is_some());
+        // It can be overwritten and removed.
+        store.zadd(key, "m", 1.0).await.unwrap();
+        assert_eq!(store.zscore(key, "m").await.unwrap(), Some(1.0));
+    }
+    assert_eq!(kind(store.zhget("no value", "m").await.unwrap_err()), Corrupt);
+}
+
+/// What two types have written into one key with the Go library, which does not ask.
+#[tokio::test]
+async fn an_item_of_two_types_loses_neither_until_it_is_deleted() {
+    let (client, store) = place().await;
+    put(&client, item("k", "_", [("v", n("1")), ("~Zg", b("w"))])).await;
+    assert_eq!(store.get("k").await.unwrap().unwrap(), "1");
+    assert_eq!(store.incr_by("k", 1).await.unwrap(), 2);
+    assert_eq!(store.hset("k", [("f", "x")]).await.unwrap_err().kind(), ErrorKind::WrongType);
+    let both = item("k", "_", [("v", n("2")), ("~Zg", b("w"))]);
+    assert_eq!(found(&client, "k", "_").await, Some(both));
+    assert!(store.delete("k").await.unwrap());
+    assert_eq!(found(&client, "k", "_").await, None);
+    // A string and a sorted set are two items.
+    put(&client, item("k", "_", [("v", b("text"))])).await;
+    put(&client, item("k", "m", [("v", b("m")), ("rk2", rk2(1.0, "m"))])).await;
+    assert_eq!(store.get("k").await.unwrap().unwrap(), "text");
+    assert_eq!(store.zcount("k", ..).await.unwrap(), 1);
+    assert_eq!(store.zlexcount("k", ..).await.unwrap(), 1);
+    assert_eq!(store.zrange("k").by_lex(..).await.unwrap(), ["m"]);
+    assert!(store.delete("k").await.unwrap());
+    assert!(store.delete("k").await.unwrap());
+    assert!(!store.delete("k").await.unwrap());
+}

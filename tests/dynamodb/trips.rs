@@ -206,5 +206,5 @@ async fn an_atomic_write_is_one_request() {
     tx.set("4", "x");
     assert!(takes!(c, ["TransactWriteItems": 2], tx.exec()).is_committed());
     assert!(!s.delete("nothing").await.unwrap());
-    takes!(c, [], s.atomic_write().exec());
+    assert!(takes!(c, [], s.atomic_write().exec()).is_committed());
 }

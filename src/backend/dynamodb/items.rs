@@ -148,6 +148,10 @@ pub(super) fn value(attribute: AttributeValue) -> Result<Value> {
         _ => Err(wrong_type()),
     }
 }
+/// What a member of a sorted set bears.
+pub(super) fn value_of_member(attribute: Option<AttributeValue>) -> Result<Value> {
+    value(attribute.ok_or_else(|| corrupt("a member has no value"))?)
+}
 pub(super) fn members(attribute: AttributeValue) -> Result<Vec<Value>> {
     match attribute {
         AttributeValue::Bs(members) => {

@@ -174,9 +174,8 @@ pub(super) async fn range(trip: &Trip<'_>, op: &ZRange) -> Result<Reply> {
 fn row(op: &ZRange, mut item: Item) -> Result<Option<(Value, f64)>> {
     let Some(index_key) = item.get(RK2) else { return Ok(None) };
     let score = score_of(index_key)?;
-    let shown = item.remove(if op.values { V } else { RK });
-    let shown = shown.ok_or_else(|| corrupt("a member has no value"))?;
-    Ok(Some((value(shown)?, score.get())))
+    let shown = value_of_member(item.remove(if op.values { V } else { RK }))?;
+    Ok(Some((shown, score.get())))
 }
 
 /// Removes all members of a sorted set, page by page; whether there were any. `found` says that one was removed before.

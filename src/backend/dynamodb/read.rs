@@ -46,7 +46,7 @@ pub(super) fn answer(op: &Read, item: Option<Item>) -> Result<Reply> {
             Reply::Score(item.get(RK2).map(score_of).transpose()?.map(crate::Score::get))
         }
         Read::ZHGet(_) if !item.contains_key(RK2) => Reply::Value(None),
-        Read::ZHGet(_) => Reply::Value(item.remove(V).map(value).transpose()?),
+        Read::ZHGet(_) => Reply::Value(Some(value_of_member(item.remove(V))?)),
         Read::ZCount(_) | Read::ZRange(_) => {
             return Err(Error::new(ErrorKind::Other, "a range is not one item"));
         }

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long a table may take to become active. It is a matter of seconds.
 const PATIENCE: Duration = Duration::from_secs(180);
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long to wait before looking at it again: longer each time, up to the second of these.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 impl DynamoDb {
     /// The table as a template of CloudFormation.
@@ -34,14 +35,14 @@ impl DynamoDb {
     /// Makes the table, billed on demand, if there is none, and waits until it is `ACTIVE`; whether it was made. Where there
     /// is one already, its keys and its index are compared with what they should be.
     ///
-    /// The calls are `DescribeTable`, about twice a second, and `CreateTable`.
+    /// The calls are `DescribeTable`, at last twice a second, and `CreateTable`.
     ///
     /// # Errors
     /// `InvalidArgument` if a table of that name has other keys or no such index, which cannot be changed in a table that is
     /// there; `Timeout` if it does not become active within three minutes; what the service says.
     pub async fn create_table(client: &Client, table: &str) -> Result<bool> {
         let start = Instant::now();
-        let mut made = false;
+        let (mut made, mut pause) = (false, LOOK_AGAIN.0);
         loop {
             match client.describe_table().table_name(table).send().await {
                 Ok(output) => match output.table {
@@ -62,7 +63,8 @@ impl DynamoDb {
             if start.elapsed() > PATIENCE {
                 return Err(Error::new(ErrorKind::Timeout, "the table does not become active"));
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK_AGAIN.1);
         }
     }
 }
