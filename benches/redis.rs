@@ -7,7 +7,7 @@ mod support;
 
 use cpu_time::ProcessTime;
 use std::time::Instant;
-use support::work::{Bare, Ours, ROWS, fill};
+use support::redis_work::{Bare, Ours, ROWS, fill};
 
 const ROUNDS: usize = 11;
 

@@ -5,7 +5,7 @@
 mod support;
 
 use allocation_counter::measure;
-use support::work::{Bare, Ours, ROWS, fill};
+use support::redis_work::{Bare, Ours, ROWS, fill};
 
 #[test]
 fn a_call_takes_at_most_4_allocations_more_than_the_bare_client() {

@@ -7,7 +7,9 @@
 pub(crate) mod doubles;
 #[cfg(feature = "dynamodb")]
 pub(crate) mod dynamodb;
+#[cfg(feature = "dynamodb")]
+pub(crate) mod dynamodb_work;
 pub(crate) mod prefix;
 pub(crate) mod redis;
 #[cfg(feature = "redis")]
-pub(crate) mod work;
+pub(crate) mod redis_work;

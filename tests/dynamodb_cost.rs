@@ -1,0 +1,32 @@
+//! What a call to DynamoDB allocates beside the same request made with the bare SDK, counted.
+
+#![cfg(feature = "dynamodb")]
+
+mod support;
+
+use allocation_counter::measure;
+use support::dynamodb_work::{LARGE, ROWS, Work};
+
+#[test]
+fn a_call_allocates_at_most_a_tenth_more_than_the_bare_sdk() {
+    // One thread, on which everything is counted.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let work = runtime.block_on(Work::new());
+    let mut over = Vec::new();
+    for row in ROWS.into_iter().chain([LARGE]) {
+        const CALLS: usize = 20;
+        runtime.block_on(work.fill(row));
+        let count = |call: &dyn Fn()| {
+            work.forget();
+            (0..5).for_each(|_| call()); // until everything has grown that grows
+            measure(|| (0..CALLS).for_each(|_| call())).count_total as f64 / CALLS as f64
+        };
+        let ours = count(&|| runtime.block_on(work.ours(row)));
+        let bare = count(&|| runtime.block_on(work.bare(row)));
+        println!("{row:<20} {ours:.1} allocations, bare {bare:.1}: {:.2}", ours / bare);
+        if ours > bare * 1.1 {
+            over.push(row);
+        }
+    }
+    assert!(over.is_empty(), "more than a tenth above the bare SDK: {over:?}");
+}
