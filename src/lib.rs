@@ -10,7 +10,8 @@
 //!  Backend        read, write, batch, transact: four functions
 //!    ├── Memory       std collections: for unit tests
 //!    ├── Embedded     one file, durable, no server
-//!    └── Redis        one server, or a cluster
+//!    ├── Redis        one server, or a cluster
+//!    └── DynamoDb     one table
 //! ```
 //!
 //! ```

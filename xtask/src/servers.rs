@@ -24,6 +24,12 @@ pub(crate) const SERVERS: [Server; 1] = [Server {
     package: "redis-server",
 }];
 
+/// Whether the run has to fail without the server `name`: `KVS_REQUIRE` names them, separated by commas.
+pub(crate) fn is_required(name: &str) -> bool {
+    std::env::var("KVS_REQUIRE")
+        .is_ok_and(|names| names.split(',').any(|required| required.trim() == name))
+}
+
 impl Server {
     fn is_here(&self) -> bool {
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -31,12 +37,6 @@ impl Server {
         // Where packages put it, whatever `PATH` says; `tests/support` looks there, too.
         dirs.extend(["/usr/bin".into(), "/usr/local/bin".into(), "/opt/homebrew/bin".into()]);
         dirs.iter().any(|dir| dir.join(self.program).is_file())
-    }
-
-    /// Whether the run has to fail without it: `KVS_REQUIRE` names features, separated by commas.
-    fn is_required(&self) -> bool {
-        std::env::var("KVS_REQUIRE")
-            .is_ok_and(|names| names.split(',').any(|name| name.trim() == self.feature))
     }
 
     /// Makes sure that it is here: `None`, or why its tests will not run.
@@ -51,7 +51,7 @@ impl Server {
             "there is no `{}`; on Debian: apt-get install {} (as root, this command does it by itself)",
             self.program, self.package
         );
-        if self.is_required() {
+        if is_required(self.feature) {
             return Err(io::Error::other(format!("KVS_REQUIRE names {}, and {why}", self.feature)));
         }
         Ok(Some(why))
