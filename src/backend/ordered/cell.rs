@@ -4,7 +4,12 @@
 //!  00                          the member is its own value
 //!  01  bytes                   the value
 //!  02  stamp (8)  length (8)   the value is in the chunks with this stamp
+//!  03  bytes (7)  00           a string of seven bytes
+//!  integer (8)                 a counter, the lowest byte first, so that an engine can add to it
 //! ```
+//!
+//! Counters are strings that are the canonical text of an integer, and only where strings are. As they are known by their
+//! eight bytes, no other string is written in eight.
 //!
 //! The stamp is a hash of the value. Two values of one place have different stamps, so chunks of an old and a
 //! new value cannot be taken for one value by a reader whose view moves on between the two; and writing the same
@@ -23,6 +28,7 @@ pub(super) enum Cell {
     /// A member of a sorted set, which is its own value.
     Itself,
     Value(Value),
+    Counter(i64),
     Long {
         stamp: u64,
         len: u64,
@@ -30,6 +36,9 @@ pub(super) enum Cell {
 }
 
 impl Cell {
+    pub(super) fn of_string(value: &Value, limits: &EngineLimits) -> Self {
+        value.as_canonical_integer().map_or_else(|| Cell::of_plain(value, limits), Cell::Counter)
+    }
     pub(super) fn of_plain(value: &Value, limits: &EngineLimits) -> Self {
         Cell::at_most(value, limits.value)
     }
@@ -58,11 +67,31 @@ impl Cell {
                 row.push(1);
                 row.extend_from_slice(value);
             }
+            Cell::Counter(n) => row.extend_from_slice(&n.to_le_bytes()),
             Cell::Long { stamp, len } => {
                 row.push(2);
                 row.extend_from_slice(&stamp.to_be_bytes());
                 row.extend_from_slice(&len.to_be_bytes());
             }
+        }
+    }
+    /// The value of the row of a string.
+    pub(super) fn string_row(&self) -> Vec<u8> {
+        let mut row = Vec::new();
+        self.write(&mut row);
+        if let (Cell::Value(_), 8) = (self, row.len()) {
+            row[0] = 3;
+            row.push(0);
+        }
+        row
+    }
+    pub(super) fn read_string(row: &[u8]) -> Result<Self> {
+        if let Ok(counter) = row.try_into() {
+            return Ok(Cell::Counter(i64::from_le_bytes(counter)));
+        }
+        match row {
+            [3, value @ .., 0] if value.len() == 7 => Ok(Cell::Value(value.into())),
+            _ => Cell::read(row),
         }
     }
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
@@ -104,10 +133,11 @@ impl Cell {
         match self {
             Cell::Itself => itself.cloned().ok_or_else(corrupt),
             Cell::Value(value) => Ok(value),
+            Cell::Counter(n) => Ok(itoa::Buffer::new().format(n).into()),
             Cell::Long { stamp, len } => {
                 let mut value = Vec::new();
                 let span = long.chunks(stamp);
-                let scan = Scan { span, reverse: false, limit: usize::MAX };
+                let scan = Scan { span, reverse: false, limit: usize::MAX, peek: false };
                 visit_all(tx, scan, &mut |_, chunk| {
                     value.extend_from_slice(chunk);
                     Ok(())
@@ -128,6 +158,20 @@ fn moved_on() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strings_of_every_length_and_counters_read_back_from_their_rows() {
+        let limits = EngineLimits { row: 100, value: 64, transaction: 1_000, attempts: 1 };
+        let letters = (0..100).map(|len| Value::from("x".repeat(len)));
+        let integers = ["0", "-7", "1234567", "12345678", "-9223372036854775808"].map(Value::from);
+        for value in letters.chain(integers).chain([Value::from(&b"\x03\0\0\0\0\0\0"[..])]) {
+            let cell = Cell::of_string(&value, &limits);
+            let row = cell.string_row();
+            assert_eq!(Cell::read_string(&row).unwrap(), cell);
+            let is_counter = value.as_canonical_integer().is_some();
+            assert_eq!(row.len() == 8, is_counter, "{value:?}");
+        }
+    }
 
     #[test]
     fn cells_read_back_and_nonsense_is_corrupt() {
