@@ -66,9 +66,12 @@ pub struct Batch<'s, B = crate::backend::DynBackend> {
     refused: Vec<(usize, Error)>,
 }
 
+/// Room for a batch of this size is made at once.
+const FEW: usize = 16;
+
 impl<'s, B: Backend> Batch<'s, B> {
     pub(crate) fn new(store: &'s Store<B>) -> Self {
-        Batch { store, ticket: Ticket::next(), ops: Vec::new(), refused: Vec::new() }
+        Batch { store, ticket: Ticket::next(), ops: Vec::with_capacity(FEW), refused: Vec::new() }
     }
     /// Adds an operation that you hold as data.
     pub fn push<T: FromReply>(&mut self, op: impl Into<Op>) -> Handle<T> {

@@ -1,15 +1,15 @@
 //! The SDK's own client on a real connection, to a server that does its work and loses the answer.
 
 use super::{Notes, TABLE, quick};
-use crate::support::dynamodb::{Fate, Server, client_with, database};
+use crate::support::dynamodb::{Fate, Server, client_with, database, dispatch, in_process_with};
 use dynoxide::Database;
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
 use keyvaluestore::backend::aws_sdk_dynamodb::primitives::Blob;
 use keyvaluestore::backend::aws_sdk_dynamodb::types::AttributeValue;
 use keyvaluestore::{DynamoDb, ErrorKind, Outcome, Store};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A database with the table, behind a server where the first `n` requests for `call` meet `fate`; how many requests for it there were.
@@ -124,4 +124,44 @@ async fn a_refused_connection_is_tried_again_and_known_to_have_done_nothing() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let _server = Server::on(TcpListener::bind(address).unwrap(), &db, |_| Fate::Answer);
     assert_eq!(call.await.unwrap().unwrap(), 1);
+}
+
+/// A token stands for one request: with another request under it, the service refuses both.
+#[tokio::test]
+async fn what_is_sent_again_under_a_token_is_the_same_to_the_byte() {
+    let db = with_table().await;
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let sent = Arc::clone(&bodies);
+    let client = in_process_with(&db, move |db, call, body| {
+        let answer = dispatch(db, call, body);
+        if call != "TransactWriteItems" {
+            return answer;
+        }
+        let mut sent = sent.lock().unwrap();
+        sent.push(String::from_utf8_lossy(body).into_owned());
+        match sent.len() {
+            1..4 => (500, r#"{"__type":"InternalServerError"}"#.to_owned()),
+            _ => answer,
+        }
+    });
+    let (store, _) = store(&client);
+    store.hset("some", [("a", "1"), ("b", "2"), ("c", "3")]).await.unwrap();
+    store.sadd("full", ["a", "b", "c"]).await.unwrap();
+    let mut tx = store.atomic_write();
+    tx.set("string", "v");
+    tx.set_nx("new", 7);
+    tx.incr_by("counter", 3);
+    tx.hset("hash", [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]);
+    tx.hset_nx("another", "f", "v");
+    tx.hdel("some", ["a", "b"]);
+    tx.sadd("set", ["a", "b", "c"]);
+    tx.srem("full", ["a", "b"]);
+    tx.zhadd("sorted", "f", "v", 2.0);
+    tx.zincr_by("sorted", "m", 3.0);
+    tx.delete("gone");
+    assert!(tx.exec().await.unwrap().is_committed());
+    let bodies = bodies.lock().unwrap();
+    assert_eq!(bodies.len(), 4);
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:#?}");
+    assert_eq!(store.hgetall("some").await.unwrap().len(), 1);
 }

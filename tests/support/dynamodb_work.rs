@@ -15,7 +15,7 @@ use keyvaluestore::backend::aws_sdk_dynamodb::types::{
 use keyvaluestore::{DynamoDb, Store};
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 pub(crate) const ROWS: [&str; 10] = [
     "get",
@@ -46,13 +46,16 @@ pub(crate) struct Work {
     answers: Answers,
 }
 
-fn key(i: usize) -> String {
-    format!("key:{i:06}")
+/// What a caller has at hand, and keeps: either side makes of it what it needs.
+fn key(i: usize) -> &'static str {
+    static KEYS: LazyLock<Vec<String>> =
+        LazyLock::new(|| (0..100).map(|i| format!("key:{i:06}")).collect());
+    &KEYS[i]
 }
 fn b(bytes: impl Into<Vec<u8>>) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
-fn item(key: String) -> HashMap<String, AttributeValue> {
+fn item(key: &str) -> HashMap<String, AttributeValue> {
     HashMap::from([("hk".into(), b(key)), ("rk".into(), b("_"))])
 }
 /// The sort key of a score that is not negative.

@@ -3,7 +3,7 @@
 
 use super::api::{DynamoError, Found, Item, What};
 use super::call::{Again, Trip};
-use super::items::{RK, primary};
+use super::items::{RK, map, primary};
 use crate::{Error, Key};
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemInputBuilder;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemInputBuilder;
@@ -54,8 +54,8 @@ impl Action {
             key: key.clone(),
             verb,
             condition: None,
-            names: HashMap::new(),
-            values: HashMap::new(),
+            names: map(0),
+            values: map(0),
             returns: None,
             looks: true,
         }
@@ -125,11 +125,11 @@ impl Action {
             };
         }
         let part = TransactWriteItem::builder();
-        let key = |rk| Some(primary(&self.key, rk));
-        Ok(match &self.verb {
-            Verb::Put(item) => part.put(part!(Put::builder().set_item(Some(item.clone())))),
+        let key = |rk: Vec<u8>| Some(primary(&self.key, &rk));
+        Ok(match self.verb {
+            Verb::Put(item) => part.put(part!(Put::builder().set_item(Some(item)))),
             Verb::Update { rk, expression } => {
-                let update = Update::builder().update_expression(&**expression);
+                let update = Update::builder().update_expression(expression);
                 part.update(part!(update.set_key(key(rk))))
             }
             Verb::Delete { rk } => part.delete(part!(Delete::builder().set_key(key(rk)))),

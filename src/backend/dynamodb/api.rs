@@ -259,6 +259,13 @@ impl DynamoError {
         self.source = Some(source.into());
         self
     }
+    /// The answer to a request that could not be made.
+    pub(super) fn unmade<'a, T: Send + 'a>(
+        source: impl StdError + Send + Sync + 'static,
+    ) -> DynamoAnswer<'a, T> {
+        let failed = failed(ErrorKind::Other, "the request cannot be made", false);
+        Box::pin(std::future::ready(Err(DynamoError::new(failed).with_source(source))))
+    }
     pub(super) fn what(&self) -> &What {
         &self.what
     }

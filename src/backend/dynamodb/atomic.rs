@@ -10,6 +10,7 @@ use crate::{Error, ErrorKind, Outcome, Result, Write};
 use aws_sdk_dynamodb::operation::transact_get_items::builders::TransactGetItemsInputBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteItemsInputBuilder;
 use aws_sdk_dynamodb::types::{CancellationReason, Get, TransactGetItem, TransactWriteItem};
+use std::collections::BTreeMap;
 
 /// As many items are written in one transaction.
 const ITEMS: usize = 100;
@@ -21,17 +22,74 @@ struct Refused {
     error: Option<Error>,
 }
 
+/// The parts of a transaction. Sending consumes them, and it is mostly sent once: so they are made from the writes, and made
+/// again, in the same way to the byte, if they are needed again. Kept are only those that could not.
+struct Parts<'w> {
+    writes: &'w [Write],
+    /// What a write has to do with the transaction, if anything, where that is kept.
+    kept: BTreeMap<usize, Option<TransactWriteItem>>,
+    /// Ready to be sent.
+    made: Option<Vec<TransactWriteItem>>,
+    /// The numbers of the writes that they are of.
+    at: Vec<usize>,
+}
+
+impl<'w> Parts<'w> {
+    fn new(writes: &'w [Write]) -> Self {
+        Parts { writes, kept: BTreeMap::new(), made: None, at: Vec::new() }
+    }
+    fn keep(&mut self, i: usize, part: Option<TransactWriteItem>) {
+        self.kept.insert(i, part);
+        self.made = None;
+    }
+    /// Makes them ready, but for those of writes that have something to do before, which this answers. An error is that of
+    /// one write.
+    fn make(&mut self, table: &str) -> Result<Vec<(usize, Step)>> {
+        let (mut made, mut open) = (Vec::with_capacity(self.writes.len()), Vec::new());
+        self.at.clear();
+        for (i, op) in self.writes.iter().enumerate() {
+            let part = match self.kept.get(&i) {
+                Some(kept) => kept.clone(),
+                None => match first(op).map_err(|e| e.of_write(i))? {
+                    Step::Do(action, _) => Some(action.into_part(table)?),
+                    Step::Nothing(check) => check.map(|c| c.into_part(table)).transpose()?,
+                    step => {
+                        open.push((i, step));
+                        continue;
+                    }
+                },
+            };
+            // It bears a mark, which is another one each time.
+            if matches!(op, Write::HDel(_)) {
+                self.kept.entry(i).or_insert_with(|| part.clone());
+            }
+            if let Some(part) = part {
+                made.push(part);
+                self.at.push(i);
+            }
+        }
+        self.made = Some(made);
+        Ok(open)
+    }
+    fn take(&mut self, table: &str) -> Result<Vec<TransactWriteItem>> {
+        if self.made.is_none() {
+            self.make(table)?;
+        }
+        Ok(self.made.take().unwrap_or_default())
+    }
+}
+
 pub(super) async fn transact(trip: &Trip<'_>, writes: &[Write]) -> Result<Outcome> {
     if writes.len() > ITEMS {
         return Err(Error::invalid(format!("{} writes, and DynamoDB takes {ITEMS}", writes.len())));
     }
-    let mut parts = match prepare(trip, writes).await? {
-        Ok(parts) => parts,
-        Err(error) => return refuse(trip, writes, error).await,
-    };
+    let mut parts = Parts::new(writes);
+    if let Err(error) = prepare(trip, &mut parts).await? {
+        return refuse(trip, writes, error).await;
+    }
     let mut tries = None;
     loop {
-        let Some(refused) = send(trip, writes, &parts).await? else {
+        let Some(refused) = send(trip, &mut parts).await? else {
             return Ok(Outcome::Committed);
         };
         let steps = judge(writes, refused)?;
@@ -41,7 +99,7 @@ pub(super) async fn transact(trip: &Trip<'_>, writes: &[Write]) -> Result<Outcom
             return Ok(Outcome::from_iter(failed));
         }
         for (i, step) in steps {
-            parts[i] = settle(trip, &writes[i], step).await?.map_err(|e| e.of_write(i))?;
+            parts.keep(i, settle(trip, &writes[i], step).await?.map_err(|e| e.of_write(i))?);
         }
         // What was found is no longer so, again.
         if let Some(tries) = &mut tries
@@ -53,41 +111,37 @@ pub(super) async fn transact(trip: &Trip<'_>, writes: &[Write]) -> Result<Outcom
     }
 }
 
-/// What each write has to do with the transaction, if anything. Those that depend on what is there are read first, all at
-/// once. The inner error is the contract's: it gives way to conditions that have failed.
-async fn prepare(
-    trip: &Trip<'_>,
-    writes: &[Write],
-) -> Result<Result<Vec<Option<TransactWriteItem>>>> {
-    let mut steps = Vec::with_capacity(writes.len());
-    for (i, op) in writes.iter().enumerate() {
-        match first(op) {
-            Ok(step) => steps.push(step),
-            Err(e) => return Ok(Err(e.of_write(i))),
-        }
-    }
-    let looks = steps.iter().enumerate().filter(|(_, step)| matches!(step, Step::Look(_)));
-    let looks: Vec<usize> = looks.map(|(i, _)| i).collect();
+/// Makes the parts of all writes. What those that depend on what is there have to read, they read all at once. The inner error is the
+/// contract's: it gives way to conditions that have failed.
+async fn prepare(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Result<()>> {
+    let writes = parts.writes;
+    let mut open = match parts.make(trip.table()) {
+        Ok(open) if open.is_empty() => return Ok(Ok(())),
+        Ok(open) => open,
+        Err(e) => return Ok(Err(e)),
+    };
+    let looks = open.iter().filter(|(_, step)| matches!(step, Step::Look(_)));
+    let looks: Vec<usize> = looks.map(|(i, _)| *i).collect();
     let items: Vec<_> = looks.iter().map(|i| (&writes[*i].key()[..], rk_of(&writes[*i]))).collect();
     let found = match *looks {
         [] => Vec::new(),
         [i] => vec![read::strong(trip, writes[i].key(), rk_of(&writes[i])).await],
         _ => read::group(trip, trip.writer(), true, &items).await,
     };
-    for (i, item) in looks.into_iter().zip(found) {
-        match informed(&writes[i], item?.as_ref()) {
-            Ok(step) => steps[i] = step,
-            Err(e) => return Ok(Err(e.of_write(i))),
-        }
+    let looking = open.iter_mut().filter(|(_, step)| matches!(step, Step::Look(_)));
+    for ((i, step), item) in looking.zip(found) {
+        *step = match informed(&writes[*i], item?.as_ref()) {
+            Ok(step) => step,
+            Err(e) => return Ok(Err(e.of_write(*i))),
+        };
     }
-    let mut parts = Vec::with_capacity(writes.len());
-    for (i, step) in steps.into_iter().enumerate() {
+    for (i, step) in open {
         match settle(trip, &writes[i], step).await? {
-            Ok(part) => parts.push(part),
+            Ok(part) => parts.keep(i, part),
             Err(e) => return Ok(Err(e.of_write(i))),
         }
     }
-    Ok(Ok(parts))
+    Ok(parts.make(trip.table()).map(drop))
 }
 
 /// Makes a step a part of the transaction.
@@ -130,21 +184,25 @@ async fn settle(
 
 /// One of the writes cannot be done. If the condition of another one has failed, that is told instead.
 async fn refuse(trip: &Trip<'_>, writes: &[Write], error: Error) -> Result<Outcome> {
-    let mut checks = Vec::with_capacity(writes.len());
-    for op in writes {
-        checks.push(match first(op) {
-            Ok(Step::Do(action, _)) => match action.into_check() {
-                Some(check) => Some(check.into_part(trip.table())?),
-                None => None,
+    let mut checks = Parts::new(writes);
+    for (i, op) in writes.iter().enumerate() {
+        checks.keep(
+            i,
+            match first(op) {
+                Ok(Step::Do(action, _)) => match action.into_check() {
+                    Some(check) => Some(check.into_part(trip.table())?),
+                    None => None,
+                },
+                _ => None,
             },
-            _ => None,
-        });
+        );
     }
-    if checks.iter().all(Option::is_none) {
+    if checks.kept.values().all(Option::is_none) {
         return Err(error);
     }
+    checks.make(trip.table())?;
     // If it cannot be judged, the error stands: it is known, and nothing was written.
-    let Ok(Some(refused)) = send(trip, writes, &checks).await else { return Err(error) };
+    let Ok(Some(refused)) = send(trip, &mut checks).await else { return Err(error) };
     let failed = refused
         .conditions
         .iter()
@@ -171,23 +229,22 @@ fn judge(writes: &[Write], refused: Refused) -> Result<Vec<(usize, Step)>> {
 
 /// Sends the transaction until it is applied, for which this answers `None`, or refused. All tries of it bear one token,
 /// under which it is applied once, so that it can be sent again after a lost answer, too.
-async fn send(
-    trip: &Trip<'_>,
-    writes: &[Write],
-    parts: &[Option<TransactWriteItem>],
-) -> Result<Option<Refused>> {
-    let at: Vec<usize> = (0..parts.len()).filter(|i| parts[*i].is_some()).collect();
-    if at.is_empty() {
+async fn send(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Option<Refused>> {
+    if parts.at.is_empty() {
         return Ok(None);
     }
-    let api = trip.writer();
-    let input = TransactWriteItemsInputBuilder::default()
-        .set_transact_items(Some(parts.iter().flatten().cloned().collect()))
-        .client_request_token(token())
-        .set_return_consumed_capacity(trip.capacity());
+    let (api, writes, at, token) = (trip.writer(), parts.writes, parts.at.clone(), token());
     let mut tries = Tries::default();
     loop {
-        let send = || api.transact_write_items(input.clone());
+        let send = || match parts.take(trip.table()) {
+            Ok(parts) => api.transact_write_items(
+                TransactWriteItemsInputBuilder::default()
+                    .set_transact_items(Some(parts))
+                    .client_request_token(&token)
+                    .set_return_consumed_capacity(trip.capacity()),
+            ),
+            Err(e) => DynamoError::unmade(e),
+        };
         let sent = trip.send_counting("TransactWriteItems", Again::Safe, send, &mut tries).await;
         let (reasons, told) = match sent {
             Ok(_) => return Ok(None),

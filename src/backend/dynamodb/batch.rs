@@ -1,7 +1,6 @@
 //! Batches: what can be done at the same time, and in how few requests.
 
 use super::action::{Action, Verb};
-use super::api::Item;
 use super::call::{Again, Tries, Trip};
 use super::items::primary;
 use super::read::{self, GROUP, Primary, primary_of};
@@ -35,7 +34,15 @@ pub(super) async fn batch(trip: &Trip<'_>, ops: &[Op]) -> Vec<Result<Reply>> {
 
 /// Runs jobs at once, but not more than the options allow.
 async fn at_once<'j, T>(trip: &Trip<'_>, jobs: Vec<BoxFuture<'j, T>>) -> Vec<T> {
-    let (mut jobs, mut running) = (jobs.into_iter(), FuturesUnordered::new());
+    let mut jobs = jobs.into_iter();
+    if jobs.len() == 1 {
+        // Nothing to run beside it.
+        return match jobs.next() {
+            Some(job) => vec![job.await],
+            None => Vec::new(),
+        };
+    }
+    let mut running = FuturesUnordered::new();
     running.extend(jobs.by_ref().take(trip.width));
     let mut done = Vec::new();
     while let Some(one) = running.next().await {
@@ -52,13 +59,13 @@ struct Touched {
     written: usize,
 }
 
-#[derive(Default)]
-struct OfKey<'o> {
-    /// By operations on all of it.
+/// What has touched a key.
+#[derive(Clone, Copy, Default)]
+struct OfKey {
+    /// Operations on all of it.
     whole: Touched,
-    /// By any operation.
+    /// Any operation.
     any: Touched,
-    items: HashMap<&'o [u8], Touched>,
 }
 
 /// Cuts a batch into stages, one to be run after the other, such that no two operations of a stage get in each other's way.
@@ -66,19 +73,18 @@ fn stages(ops: &[Op]) -> Vec<Vec<usize>> {
     if ops.iter().all(|op| matches!(op, Op::Read(_))) {
         return vec![(0..ops.len()).collect()];
     }
-    let mut keys: HashMap<&[u8], OfKey<'_>> = HashMap::with_capacity(ops.len());
+    let mut keys: HashMap<&[u8], OfKey> = HashMap::with_capacity(ops.len());
+    let mut items: HashMap<Primary<'_>, Touched> = HashMap::with_capacity(ops.len());
     let mut stages: Vec<Vec<usize>> = Vec::new();
     for (i, op) in ops.iter().enumerate() {
         let key = keys.entry(op.key()).or_default();
-        let (item, writes) = match op {
+        let (rk, writes) = match op {
             Op::Read(op) => (read::item_of(op), false),
             Op::Write(Write::Delete(_)) => (None, true),
             Op::Write(op) => (Some(rk_of(op)), true),
         };
-        let before = match item {
-            Some(item) => key.items.get(item).copied().unwrap_or_default().join(key.whole),
-            None => key.any,
-        };
+        let item = rk.map(|rk| items.entry((op.key(), rk)).or_default());
+        let before = item.as_ref().map_or(key.any, |item| item.join(key.whole));
         let stage = if writes { before.read.max(before.written) } else { before.written };
         let now = if writes {
             Touched { read: 0, written: stage + 1 }
@@ -86,13 +92,10 @@ fn stages(ops: &[Op]) -> Vec<Vec<usize>> {
             Touched { read: stage + 1, written: 0 }
         };
         key.any = key.any.join(now);
-        let touched = match item {
-            Some(item) => key.items.entry(item).or_default(),
-            None => &mut key.whole,
-        };
+        let touched = item.unwrap_or(&mut key.whole);
         *touched = touched.join(now);
         if stage == stages.len() {
-            stages.push(Vec::new());
+            stages.push(Vec::with_capacity(ops.len() - i));
         }
         stages[stage].push(i);
     }
@@ -109,7 +112,7 @@ impl Touched {
 fn jobs<'j>(trip: &'j Trip<'j>, ops: &'j [Op], stage: &[usize]) -> Vec<BoxFuture<'j, Replies>> {
     let mut jobs: Vec<BoxFuture<'j, Replies>> = Vec::new();
     let (mut reads, mut items) = (Vec::new(), HashMap::new());
-    let mut writes = Vec::new();
+    let mut writes = Vec::with_capacity(stage.len());
     for &i in stage {
         match &ops[i] {
             Op::Read(op) => match read::item_of(op).filter(|rk| !read::is_nowhere(rk)) {
@@ -121,8 +124,8 @@ fn jobs<'j>(trip: &'j Trip<'j>, ops: &'j [Op], stage: &[usize]) -> Vec<BoxFuture
                 }
                 None => jobs.push(Box::pin(async move { vec![(i, read_alone(trip, op).await)] })),
             },
-            Op::Write(op) => match grouped(op) {
-                Some((request, done)) => writes.push((i, op, request, done)),
+            Op::Write(op) => match Grouped::new(i, op) {
+                Some(grouped) => writes.push(grouped),
                 None => jobs.push(Box::pin(async move { vec![(i, write_alone(trip, op).await)] })),
             },
         }
@@ -184,100 +187,138 @@ fn is_of_one(error: &Error) -> bool {
 }
 
 /// A write that goes into a group: without a condition, and of one item.
-fn grouped(op: &Write) -> Option<(WriteRequest, Done)> {
-    if matches!(op, Write::Delete(_)) {
-        return None;
-    }
-    let Ok(Step::Do(action, done)) = first(op) else { return None };
-    let Action { key, verb, condition: None, .. } = action else { return None };
-    let request = WriteRequest::builder();
-    let request = match verb {
-        Verb::Put(item) => {
-            request.put_request(PutRequest::builder().set_item(Some(item)).build().ok()?)
-        }
-        Verb::Delete { rk } => {
-            let key = Some(primary(&key, &rk));
-            request.delete_request(DeleteRequest::builder().set_key(key).build().ok()?)
-        }
-        _ => return None,
-    };
-    Some((request.build(), done))
+struct Grouped<'o> {
+    at: usize,
+    op: &'o Write,
+    /// Taken when it is sent; made again if it has to be sent again.
+    request: Option<WriteRequest>,
+    done: Done,
 }
 
-async fn write_group(trip: &Trip<'_>, group: Vec<(usize, &Write, WriteRequest, Done)>) -> Replies {
-    if let [(i, op, ..)] = group[..] {
-        return vec![(i, write_alone(trip, op).await)];
+impl<'o> Grouped<'o> {
+    /// `None` if the write has to be a request of its own.
+    fn new(at: usize, op: &'o Write) -> Option<Self> {
+        if matches!(op, Write::Delete(_)) {
+            return None;
+        }
+        let Ok(Step::Do(action, done)) = first(op) else { return None };
+        let Action { key, verb, condition: None, .. } = action else { return None };
+        let request = WriteRequest::builder();
+        let request = match verb {
+            Verb::Put(item) => {
+                request.put_request(PutRequest::builder().set_item(Some(item)).build().ok()?)
+            }
+            Verb::Delete { rk } => request.delete_request(delete(&key, &rk)?),
+            _ => return None,
+        };
+        Some(Grouped { at, op, request: Some(request.build()), done })
     }
-    let (mut places, mut requests) = (Vec::new(), Vec::new());
-    for (i, op, request, done) in group {
-        places.push((i, op, done));
-        requests.push(request);
+}
+
+fn delete(key: &[u8], rk: &[u8]) -> Option<DeleteRequest> {
+    DeleteRequest::builder().set_key(Some(primary(key, rk))).build().ok()
+}
+
+/// A change to an item without a condition, which can be made into a request more than once.
+trait Change: Send {
+    fn item(&self) -> Primary<'_>;
+    fn request(&mut self) -> Option<WriteRequest>;
+}
+
+impl Change for Grouped<'_> {
+    fn item(&self) -> Primary<'_> {
+        (self.op.key(), rk_of(self.op))
     }
-    let written = write(trip, requests).await;
-    let mut replies = Vec::with_capacity(places.len());
-    for ((i, op, done), written) in places.into_iter().zip(written) {
+    fn request(&mut self) -> Option<WriteRequest> {
+        self.request.take().or_else(|| Grouped::new(self.at, self.op)?.request)
+    }
+}
+
+/// To remove the item of a member of a sorted set.
+impl Change for (&[u8], Vec<u8>) {
+    fn item(&self) -> Primary<'_> {
+        (self.0, &self.1)
+    }
+    fn request(&mut self) -> Option<WriteRequest> {
+        Some(WriteRequest::builder().delete_request(delete(self.0, &self.1)?).build())
+    }
+}
+
+async fn write_group(trip: &Trip<'_>, mut group: Vec<Grouped<'_>>) -> Replies {
+    if let [Grouped { at, op, .. }] = group[..] {
+        return vec![(at, write_alone(trip, op).await)];
+    }
+    let written = write(trip, &mut group).await;
+    let mut replies = Vec::with_capacity(group.len());
+    for (Grouped { at, op, done, .. }, written) in group.into_iter().zip(written) {
         replies.push(match written {
-            Ok(()) => (i, reply(done, None)),
+            Ok(()) => (at, reply(done, None)),
             // One item that the service refuses makes it refuse the others: each for itself, then.
-            Err(e) if is_of_one(&e) => (i, write_alone(trip, op).await),
-            Err(e) => (i, Err(e)),
+            Err(e) if is_of_one(&e) => (at, write_alone(trip, op).await),
+            Err(e) => (at, Err(e)),
         });
     }
     replies
 }
 
-/// Writes any number of different items.
-pub(super) async fn write_all(trip: &Trip<'_>, requests: Vec<WriteRequest>) -> Result<()> {
-    let groups = requests
-        .chunks(WRITES)
-        .map(|group| -> BoxFuture<'_, Vec<Result<()>>> { Box::pin(write(trip, group.to_vec())) });
-    at_once(trip, groups.collect()).await.into_iter().flatten().collect()
+/// Removes members of a sorted set, any number of them.
+pub(super) async fn remove_all(trip: &Trip<'_>, key: &[u8], members: Vec<Vec<u8>>) -> Result<()> {
+    let mut members = members.into_iter().map(|rk| (key, rk)).peekable();
+    let mut groups: Vec<BoxFuture<'_, Vec<Result<()>>>> = Vec::new();
+    while members.peek().is_some() {
+        let mut group: Vec<_> = members.by_ref().take(WRITES).collect();
+        groups.push(Box::pin(async move { write(trip, &mut group).await }));
+    }
+    at_once(trip, groups).await.into_iter().flatten().collect()
 }
 
-/// Writes up to [`WRITES`] different items in one request and what that leaves over; answers in their order.
-async fn write(trip: &Trip<'_>, requests: Vec<WriteRequest>) -> Vec<Result<()>> {
-    let mut written: Vec<Result<()>> = requests.iter().map(|_| Ok(())).collect();
-    let items: Vec<Option<(Vec<u8>, Vec<u8>)>> = requests.iter().map(written_item).collect();
-    let fail = |written: &mut Vec<Result<()>>, open: &[WriteRequest], error: &Error| {
-        for item in open.iter().map(written_item) {
-            if let Some(place) = items.iter().position(|known| *known == item) {
-                written[place] = Err(error.without_source());
-            }
-        }
-    };
-    let (api, mut open, mut tries) = (trip.writer(), requests, Tries::default());
+/// Makes up to [`WRITES`] changes to different items in one request and what that leaves over; answers in their order.
+async fn write<C: Change>(trip: &Trip<'_>, changes: &mut [C]) -> Vec<Result<()>> {
+    let mut written: Vec<Result<()>> = changes.iter().map(|_| Ok(())).collect();
+    let (api, mut tries) = (trip.writer(), Tries::default());
+    // The places of what has not been written.
+    let mut open: Vec<usize> = (0..changes.len()).collect();
     while !open.is_empty() {
         let before = open.len();
-        let input = BatchWriteItemInputBuilder::default()
-            .request_items(trip.table(), open.clone())
-            .set_return_consumed_capacity(trip.capacity());
-        let write = || api.batch_write_item(input.clone());
+        let write = || {
+            let requests: Vec<_> = open.iter().filter_map(|i| changes[*i].request()).collect();
+            api.batch_write_item(
+                BatchWriteItemInputBuilder::default()
+                    .request_items(trip.table(), requests)
+                    .set_return_consumed_capacity(trip.capacity()),
+            )
+        };
         match trip.send("BatchWriteItem", Again::Unsafe, write).await {
             Ok(output) => {
                 let left = output.unprocessed_items.into_iter().flatten();
-                open = left.flat_map(|(_, requests)| requests).collect();
+                let place = |request: WriteRequest| {
+                    let item = item_of(&request)?;
+                    changes.iter().position(|change| change.item() == item)
+                };
+                open = left.flat_map(|(_, requests)| requests).filter_map(place).collect();
             }
             Err(e) => {
-                fail(&mut written, &open, &e.into_error(true));
+                let error = e.into_error(true);
+                open.iter().for_each(|i| written[*i] = Err(error.without_source()));
                 break;
             }
         }
         if !open.is_empty() && !trip.go_on(&mut tries, open.len() < before).await {
             let error = Error::new(ErrorKind::Throttled, "DynamoDB left the write unprocessed");
-            fail(&mut written, &open, &error);
+            open.iter().for_each(|i| written[*i] = Err(error.without_source()));
             break;
         }
     }
     written
 }
 
-fn written_item(request: &WriteRequest) -> Option<(Vec<u8>, Vec<u8>)> {
-    let item: &Item = match (&request.put_request, &request.delete_request) {
-        (Some(put), _) => put.item(),
-        (None, Some(delete)) => delete.key(),
-        (None, None) => return None,
-    };
-    primary_of(item).map(|(key, rk)| (key.to_vec(), rk.to_vec()))
+/// The item that a request is about.
+fn item_of(request: &WriteRequest) -> Option<Primary<'_>> {
+    match (&request.put_request, &request.delete_request) {
+        (Some(put), _) => primary_of(put.item()),
+        (None, Some(delete)) => primary_of(delete.key()),
+        (None, None) => None,
+    }
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ impl<'t> Trip<'t> {
         &self,
         name: &'static str,
         again: Again,
-        send: impl Fn() -> DynamoAnswer<'t, T>,
+        send: impl FnMut() -> DynamoAnswer<'t, T>,
     ) -> Result<T, DynamoError> {
         self.send_counting(name, again, send, &mut Tries::default()).await
     }
@@ -112,7 +112,7 @@ impl<'t> Trip<'t> {
         &self,
         name: &'static str,
         again: Again,
-        send: impl Fn() -> DynamoAnswer<'t, T>,
+        mut send: impl FnMut() -> DynamoAnswer<'t, T>,
         tries: &mut Tries,
     ) -> Result<T, DynamoError> {
         let mut maybe_applied = false;

@@ -9,6 +9,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use std::collections::HashMap;
+use std::hash::RandomState;
+use std::sync::LazyLock;
 
 /// The hash key: the key.
 pub(super) const HK: &str = "hk";
@@ -52,16 +54,26 @@ pub(super) fn members_attribute(members: &[Value]) -> AttributeValue {
     AttributeValue::Bs(members.into_iter().map(|member| Blob::new(&member[..])).collect())
 }
 
+/// A map in which the same insertions lead to the same order, in all maps of this process: a request that is made again under an idempotency
+/// token is then the same to the byte.
+pub(super) fn map<T>(capacity: usize) -> HashMap<String, T> {
+    static ORDER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    HashMap::with_capacity_and_hasher(capacity, ORDER.clone())
+}
+
 /// The primary key of an item.
 pub(super) fn primary(key: &[u8], rk: &[u8]) -> Item {
-    HashMap::from([(HK.to_owned(), bytes(key)), (RK.to_owned(), bytes(rk))])
+    let mut item = map(2);
+    item.insert(HK.to_owned(), bytes(key));
+    item.insert(RK.to_owned(), bytes(rk));
+    item
 }
 pub(super) fn item<const N: usize>(
     key: &Key,
     rk: &[u8],
     attributes: [(&str, AttributeValue); N],
 ) -> Item {
-    let mut item = HashMap::with_capacity(2 + N);
+    let mut item = map(2 + N);
     item.insert(HK.to_owned(), bytes(key));
     item.insert(RK.to_owned(), bytes(rk));
     item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));

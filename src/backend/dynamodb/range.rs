@@ -1,6 +1,5 @@
 //! Ranges of sorted sets: the one condition that has exactly the members of the range, and its pages.
 
-use super::action::unbuildable;
 use super::api::Item;
 use super::call::{Again, Trip};
 use super::items::*;
@@ -189,7 +188,6 @@ pub(super) async fn delete_all(trip: &Trip<'_>, key: &[u8], mut found: bool) -> 
 }
 
 async fn delete_pages(trip: &Trip<'_>, key: &[u8], found: &mut bool) -> Result<()> {
-    use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
     let mut query = query(trip, key)
         .key_condition_expression("hk = :k")
         .consistent_read(true)
@@ -198,17 +196,15 @@ async fn delete_pages(trip: &Trip<'_>, key: &[u8], found: &mut bool) -> Result<(
         let api = trip.writer();
         let output = trip.send("Query", Again::Safe, || api.query(query.clone())).await;
         let output = output.map_err(|e| e.into_error(false))?;
-        let mut requests = Vec::new();
+        let mut members = Vec::new();
         for mut item in output.items.unwrap_or_default() {
             // What is plain has been deleted before; if it is there, somebody has just written it.
-            let (true, Some(rk)) = (item.contains_key(RK2), item.remove(RK)) else { continue };
-            let key = [(HK.to_owned(), bytes(key)), (RK.to_owned(), rk)].into();
-            let delete =
-                DeleteRequest::builder().set_key(Some(key)).build().map_err(unbuildable)?;
-            requests.push(WriteRequest::builder().delete_request(delete).build());
+            if let (true, Some(AttributeValue::B(rk))) = (item.contains_key(RK2), item.remove(RK)) {
+                members.push(rk.into_inner());
+            }
         }
-        *found |= !requests.is_empty();
-        super::batch::write_all(trip, requests).await?;
+        *found |= !members.is_empty();
+        super::batch::remove_all(trip, key, members).await?;
         match output.last_evaluated_key.filter(|key| !key.is_empty()) {
             None => return Ok(()),
             next => query = query.set_exclusive_start_key(next),

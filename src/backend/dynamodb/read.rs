@@ -1,6 +1,5 @@
 //! The reads of one item, alone and in groups.
 
-use super::action::unbuildable;
 use super::api::{DynamoApi, DynamoError, Item};
 use super::call::{Again, Tries, Trip};
 use super::items::*;
@@ -108,30 +107,31 @@ pub(super) async fn group<'t>(
 ) -> Vec<Result<Option<Item>>> {
     let places: HashMap<Primary<'_>, usize> =
         items.iter().enumerate().map(|(place, item)| (*item, place)).collect();
+    let place = |item: &Item| places.get(&primary_of(item)?).copied();
     let mut found: Vec<Result<Option<Item>>> = items.iter().map(|_| Ok(None)).collect();
-    let mut open: Vec<Item> = items.iter().map(|(key, rk)| primary(key, rk)).collect();
+    // The places of what has not been read.
+    let mut open: Vec<usize> = (0..items.len()).collect();
     let mut tries = Tries::default();
     while !open.is_empty() {
         let before = open.len();
-        let output = match request(trip, api, strong, open.clone()).await {
+        let output = match request(trip, api, strong, items, &open).await {
             Ok(output) => output,
             Err(error) => {
-                fail(&mut found, &places, &open, &error);
+                open.iter().for_each(|place| found[*place] = Err(error.without_source()));
                 break;
             }
         };
         for item in output.responses.into_iter().flatten().flat_map(|(_, items)| items) {
-            let place = primary_of(&item).and_then(|item| places.get(&item));
-            if let Some(found) = place.and_then(|place| found.get_mut(*place)) {
-                *found = Ok(Some(item));
+            if let Some(place) = place(&item) {
+                found[place] = Ok(Some(item));
             }
         }
         // What is neither there nor left over does not exist.
         let left = output.unprocessed_keys.into_iter().flatten();
-        open = left.flat_map(|(_, keys)| keys.keys).collect();
+        open = left.flat_map(|(_, keys)| keys.keys).filter_map(|key| place(&key)).collect();
         if !open.is_empty() && !trip.go_on(&mut tries, open.len() < before).await {
             let error = Error::new(ErrorKind::Throttled, "DynamoDB left the read unprocessed");
-            fail(&mut found, &places, &open, &error);
+            open.iter().for_each(|place| found[*place] = Err(error.without_source()));
             break;
         }
     }
@@ -142,32 +142,27 @@ async fn request<'t>(
     trip: &Trip<'t>,
     api: &'t dyn DynamoApi,
     strong: bool,
-    keys: Vec<Item>,
+    items: &[Primary<'_>],
+    open: &[usize],
 ) -> Result<BatchGetItemOutput> {
-    let keys = KeysAndAttributes::builder().consistent_read(strong).set_keys(Some(keys));
-    let input = BatchGetItemInputBuilder::default()
-        .request_items(trip.table(), keys.build().map_err(unbuildable)?)
-        .set_return_consumed_capacity(trip.capacity());
-    let output = trip.send("BatchGetItem", Again::Safe, || api.batch_get_item(input.clone()));
-    output.await.map_err(|e| e.into_error(false))
+    // Made for each time that it is sent, which is mostly once: to keep one would be to copy it.
+    let get = || {
+        let keys = open.iter().map(|place| primary(items[*place].0, items[*place].1)).collect();
+        let keys = KeysAndAttributes::builder().consistent_read(strong).set_keys(Some(keys));
+        match keys.build() {
+            Ok(keys) => api.batch_get_item(
+                BatchGetItemInputBuilder::default()
+                    .request_items(trip.table(), keys)
+                    .set_return_consumed_capacity(trip.capacity()),
+            ),
+            Err(e) => DynamoError::unmade(e),
+        }
+    };
+    trip.send("BatchGetItem", Again::Safe, get).await.map_err(|e| e.into_error(false))
 }
 
 /// The primary key that an item has.
 pub(super) fn primary_of(item: &Item) -> Option<Primary<'_>> {
     let bytes = |name| item.get(name)?.as_b().ok().map(|bytes| bytes.as_ref());
     Some((bytes(HK)?, bytes(RK)?))
-}
-
-fn fail(
-    found: &mut [Result<Option<Item>>],
-    places: &HashMap<Primary<'_>, usize>,
-    open: &[Item],
-    error: &Error,
-) {
-    for item in open {
-        let place = primary_of(item).and_then(|item| places.get(&item));
-        if let Some(found) = place.and_then(|place| found.get_mut(*place)) {
-            *found = Err(error.without_source());
-        }
-    }
 }
