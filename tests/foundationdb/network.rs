@@ -34,9 +34,8 @@ fn stores_in_many_runtimes_share_the_network() {
 #[test]
 fn no_runtime_is_needed() {
     let url = subspace();
-    let value = futures_util::future::FutureExt::now_or_never(async { Store::open(&url).await });
-    let store = value.expect("nothing is sent yet").unwrap();
     let value = block_on(async {
+        let store = Store::open(&url).await?;
         store.set("k", "v").await?;
         store.get("k").await
     });

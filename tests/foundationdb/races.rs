@@ -134,5 +134,5 @@ async fn a_conflict_without_end_is_told() {
             }
         }
     }
-    assert_eq!(store.get("n").await.unwrap().unwrap(), counted);
+    assert_eq!(store.get("n").await.unwrap().unwrap(), i32::to_string(&counted));
 }

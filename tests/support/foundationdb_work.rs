@@ -147,12 +147,19 @@ impl Bare {
                 let value = tx.get(&self.string(&key(i)), true).await.unwrap().unwrap();
                 assert_eq!(black_box(value[1..].to_vec()).len(), 100);
             }
-            "set" => self.write(async |tx| Ok(self.put(&tx, &key(i)))).await,
+            "set" => {
+                self.write(async |tx| {
+                    self.put(&tx, &key(i));
+                    Ok(())
+                })
+                .await;
+            }
             "set_nx" => {
                 let key = new_key();
                 self.write(async |tx| {
                     assert!(self.first(&tx, &key, SORTED).await.is_none());
-                    Ok(self.put(&tx, &key))
+                    self.put(&tx, &key);
+                    Ok(())
                 })
                 .await;
             }
@@ -161,7 +168,8 @@ impl Bare {
                 self.write(async |tx| {
                     let row = self.first(&tx, &key, 8).await;
                     let now = row.map_or(0, |(_, n)| i64::from_le_bytes(n[..].try_into().unwrap()));
-                    Ok(tx.set(&self.string(&key), &(now + 1).to_le_bytes()))
+                    tx.set(&self.string(&key), &(now + 1).to_le_bytes());
+                    Ok(())
                 })
                 .await;
             }
@@ -176,7 +184,8 @@ impl Bare {
                         tx.clear(&in_order(f64::from_be_bytes(old[..8].try_into().unwrap())));
                     }
                     tx.set(&in_order(score), &[0]);
-                    Ok(tx.set(&row, &[&score.to_be_bytes()[..], &[0]].concat()))
+                    tx.set(&row, &[&score.to_be_bytes()[..], &[0]].concat());
+                    Ok(())
                 })
                 .await;
             }
@@ -198,8 +207,11 @@ impl Bare {
                 assert_eq!(black_box(members.collect::<Vec<_>>()).len(), 100);
             }
             "atomic write of 10" => {
-                self.write(async |tx| Ok((0..10).for_each(|j| self.put(&tx, &key(i * 10 + j)))))
-                    .await;
+                self.write(async |tx| {
+                    (0..10).for_each(|j| self.put(&tx, &key(i * 10 + j)));
+                    Ok(())
+                })
+                .await;
             }
             "batch of 100 gets" => {
                 let tx = self.database.create_trx().unwrap();

@@ -66,15 +66,14 @@ fn find_library(name: &str) -> Option<PathBuf> {
     find(name, "lib", &dirs)
 }
 
-/// Tells cargo where the client library of FoundationDB is, if it is in `FDB_HOME`.
+/// Lets programs find the client library of FoundationDB, if it is in `FDB_HOME`; `build.rs` lets the linker.
 pub(crate) fn with_libraries(command: &mut Command) {
     if let Some(lib) = fdb_home().map(|home| home.join("lib")) {
         let known = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-        let all = std::iter::once(lib.clone()).chain(std::env::split_paths(&known));
+        let all = std::iter::once(lib).chain(std::env::split_paths(&known));
         if let Ok(all) = std::env::join_paths(all.filter(|dir| !dir.as_os_str().is_empty())) {
             command.env("LD_LIBRARY_PATH", all);
         }
-        command.env("FDB_CLIENT_LIB_PATH", lib);
     }
 }
 

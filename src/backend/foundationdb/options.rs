@@ -63,7 +63,7 @@ impl FoundationDbOptions {
             [] => Subspace::all(),
             names => names.iter().fold(Subspace::all(), |within, name| within.subspace(name)),
         };
-        let database = network::database(path.as_deref())?;
+        let database = network::database(path.as_deref()).await?;
         FoundationDb::new(database, subspace).map(|cluster| cluster.with_options(options))
     }
 

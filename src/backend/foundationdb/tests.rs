@@ -128,7 +128,11 @@ async fn a_reader_that_grows_old_goes_on_at_a_newer_state() -> Result<()> {
     let all = || Span { begin: Vec::new(), end: vec![0xff] };
     let scan = Scan { span: all(), reverse: false, limit: 2, peek: false };
     let mut seen = 0;
-    tx.range(&scan, &mut |_, _| Ok(seen += 1)).await?;
+    tx.range(&scan, &mut |_, _| {
+        seen += 1;
+        Ok(())
+    })
+    .await?;
     assert_eq!((seen, tx.count(&all()).await?), (2, 4));
     store.sadd("s", ["new"]).await?;
     assert_eq!(tx.count(&all()).await?, 4, "one state, for as long as the cluster keeps it");

@@ -3,7 +3,7 @@
 //! ```text
 //!  00                          the member is its own value
 //!  01  bytes                   the value
-//!  02  stamp (8)  length (8)   the value is in the chunks with this stamp
+//!  02  stamp (8)  length (8)  chunk (4)   the value is in chunks of this length, with this stamp
 //!  03  bytes (7)  00           a string of seven bytes
 //!  integer (8)                 a counter, the lowest byte first, so that an engine can add to it
 //! ```
@@ -15,10 +15,14 @@
 //! new value cannot be taken for one value by a reader whose view moves on between the two; and writing the same
 //! value again writes the same rows.
 
-use super::engine::{Change, EngineLimits, Scan, Transaction, visit_all};
+use super::engine::{Change, EngineLimits, Transaction};
 use super::rows::{Long, corrupt};
 use crate::{Error, ErrorKind, Result, Value};
+use futures_util::future::try_join_all;
 use std::hash::{DefaultHasher, Hasher};
+
+/// No value has as many.
+const MOST_CHUNKS: u64 = 1 << 26;
 
 /// From this length on, the value of a sorted hash is kept once, in chunks, and not in both of its rows.
 const LONG_IN_SORTED: usize = 1_024;
@@ -32,6 +36,7 @@ pub(super) enum Cell {
     Long {
         stamp: u64,
         len: u64,
+        chunk: u32,
     },
 }
 
@@ -40,19 +45,20 @@ impl Cell {
         value.as_canonical_integer().map_or_else(|| Cell::of_plain(value, limits), Cell::Counter)
     }
     pub(super) fn of_plain(value: &Value, limits: &EngineLimits) -> Self {
-        Cell::at_most(value, limits.value)
+        Cell::at_most(value, limits.value, limits)
     }
     pub(super) fn of_sorted(value: Option<&Value>, limits: &EngineLimits) -> Self {
-        value.map_or(Cell::Itself, |v| Cell::at_most(v, limits.value.min(LONG_IN_SORTED)))
+        value.map_or(Cell::Itself, |v| Cell::at_most(v, limits.value.min(LONG_IN_SORTED), limits))
     }
     /// `limit` is that of a row, of which a cell and a score take some bytes.
-    fn at_most(value: &Value, limit: usize) -> Self {
+    fn at_most(value: &Value, limit: usize, limits: &EngineLimits) -> Self {
         if value.len().saturating_add(16) <= limit {
             return Cell::Value(value.clone());
         }
         let mut stamp = DefaultHasher::new();
         stamp.write(value);
-        Cell::Long { stamp: stamp.finish(), len: value.len() as u64 }
+        let chunk = u32::try_from(limits.value).unwrap_or(u32::MAX);
+        Cell::Long { stamp: stamp.finish(), len: value.len() as u64, chunk }
     }
     pub(super) fn is_long(&self) -> bool {
         matches!(self, Cell::Long { .. })
@@ -68,10 +74,11 @@ impl Cell {
                 row.extend_from_slice(value);
             }
             Cell::Counter(n) => row.extend_from_slice(&n.to_le_bytes()),
-            Cell::Long { stamp, len } => {
+            Cell::Long { stamp, len, chunk } => {
                 row.push(2);
                 row.extend_from_slice(&stamp.to_be_bytes());
                 row.extend_from_slice(&len.to_be_bytes());
+                row.extend_from_slice(&chunk.to_be_bytes());
             }
         }
     }
@@ -99,25 +106,20 @@ impl Cell {
             [0] => Ok(Cell::Itself),
             [1, value @ ..] => Ok(Cell::Value(value.into())),
             [2, rest @ ..] => {
-                let (stamp, len) = rest.split_first_chunk::<8>().ok_or_else(corrupt)?;
-                let len = len.try_into().map_err(|_| corrupt())?;
-                let (stamp, len) = (u64::from_be_bytes(*stamp), u64::from_be_bytes(len));
-                Ok(Cell::Long { stamp, len })
+                let (stamp, rest) = rest.split_first_chunk::<8>().ok_or_else(corrupt)?;
+                let (len, rest) = rest.split_first_chunk::<8>().ok_or_else(corrupt)?;
+                let chunk = u32::from_be_bytes(rest.try_into().map_err(|_| corrupt())?);
+                let (stamp, len) = (u64::from_be_bytes(*stamp), u64::from_be_bytes(*len));
+                Ok(Cell::Long { stamp, len, chunk })
             }
             _ => Err(corrupt()),
         }
     }
 
     /// Adds the chunks of `value`, if it is a long one.
-    pub(super) fn write_chunks(
-        &self,
-        value: &Value,
-        long: Long<'_>,
-        limits: &EngineLimits,
-        changes: &mut Vec<Change>,
-    ) {
-        if let Cell::Long { stamp, .. } = self {
-            for (n, chunk) in value.chunks(limits.value).enumerate() {
+    pub(super) fn write_chunks(&self, value: &Value, long: Long<'_>, changes: &mut Vec<Change>) {
+        if let Cell::Long { stamp, chunk, .. } = self {
+            for (n, chunk) in value.chunks(*chunk as usize).enumerate() {
                 changes.push(Change::Put(long.chunk(*stamp, n), chunk.into()));
             }
         }
@@ -134,15 +136,16 @@ impl Cell {
             Cell::Itself => itself.cloned().ok_or_else(corrupt),
             Cell::Value(value) => Ok(value),
             Cell::Counter(n) => Ok(itoa::Buffer::new().format(n).into()),
-            Cell::Long { stamp, len } => {
-                let mut value = Vec::new();
-                let span = long.chunks(stamp);
-                let scan = Scan { span, reverse: false, limit: usize::MAX, peek: false };
-                visit_all(tx, scan, &mut |_, chunk| {
-                    value.extend_from_slice(chunk);
-                    Ok(())
-                })
-                .await?;
+            Cell::Long { stamp, len, chunk } => {
+                let chunks = len.checked_div(chunk.into()).filter(|n| *n < MOST_CHUNKS);
+                let chunks =
+                    chunks.ok_or_else(corrupt)? + u64::from(!len.is_multiple_of(chunk.into()));
+                // All at once, by their names: a range of them would come page by page.
+                let chunks = try_join_all((0..chunks).map(async |n| {
+                    let row = long.chunk(stamp, n as usize);
+                    tx.get(&row, |chunk| Ok(chunk.to_vec())).await?.ok_or_else(moved_on)
+                }));
+                let value = chunks.await?.concat();
                 if value.len() as u64 == len { Ok(value.into()) } else { Err(moved_on()) }
             }
         }
@@ -179,16 +182,21 @@ mod tests {
             Cell::Itself,
             Cell::Value("".into()),
             Cell::Value("v".into()),
-            Cell::Long { stamp: 7, len: 9 },
+            Cell::Long { stamp: 7, len: 9, chunk: 5 },
         ];
         for cell in cells {
             let mut row = Vec::new();
             cell.write(&mut row);
             assert_eq!(Cell::read(&row).unwrap(), cell);
         }
-        for bytes in
-            [&b""[..], b"\0x", b"\x02", b"\x02123456781234567", b"\x02123456781234567890", b"\x03"]
-        {
+        for bytes in [
+            &b""[..],
+            b"\0x",
+            b"\x02",
+            b"\x021234567812345678123",
+            b"\x02123456781234567812345",
+            b"\x03",
+        ] {
             assert_eq!(Cell::read(bytes).unwrap_err().kind(), ErrorKind::Corrupt, "{bytes:?}");
         }
     }

@@ -178,14 +178,6 @@ impl Long<'_> {
         end.push(0xff); // above every type byte that a tuple can go on with
         Span { begin, end }
     }
-    /// The chunks of the value with this stamp.
-    pub(super) fn chunks(self, stamp: u64) -> Span {
-        let mut begin = self.prefix();
-        begin.extend(pack(&stamp));
-        let mut end = begin.clone();
-        end.push(0xff);
-        Span { begin, end }
-    }
     pub(super) fn chunk(self, stamp: u64, n: usize) -> Vec<u8> {
         let mut row = self.prefix();
         row.extend(pack(&(stamp, n as u64)));
@@ -245,8 +237,6 @@ mod tests {
         assert!(!inside(Rows::of(&a).set(), Rows::of(&a).hash_field(&"".into())));
         let long = Rows::of(&a).long(Place::Member(&m));
         assert!(inside(long.any(), long.chunk(u64::MAX, usize::MAX)));
-        assert!(inside(long.chunks(5), long.chunk(5, usize::MAX)));
-        assert!(!inside(long.chunks(5), long.chunk(6, 0)));
     }
 
     #[test]

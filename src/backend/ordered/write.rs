@@ -103,7 +103,7 @@ impl<T: Transaction> Planner<'_, T> {
         let cell = Cell::of_string(value, self.limits);
         let row = Change::Put(self.rows.string(), cell.string_row());
         let mut changes = vec![Change::Clear(self.rows.plain_but_string()), row];
-        cell.write_chunks(value, self.rows.long(Place::String), self.limits, &mut changes);
+        cell.write_chunks(value, self.rows.long(Place::String), &mut changes);
         changes
     }
 
@@ -174,7 +174,7 @@ impl<T: Transaction> Planner<'_, T> {
         let mut row = Vec::new();
         cell.write(&mut row);
         changes.push(Change::Put(self.rows.hash_field(field), row));
-        cell.write_chunks(value, self.rows.long(Place::Field(field)), self.limits, changes);
+        cell.write_chunks(value, self.rows.long(Place::Field(field)), changes);
     }
 
     /// Clears the chunks of an old value without looking whether there are any. An engine that takes
@@ -196,7 +196,7 @@ impl<T: Transaction> Planner<'_, T> {
             && !changes.is_empty()
         {
             let long = self.rows.long(Place::Member(&op.member));
-            cell.write_chunks(value, long, self.limits, &mut changes);
+            cell.write_chunks(value, long, &mut changes);
         }
         apply(changes, Reply::Applied(true))
     }
