@@ -1,7 +1,7 @@
 //! The cluster as an engine of the ordered layer: how a transaction begins, commits, and is tried again.
 
 use super::NAME;
-use super::errors::{self, translate};
+use super::errors::{self, INVALID_OPTION, translate};
 use super::options::FoundationDbOptions;
 use super::tx::{Ended, Tx};
 use crate::backend::ordered::{Access, Engine, EngineLimits, Failure, Program};
@@ -10,6 +10,7 @@ use crate::{Error, ErrorKind, Result};
 use foundationdb::options::TransactionOption;
 use foundationdb::{Database, FdbResult, Transaction};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What the cluster takes as the name of a row, with the prefix of the subspace.
 pub(super) const LONGEST_NAME: usize = 10_000;
@@ -19,6 +20,9 @@ pub(super) struct Fdb {
     pub(super) database: Arc<Database>,
     pub(super) prefix: Arc<[u8]>,
     pub(super) options: FoundationDbOptions,
+    /// Whether the client may answer with a read version that it has asked for a moment ago. Only one that can load other
+    /// versions of itself can; the others say so when they are asked.
+    pub(super) caches_versions: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Fdb {
@@ -32,7 +36,11 @@ const LONGEST_PAUSE: i32 = 500;
 
 /// The transaction of the attempt before, which knows how long it has taken already, and how long to wait next time.
 #[derive(Default)]
-pub(super) struct Session(Option<Transaction>);
+pub(super) struct Session {
+    transaction: Option<Transaction>,
+    /// It has been tried again without an option that the client has refused.
+    plain: bool,
+}
 
 impl Fdb {
     pub(super) fn prefix(&self) -> &[u8] {
@@ -50,7 +58,7 @@ impl Fdb {
         if let Access::Read(consistency) = access {
             // It has nothing of its own to read.
             transaction.set_option(TransactionOption::ReadYourWritesDisable)?;
-            if consistency == Consistency::Eventual {
+            if consistency == Consistency::Eventual && self.caches_versions.load(Relaxed) {
                 transaction.set_option(TransactionOption::UseGrvCache)?;
             }
         }
@@ -79,7 +87,7 @@ impl Engine for Fdb {
         program: &Arc<P>,
         session: &mut Session,
     ) -> Result<P::Output, Failure> {
-        let transaction = match session.0.take() {
+        let transaction = match session.transaction.take() {
             Some(transaction) => transaction,
             None => self.begin(access)?,
         };
@@ -92,9 +100,14 @@ impl Engine for Fdb {
                 commit(cx, transaction, session).await?;
                 output
             }
+            (Err(error), Some(failed), _) if failed.code() == INVALID_OPTION => {
+                self.caches_versions.store(false, Relaxed);
+                let again = !std::mem::replace(&mut session.plain, true);
+                return Err(Failure { error, again });
+            }
             (Err(error), Some(failed), Some(transaction)) => {
-                session.0 = transaction.on_error(failed).await.ok();
-                return Err(Failure { error, again: session.0.is_some() });
+                session.transaction = transaction.on_error(failed).await.ok();
+                return Err(Failure { error, again: session.transaction.is_some() });
             }
             (Err(error), ..) => return Err(error.into()),
             (Ok(_), _, None) => {
@@ -121,7 +134,7 @@ async fn commit(
     drop(heard);
     let code = *failed;
     if code.is_retryable_not_committed() {
-        session.0 = failed.on_error().await.ok();
+        session.transaction = failed.on_error().await.ok();
     }
-    Err(Failure { error: errors::commit(code), again: session.0.is_some() })
+    Err(Failure { error: errors::commit(code), again: session.transaction.is_some() })
 }

@@ -5,6 +5,7 @@ use foundationdb::FdbError;
 
 pub(super) const TRANSACTION_TOO_OLD: i32 = 1007;
 pub(super) const TRANSACTION_TIMED_OUT: i32 = 1031;
+pub(super) const INVALID_OPTION: i32 = 2007;
 pub(super) const NETWORK_NOT_SETUP: i32 = 2008;
 pub(super) const API_VERSION_UNSET: i32 = 2200;
 

@@ -65,7 +65,8 @@ const LONGEST_PREFIX: usize = 2_048;
 /// # Consistency
 ///
 /// Reads are strictly serializable. [`eventually_consistent`](crate::Store::eventually_consistent) reads use a read version that the client has
-/// asked for a moment ago (`USE_GRV_CACHE`), which saves a round trip.
+/// asked for a moment ago (`USE_GRV_CACHE`), where the client has one: only one that can load other versions of itself does (the network
+/// option `DISABLE_CLIENT_BYPASS`, which a program can set that starts the network itself).
 ///
 /// # Other types
 ///
@@ -86,7 +87,12 @@ impl FoundationDb {
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
         let options = FoundationDbOptions::default();
-        let engine = Fdb { database: database.into(), prefix: prefix.into(), options };
+        let engine = Fdb {
+            database: database.into(),
+            prefix: prefix.into(),
+            options,
+            caches_versions: Arc::new(true.into()),
+        };
         Ok(FoundationDb(Arc::new(Ordered::new(engine))))
     }
     /// Opens the cluster that `url` names, with the default [`FoundationDbOptions`], which tell what URLs there are.
