@@ -95,15 +95,15 @@ impl Engine for Fdb {
         let result = program.run(&tx).await;
         let Ended { transaction, changed, failed } = tx.end();
         let output = match (result, failed, transaction) {
+            (_, Some(failed), _) if failed.code() == INVALID_OPTION => {
+                self.caches_versions.store(false, Relaxed);
+                let again = !std::mem::replace(&mut session.plain, true);
+                return Err(Failure { error: translate(failed), again });
+            }
             (Ok(output), ..) if !changed => return Ok(output),
             (Ok(output), _, Some(transaction)) => {
                 commit(cx, transaction, session).await?;
                 output
-            }
-            (Err(error), Some(failed), _) if failed.code() == INVALID_OPTION => {
-                self.caches_versions.store(false, Relaxed);
-                let again = !std::mem::replace(&mut session.plain, true);
-                return Err(Failure { error, again });
             }
             (Err(error), Some(failed), Some(transaction)) => {
                 session.transaction = transaction.on_error(failed).await.ok();
