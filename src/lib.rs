@@ -11,7 +11,8 @@
 //!    ├── Memory       std collections: for unit tests
 //!    ├── Embedded     one file, durable, no server
 //!    ├── Redis        one server, or a cluster
-//!    └── DynamoDb     one table
+//!    ├── DynamoDb     one table
+//!    └── FoundationDb a cluster
 //! ```
 //!
 //! ```
@@ -55,7 +56,7 @@
 //! - [`Store`]: every operation, by data type, with its limits, errors and cost.
 //! - [`Batch`] and [`AtomicWrite`]: the same operations, together.
 //! - [`ToValue`], [`FromValue`], [`Value`]: what goes in, and what comes out.
-//! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`]: the backends, and what each is for. [`Store::open`] picks one by URL.
+//! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`], [`FoundationDb`]: the backends, and what each is for. [`Store::open`] picks one by URL.
 //! - [`Error`] and [`ErrorKind`]: what can go wrong, the same on every backend. [`Limits`]: how long things may be.
 //! - [`Backend`]: what to implement for a storage system of your own, and [`conformance`] to test it.
 //!
@@ -74,6 +75,7 @@
 //! | `msgpack` | yes | [`MsgPack`]: values as MessagePack through `serde` |
 //! | `redis` | no | [`Redis`]: a server or a cluster, `redis://host` |
 //! | `dynamodb` | no | [`DynamoDb`]: a table, `dynamodb://table` |
+//! | `foundationdb` | no | [`FoundationDb`]: a cluster, `foundationdb:cluster-file` |
 //! | `conformance` | no | [`conformance`]: the contract as tests, for whoever writes a backend |
 //!
 //! Any async runtime will do, but for `redis` and `dynamodb`, which need tokio. Nothing here starts one, but for the tests of
@@ -88,6 +90,7 @@
         feature = "msgpack",
         feature = "redis",
         feature = "dynamodb",
+        feature = "foundationdb",
         feature = "conformance"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -115,6 +118,8 @@ pub use atomic::{AtomicWrite, Conditional, Failed, Outcome};
 pub use backend::DynamoDb;
 #[cfg(feature = "embedded")]
 pub use backend::Embedded;
+#[cfg(feature = "foundationdb")]
+pub use backend::FoundationDb;
 #[cfg(feature = "redis")]
 pub use backend::Redis;
 pub use backend::{Backend, Memory};

@@ -12,7 +12,7 @@ const SCHEMES: [(&str, &str, bool); 9] = [
     ("redis+cluster", "redis", cfg!(feature = "redis")),
     ("rediss+cluster", "redis", cfg!(feature = "redis")),
     ("dynamodb", "dynamodb", cfg!(feature = "dynamodb")),
-    ("foundationdb", "foundationdb", false),
+    ("foundationdb", "foundationdb", cfg!(feature = "foundationdb")),
 ];
 
 pub(crate) async fn open(url: &str) -> Result<Store> {
@@ -31,6 +31,8 @@ pub(crate) async fn open(url: &str) -> Result<Store> {
         }
         #[cfg(feature = "dynamodb")]
         "dynamodb" => Ok(Store::new(crate::DynamoDb::open(url).await?)),
+        #[cfg(feature = "foundationdb")]
+        "foundationdb" => Ok(Store::new(crate::FoundationDb::open(url).await?)),
         _ => Err(unknown(scheme)),
     }
 }
@@ -54,7 +56,7 @@ fn path(rest: &str) -> Result<&std::path::Path> {
 }
 
 /// A time in the options of a URL.
-#[cfg(any(feature = "redis", feature = "dynamodb"))]
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 pub(crate) fn duration(text: &str) -> Result<std::time::Duration> {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let number = text[..text.len() - unit.len()].parse::<u64>();
@@ -106,7 +108,6 @@ mod tests {
                 InvalidArgument,
                 "`mongodb:` is not known; use one of `memory:`",
             ),
-            ("foundationdb:", Unsupported, "feature `foundationdb`"),
         ] {
             let (found, message) = refused(url);
             assert_eq!(found, kind, "{url}");

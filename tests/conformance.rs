@@ -81,6 +81,16 @@ mod dynamodb_faulty {
     keyvaluestore::conformance::tests!(subject);
 }
 
+#[cfg(feature = "foundationdb")]
+mod foundationdb {
+    use super::support::foundationdb;
+    use keyvaluestore::FoundationDb;
+
+    keyvaluestore::conformance::tests!(async || {
+        FoundationDb::open(foundationdb::subspace()).await.expect("a subspace")
+    });
+}
+
 #[cfg(feature = "redis")]
 mod redis {
     use super::support::redis;

@@ -102,6 +102,14 @@ async fn a_redis_cluster_agrees_with_memory() {
     check(empty, plan(20)).await;
 }
 
+#[cfg(feature = "foundationdb")]
+#[tokio::test]
+async fn foundationdb_agrees_with_memory() {
+    use keyvaluestore::FoundationDb;
+    let empty = async || FoundationDb::open(support::foundationdb::subspace()).await.unwrap();
+    check(empty, plan(10)).await;
+}
+
 /// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names; what both take, and the service itself
 /// does not, is refused on the way.
 #[cfg(feature = "dynamodb")]

@@ -203,7 +203,7 @@ async fn a_replica_takes_over_and_the_store_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_server_that_answers_is_enough_to_start_with() {
     let cluster = Cluster::start(3, 0);
-    let closed = support::redis::free_port();
+    let closed = support::process::free_port();
     let url = format!("redis+cluster://127.0.0.1:{closed},{}", cluster.nodes[1].address());
     let store = Store::open(&url).await.unwrap();
     for i in 0..20 {

@@ -4,7 +4,7 @@
 //! `cargo build --example users`.
 #![cfg(all(feature = "embedded", feature = "json"))]
 
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 mod support;
 
 use keyvaluestore::{Embedded, Store};
@@ -268,13 +268,36 @@ fn the_temporary_store_is_gone_after_the_run() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-#[cfg(feature = "redis")]
-#[test]
-fn the_same_users_are_added_on_redis() {
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
+fn are_added_on(url: &str) {
     let expected = Figures::expected(&shipped(), 1);
-    let output = run(&["--store", &support::redis::database()]);
-    assert_eq!(Figures::told_by(&output), expected);
+    // Where no others are set, any will do.
+    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let output = example().args(["--store", url]).envs(keys.map(|key| (key, "test"))).output();
+    let output = output.expect("the example starts");
+    assert_eq!(Figures::told_by(&output), expected, "{}", stderr(&output));
     for phase in ["by username", "by address", "by id, one batch"] {
         assert_eq!(figure(&output, phase), 1_000, "{phase}");
     }
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn the_same_users_are_added_on_redis() {
+    are_added_on(&support::redis::database());
+}
+
+/// On a server of our own, whose answers are those of dynoxide.
+#[cfg(feature = "dynamodb")]
+#[test]
+fn the_same_users_are_added_on_dynamodb() {
+    let server = support::dynamodb::Server::start(&support::dynamodb::database());
+    let url = "dynamodb://users?region=us-east-1&create_table=true&endpoint=";
+    are_added_on(&format!("{url}{}", server.url()));
+}
+
+#[cfg(feature = "foundationdb")]
+#[test]
+fn the_same_users_are_added_on_foundationdb() {
+    are_added_on(&support::foundationdb::subspace());
 }

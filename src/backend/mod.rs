@@ -4,7 +4,10 @@
 
 mod memory;
 #[cfg(feature = "ordered")]
-#[cfg_attr(not(feature = "embedded"), allow(dead_code, reason = "what an engine uses"))]
+#[cfg_attr(
+    not(any(feature = "embedded", feature = "foundationdb")),
+    allow(dead_code, reason = "what an engine uses")
+)]
 pub(crate) mod ordered;
 
 #[cfg(feature = "embedded")]
@@ -22,6 +25,15 @@ pub use aws_sdk_dynamodb;
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{DynamoAnswer, DynamoApi, DynamoClient, DynamoDb, DynamoDbOptions, DynamoError};
 
+#[cfg(feature = "foundationdb")]
+mod foundationdb;
+
+/// The client that the feature `foundationdb` is built on: its types are in the signatures of [`FoundationDb`].
+#[cfg(feature = "foundationdb")]
+pub use ::foundationdb as foundationdb_client;
+#[cfg(feature = "foundationdb")]
+pub use foundationdb::{FoundationDb, FoundationDbOptions};
+
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use memory::Memory;
@@ -35,7 +47,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-#[cfg(any(feature = "redis", feature = "dynamodb"))]
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 use std::time::Instant;
 
 /// How fresh a read must be.
@@ -82,7 +94,7 @@ pub struct Capacity<'c> {
 }
 
 /// Tells the observer of a round trip when it ends, one way or another.
-#[cfg(any(feature = "redis", feature = "dynamodb"))]
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 struct Heard<'c> {
     observer: &'c dyn Observer,
     backend: &'static str,
@@ -90,7 +102,7 @@ struct Heard<'c> {
     start: Instant,
 }
 
-#[cfg(any(feature = "redis", feature = "dynamodb"))]
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 impl<'c> Heard<'c> {
     /// `None` if nobody listens.
     fn start(cx: &'c Context, backend: &'static str, request: &'static str) -> Option<Self> {
@@ -99,7 +111,7 @@ impl<'c> Heard<'c> {
     }
 }
 
-#[cfg(any(feature = "redis", feature = "dynamodb"))]
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 impl Drop for Heard<'_> {
     fn drop(&mut self) {
         self.observer.round_trip(self.backend, self.request, self.start.elapsed());

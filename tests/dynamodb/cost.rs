@@ -113,7 +113,7 @@ async fn the_table_of_prices_in_the_docs_is_what_they_are() {
     let shown = std::fs::read_to_string(FILE).unwrap();
     assert_eq!(
         shown, table,
-        "to write it anew: KVS_WRITE_COSTS=1 cargo test --all-features --test dynamodb prices"
+        "to write it anew: KVS_WRITE_COSTS=1 cargo test --features redis,dynamodb,conformance --test dynamodb prices"
     );
 }
 

@@ -9,7 +9,12 @@ pub(crate) mod doubles;
 pub(crate) mod dynamodb;
 #[cfg(feature = "dynamodb")]
 pub(crate) mod dynamodb_work;
+#[cfg(feature = "foundationdb")]
+pub(crate) mod foundationdb;
+#[cfg(feature = "foundationdb")]
+pub(crate) mod foundationdb_work;
 pub(crate) mod prefix;
+pub(crate) mod process;
 pub(crate) mod redis;
 #[cfg(feature = "redis")]
 pub(crate) mod redis_work;

@@ -1,6 +1,6 @@
 //! `redis-server` for the tests: one that all tests of a process share, and others for tests that kill or fill theirs.
 
-use std::net::TcpListener;
+use super::process::{free_port, program, signal, watch};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,31 +8,8 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Where the program is: in `PATH`, or where packages put it.
-fn program() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    dirs.extend(["/usr/bin".into(), "/usr/local/bin".into(), "/opt/homebrew/bin".into()]);
-    let found = dirs.iter().map(|dir| dir.join("redis-server")).find(|file| file.is_file());
-    found.expect(
-        "there is no `redis-server`; on Debian: apt-get install redis-server. Without one, leave out the feature `redis`, \
-         as `cargo xtask test` does",
-    )
-}
-
-pub(crate) fn free_port() -> u16 {
-    // Below the range that the system hands out by itself, so that nobody is given it in between; and one for whose bus
-    // (10,000 above) there is room, too.
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let n = NEXT.fetch_add(1, Ordering::Relaxed) * 7 + std::process::id() * 13;
-        let port = 12_000 + (n % 9_000) as u16;
-        let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if free(port) && free(port + 10_000) {
-            return port;
-        }
-    }
-}
+const MISSING: &str = "there is no `redis-server`; on Debian: apt-get install redis-server. Without one, leave out the feature \
+                       `redis`, as `cargo xtask test` does";
 
 /// A server of one's own. It is killed when this is dropped.
 #[derive(Debug)]
@@ -60,7 +37,7 @@ impl Server {
     /// Starts it again where it was, with what it has kept.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let program = program();
+        let program = program("redis-server", None).expect(MISSING);
         for _ in 0..5 {
             let mut command = Command::new(&program);
             command
@@ -107,9 +84,8 @@ impl Server {
 
     /// Stops it without ending it, or lets it go on.
     pub(crate) fn pause(&self, paused: bool) {
-        let pid = self.child.as_ref().expect("it runs").id().to_string();
-        let signal = if paused { "-STOP" } else { "-CONT" };
-        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
+        let pid = self.child.as_ref().expect("it runs").id();
+        signal(pid, if paused { "STOP" } else { "CONT" });
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -156,22 +132,6 @@ static SHARED: LazyLock<Mutex<Server>> = LazyLock::new(|| {
     watch(server.child.as_ref().expect("it runs").id());
     Mutex::new(server)
 });
-
-/// Ends the process `pid` when this one has ended, however it has.
-fn watch(pid: u32) {
-    let script = format!(
-        "while kill -0 {} 2>/dev/null; do sleep 0.2; done; kill -9 {pid} 2>/dev/null",
-        std::process::id()
-    );
-    let mut watch = Command::new("sh")
-        .args(["-c", &script])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("sh");
-    std::thread::spawn(move || watch.wait());
-}
 
 /// The URL of an empty database of the shared server.
 pub(crate) fn database() -> String {

@@ -12,17 +12,70 @@ pub(crate) struct Server {
     pub(crate) feature: &'static str,
     /// The rows of the table: modules of `tests/conformance.rs`.
     pub(crate) rows: &'static [&'static str],
-    program: &'static str,
-    /// The package of Debian that has it.
-    package: &'static str,
+    programs: &'static [&'static str],
+    /// What its client links to.
+    library: Option<&'static str>,
+    from: From,
 }
 
-pub(crate) const SERVERS: [Server; 1] = [Server {
-    feature: "redis",
-    rows: &["redis", "redis_cluster", "redis_cluster_spread"],
-    program: "redis-server",
-    package: "redis-server",
-}];
+#[derive(Debug)]
+enum From {
+    /// A package of Debian.
+    Debian(&'static str),
+    /// Nowhere that this program could fetch it from.
+    Elsewhere(&'static str),
+}
+
+pub(crate) const SERVERS: [Server; 2] = [
+    Server {
+        feature: "redis",
+        rows: &["redis", "redis_cluster", "redis_cluster_spread"],
+        programs: &["redis-server"],
+        library: None,
+        from: From::Debian("redis-server"),
+    },
+    Server {
+        feature: "foundationdb",
+        rows: &["foundationdb"],
+        programs: &["fdbserver", "fdbcli"],
+        library: Some("libfdb_c.so"),
+        from: From::Elsewhere("docs/foundationdb.md tells where it comes from"),
+    },
+];
+
+/// The folder of a FoundationDB that is not installed: `bin` and `lib` are in it.
+fn fdb_home() -> Option<PathBuf> {
+    std::env::var_os("FDB_HOME").map(PathBuf::from)
+}
+
+/// Where `name` is: in `home`, in `PATH`, or where packages put it; `tests/support` looks there, too.
+fn find(name: &str, home: &str, dirs: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let home = fdb_home().map(|dir| dir.join(home));
+    let dirs =
+        home.into_iter().chain(std::env::split_paths(&path)).chain(dirs.iter().map(PathBuf::from));
+    dirs.map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    find(name, "bin", &["/usr/bin", "/usr/sbin", "/usr/local/bin", "/opt/homebrew/bin"])
+}
+
+fn find_library(name: &str) -> Option<PathBuf> {
+    let dirs = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib/x86_64-linux-gnu"];
+    find(name, "lib", &dirs)
+}
+
+/// Lets programs find the client library of FoundationDB, if it is in `FDB_HOME`; `build.rs` lets the linker.
+pub(crate) fn with_libraries(command: &mut Command) {
+    if let Some(lib) = fdb_home().map(|home| home.join("lib")) {
+        let known = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+        let all = std::iter::once(lib).chain(std::env::split_paths(&known));
+        if let Ok(all) = std::env::join_paths(all.filter(|dir| !dir.as_os_str().is_empty())) {
+            command.env("LD_LIBRARY_PATH", all);
+        }
+    }
+}
 
 /// Whether the run has to fail without the server `name`: `KVS_REQUIRE` names them, separated by commas.
 pub(crate) fn is_required(name: &str) -> bool {
@@ -31,12 +84,9 @@ pub(crate) fn is_required(name: &str) -> bool {
 }
 
 impl Server {
-    fn is_here(&self) -> bool {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
-        // Where packages put it, whatever `PATH` says; `tests/support` looks there, too.
-        dirs.extend(["/usr/bin".into(), "/usr/local/bin".into(), "/opt/homebrew/bin".into()]);
-        dirs.iter().any(|dir| dir.join(self.program).is_file())
+    fn lacks(&self) -> Option<&'static str> {
+        let program = self.programs.iter().find(|program| find_program(program).is_none());
+        program.copied().or(self.library.filter(|library| find_library(library).is_none()))
     }
 
     /// Makes sure that it is here: `None`, or why its tests will not run.
@@ -44,32 +94,81 @@ impl Server {
     /// # Errors
     /// If it is required and not to be had.
     pub(crate) fn missing(&self) -> io::Result<Option<String>> {
-        if self.is_here() || (is_root() && self.install()? && self.is_here()) {
-            return Ok(None);
+        let Some(mut lacks) = self.lacks() else { return self.lacks_libclang() };
+        let how = match self.from {
+            From::Debian(package) => {
+                if install(package)? {
+                    match self.lacks() {
+                        None => return Ok(None),
+                        Some(still) => lacks = still,
+                    }
+                }
+                format!(
+                    "on Debian: apt-get install {package} (as root, this command does it by itself)"
+                )
+            }
+            From::Elsewhere(how) => how.to_owned(),
+        };
+        self.not_run(format!("there is no `{lacks}`; {how}"))
+    }
+
+    /// The client of FoundationDB is built with bindgen.
+    fn lacks_libclang(&self) -> io::Result<Option<String>> {
+        match self.library.is_some() && !has_libclang()? {
+            true => self.not_run(NO_LIBCLANG.to_owned()),
+            false => Ok(None),
         }
-        let why = format!(
-            "there is no `{}`; on Debian: apt-get install {} (as root, this command does it by itself)",
-            self.program, self.package
-        );
+    }
+
+    fn not_run(&self, why: String) -> io::Result<Option<String>> {
         if is_required(self.feature) {
             return Err(io::Error::other(format!("KVS_REQUIRE names {}, and {why}", self.feature)));
         }
         Ok(Some(why))
     }
+}
 
-    fn install(&self) -> io::Result<bool> {
-        let apt = |args: &[&str]| {
-            let mut apt = Command::new("apt-get");
-            apt.args(args).env("DEBIAN_FRONTEND", "noninteractive");
-            match command::run(&mut apt) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false), // not a Debian
-                result => result,
-            }
-        };
-        let install = ["install", "--yes", "--no-install-recommends", self.package];
-        // The list of packages may be old, or not there at all.
-        Ok(apt(&install)? || (apt(&["update"])? && apt(&install)?))
+pub(crate) const NO_LIBCLANG: &str = "there is no libclang, which the feature `foundationdb` is built with; on Debian: apt-get install libclang-dev (as \
+     root, this command does it by itself)";
+
+/// Whether libclang is here, or can be installed.
+pub(crate) fn has_libclang() -> io::Result<bool> {
+    Ok(finds_libclang() || (install("libclang-dev")? && finds_libclang()))
+}
+
+fn finds_libclang() -> bool {
+    if std::env::var_os("LIBCLANG_PATH").is_some() {
+        return true;
     }
+    let mut dirs = vec!["/usr/lib".into(), "/usr/lib64".into(), "/usr/local/lib".into()];
+    dirs.extend(["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"].map(PathBuf::from));
+    dirs.push("/opt/homebrew/opt/llvm/lib".into());
+    for version in std::fs::read_dir("/usr/lib").into_iter().flatten().flatten() {
+        if version.file_name().to_string_lossy().starts_with("llvm") {
+            dirs.push(version.path().join("lib"));
+        }
+    }
+    let is_libclang = |entry: &std::fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.starts_with("libclang.") || name.starts_with("libclang-") && !name.contains("cpp")
+    };
+    let entries = dirs.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
+    entries.into_iter().any(|entry| is_libclang(&entry))
+}
+
+/// Whether a package could be installed: on Debian, as root.
+fn install(package: &str) -> io::Result<bool> {
+    let apt = |args: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        match command::run(&mut apt) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false), // not a Debian
+            result => result,
+        }
+    };
+    let install = ["install", "--yes", "--no-install-recommends", package];
+    // The list of packages may be old, or not there at all.
+    Ok(is_root() && (apt(&install)? || (apt(&["update"])? && apt(&install)?)))
 }
 
 fn is_root() -> bool {

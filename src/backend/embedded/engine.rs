@@ -20,7 +20,8 @@ use super::errors::closed;
 use super::file::{Place, Vitals, without_waiting};
 use super::shared::{Message, Shared, run};
 use super::writer::{Grouped, Job, Mend, Writer};
-use crate::backend::ordered::{Access, Engine, EngineLimits, Program};
+use crate::backend::Context;
+use crate::backend::ordered::{Access, Engine, EngineLimits, Failure, Program};
 use crate::{Error, ErrorKind, Result};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -135,16 +136,23 @@ impl Drop for Redb {
 
 impl Engine for Redb {
     const NAME: &'static str = "embedded";
+    type Session = ();
 
     fn limits(&self) -> EngineLimits {
         EngineLimits { row: 1 << 20, value: usize::MAX, transaction: usize::MAX, attempts: 1 }
     }
 
-    async fn attempt<P: Program>(&self, access: Access, program: &Arc<P>) -> Result<P::Output> {
-        match access {
-            Access::Read(_) => self.read(program).await,
-            Access::Write => self.write(program).await,
-        }
+    async fn attempt<P: Program>(
+        &self,
+        _: &Context,
+        access: Access,
+        program: &Arc<P>,
+        (): &mut (),
+    ) -> Result<P::Output, Failure> {
+        Ok(match access {
+            Access::Read(_) => self.read(program).await?,
+            Access::Write => self.write(program).await?,
+        })
     }
 }
 

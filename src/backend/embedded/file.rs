@@ -175,6 +175,11 @@ fn check_format(database: &Database) -> Result<()> {
             ErrorKind::Unsupported,
             format!("the file is of format {newer}, and this version knows {FORMAT}"),
         )),
+        // What no release has ever written.
+        Some(1) => Err(Error::new(
+            ErrorKind::Unsupported,
+            "the file is of format 1, of a version before the first release",
+        )),
         _ => Err(Error::new(ErrorKind::Corrupt, "the file does not tell its format")),
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing here waits for anything but the disk, so every future is ready when it is first polled.
 
 use super::errors::storage;
-use crate::backend::ordered::{Change, Scan, Span, Transaction, Visit};
+use crate::backend::ordered::{Change, Scan, Span, Transaction, Visit, added};
 use crate::{Error, ErrorKind, Result};
 use redb::{ReadOnlyTable, ReadableTable, Table, TableDefinition};
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(super) const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("keyvaluestore");
 /// The layout of the rows. A change that older versions cannot read makes it another number.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
 /// What redb takes as a value is 3 GiB; what nobody should put into one row is less.
 const MOST_BYTES: usize = 1 << 30;
@@ -83,6 +83,10 @@ impl Transaction for Snapshot {
     async fn count(&self, span: &Span) -> Result<u64> {
         count(&self.0, span)
     }
+    /// Nobody else writes while a transaction that writes is open.
+    fn guard(&self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
     fn apply(&self, changes: Vec<Change>) -> Result<()> {
         match changes.is_empty() {
             true => Ok(()),
@@ -135,6 +139,10 @@ impl Transaction for WriteTx<'_> {
     async fn count(&self, span: &Span) -> Result<u64> {
         count(&*self.lock(), span)
     }
+    /// Nobody else writes while a transaction that writes is open.
+    fn guard(&self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
     fn apply(&self, changes: Vec<Change>) -> Result<()> {
         let too_long =
             |change: &Change| matches!(change, Change::Put(_, v) if v.len() > MOST_BYTES);
@@ -163,6 +171,11 @@ fn carry_out(table: &mut Table<'_, &'static [u8], &'static [u8]>, change: &Chang
         }
         Change::Delete(row) => {
             table.remove(&row[..]).map_err(storage)?;
+        }
+        Change::Add(row, by) => {
+            let sum =
+                added(table.get(&row[..]).map_err(storage)?.as_ref().map(|now| now.value()), *by);
+            table.insert(&row[..], &sum[..]).map_err(storage)?;
         }
         Change::Clear(span) => {
             let mut rows = Vec::new();

@@ -3,8 +3,8 @@
 //! Written for FoundationDB as much as for a file: everything is asynchronous, a program issues its reads
 //! together where it can, it may be run again after a conflict, and transactions have a size and an age.
 
-use crate::backend::Consistency;
-use crate::{ErrorKind, Result};
+use crate::backend::{Consistency, Context};
+use crate::{Error, ErrorKind, Result};
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
@@ -14,23 +14,44 @@ use std::sync::Arc;
 /// # Contract
 ///
 /// - An attempt runs the program once, in one transaction, and answers only when its changes are durable.
-/// - Transactions are serializable. If others got in the way, the attempt is not applied and answers
-///   [`ErrorKind::Conflict`], having waited as long as it thinks right; the layer above tries again.
-/// - If the commit may or may not have been applied, the error has an unknown outcome.
+/// - Transactions are serializable. If others got in the way, the attempt is not applied and answers that it may be
+///   made [again](Failure::again), having waited as long as it thinks right; the layer above makes it.
+/// - If the commit may or may not have been applied, the error has an unknown outcome, and there is no again.
 /// - A program that answers an error is not applied, except for what it had applied before without error:
 ///   programs that need all or nothing apply once, at their end.
 pub(crate) trait Engine: Debug + Send + Sync + 'static {
     /// Its name for observers.
     const NAME: &'static str;
 
+    /// What is kept from one attempt to the next of the same program: how long it may take, how long to wait.
+    type Session: Default + Send;
+
     fn limits(&self) -> EngineLimits;
 
     /// Runs `program` in one transaction.
     fn attempt<P: Program>(
         &self,
+        cx: &Context,
         access: Access,
         program: &Arc<P>,
-    ) -> impl Future<Output = Result<P::Output>> + Send;
+        session: &mut Self::Session,
+    ) -> impl Future<Output = Result<P::Output, Failure>> + Send;
+}
+
+/// Why an attempt has failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub error: Error,
+    /// Nothing was applied, and another attempt may succeed.
+    pub again: bool,
+}
+
+/// An error of a program: a conflict is worth another attempt.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let again = error.kind() == ErrorKind::Conflict && !error.outcome_is_unknown();
+        Failure { error, again }
+    }
 }
 
 /// What an engine cannot exceed.
@@ -89,6 +110,9 @@ pub(crate) trait Transaction: Send + Sync {
     /// How many rows are in `span`. Reads no values, where the engine can help it.
     fn count(&self, span: &Span) -> impl Future<Output = Result<u64>> + Send;
 
+    /// Makes the transaction conflict with whoever changes `row`, as though it had been read.
+    fn guard(&self, row: &[u8]) -> Result<()>;
+
     /// Changes rows, in the order given.
     fn apply(&self, changes: Vec<Change>) -> Result<()>;
 }
@@ -116,6 +140,8 @@ pub(crate) struct Scan {
     pub reverse: bool,
     /// The most rows to visit.
     pub limit: usize,
+    /// Only to look: the transaction does not conflict with whoever changes what is seen.
+    pub peek: bool,
 }
 
 /// One change to the rows.
@@ -123,6 +149,9 @@ pub(crate) struct Scan {
 pub(crate) enum Change {
     Put(Vec<u8>, Vec<u8>),
     Delete(Vec<u8>),
+    /// Adds to a row of eight bytes, an integer with the lowest byte first; none is 0. Whoever does no more than that conflicts
+    /// with nobody who does the same. The sum is known to fit.
+    Add(Vec<u8>, i64),
     /// Deletes every row of a span, however many there are.
     Clear(Span),
 }
@@ -163,4 +192,10 @@ pub(super) fn ends_transaction(kind: ErrorKind) -> bool {
         kind,
         ErrorKind::Conflict | ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Throttled
     )
+}
+
+/// What [`Change::Add`] makes of the value of a row, for engines that do not know how.
+pub(crate) fn added(row: Option<&[u8]>, by: i64) -> Vec<u8> {
+    let now = row.and_then(|row| row.try_into().ok()).map_or(0, i64::from_le_bytes);
+    now.wrapping_add(by).to_le_bytes().to_vec()
 }

@@ -22,13 +22,16 @@ mod rows;
 pub(crate) mod simulated;
 mod write;
 
-pub(crate) use engine::{Access, Engine, Program};
 #[cfg(feature = "embedded")]
+pub(crate) use engine::added;
+pub(crate) use engine::{Access, Engine, Failure, Program};
+#[cfg(any(feature = "embedded", feature = "foundationdb"))]
 pub(crate) use engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
 
 use super::{Backend, Context};
 use crate::{Error, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
-use program::{Batch, ReadOne, Transact, WriteOne};
+use program::{Batch, ReadOne};
+pub(crate) use program::{Transact, WriteOne};
 use std::sync::Arc;
 
 /// The backend that an engine makes.
@@ -46,27 +49,27 @@ impl<E: Engine> Ordered<E> {
     }
 
     /// Runs a program until it is committed, has failed, or has lost to others too often. The one place that
-    /// decides about trying again: only a conflict, which the engine knows not to have been applied.
+    /// tries again: only what the engine knows not to have been applied.
     async fn run<P: Program>(&self, cx: &Context, access: Access, program: P) -> Result<P::Output> {
-        let program = Arc::new(program);
-        let attempts = self.engine.limits().attempts;
-        for attempt in 1.. {
-            match self.engine.attempt(access, &program).await {
-                Err(e) if e.kind() == ErrorKind::Conflict && !e.outcome_is_unknown() => {
-                    if attempt >= attempts {
-                        return Err(match access {
-                            Access::Write => e,
-                            Access::Read(_) => incomplete().with_source(e),
-                        });
-                    }
-                    if let Some(observer) = &cx.observer {
-                        observer.retry(E::NAME, ErrorKind::Conflict);
-                    }
-                }
-                result => return result,
+        let (program, mut session) = (Arc::new(program), E::Session::default());
+        let mut left = self.engine.limits().attempts;
+        loop {
+            let attempt = self.engine.attempt(cx, access, &program, &mut session);
+            let Failure { error, again } = match attempt.await {
+                Ok(output) => return Ok(output),
+                Err(failure) => failure,
+            };
+            left = left.saturating_sub(1);
+            if !again || left == 0 {
+                return Err(match (access, error.kind()) {
+                    (Access::Read(_), ErrorKind::Conflict) => incomplete().with_source(error),
+                    _ => error,
+                });
+            }
+            if let Some(observer) = &cx.observer {
+                observer.retry(E::NAME, error.kind());
             }
         }
-        Err(incomplete())
     }
 }
 

@@ -26,7 +26,7 @@ impl Program for ReadOne {
 }
 
 #[derive(Debug)]
-pub(super) struct WriteOne {
+pub(crate) struct WriteOne {
     pub op: Write,
     pub limits: EngineLimits,
 }
@@ -59,7 +59,7 @@ async fn write_one<T: Transaction>(tx: &T, op: &Write, limits: &EngineLimits) ->
 
 /// All or nothing: everything is planned, all reads together, before anything is applied.
 #[derive(Debug)]
-pub(super) struct Transact {
+pub(crate) struct Transact {
     pub writes: Vec<Write>,
     pub limits: EngineLimits,
 }
@@ -158,7 +158,7 @@ fn most_read(op: &Read) -> usize {
         Read::Get(_) | Read::HGet(_) | Read::ZScore(_) => 1,
         Read::ZHGet(_) => 2,
         Read::SMembers(_) | Read::HGetAll(_) | Read::ZCount(_) => usize::MAX,
-        Read::ZRange(ZRange { limit, .. }) => limit.map_or(usize::MAX, |n| n.saturating_mul(2)),
+        Read::ZRange(ZRange { limit, .. }) => limit.map_or(usize::MAX, |n| n.saturating_mul(3)),
     }
 }
 
@@ -181,8 +181,8 @@ pub(super) fn chunks(ops: &[Op], transaction: usize) -> impl Iterator<Item = &[O
     })
 }
 
-/// The most bytes of rows that an operation can change: names may double in escaping, a sorted member has two
-/// rows and leaves an old one.
+/// The most bytes of rows that an operation can change: names may double in escaping, a sorted member has three
+/// rows and leaves two old ones.
 fn most_changed(op: &Op) -> usize {
     let Op::Write(op) = op else { return 0 };
     let row = |member: usize| 2 * (op.key().len() + member) + 64;
@@ -197,11 +197,11 @@ fn most_changed(op: &Op) -> usize {
         }
         Write::HSetNx(HSetNx { field, value, .. }) => 4 * row(field.len()) + 2 * value.len(),
         Write::ZAdd(ZAdd { member, value, .. }) => {
-            6 * row(member.len()) + 3 * value.as_ref().map_or(0, |v| v.len())
+            8 * row(member.len()) + 3 * value.as_ref().map_or(0, |v| v.len())
         }
-        Write::ZRem(ZRem { member, .. }) => 5 * row(member.len()),
+        Write::ZRem(ZRem { member, .. }) => 6 * row(member.len()),
         // The value that moves along is at most a short one.
-        Write::ZIncrBy(ZIncrBy { member, .. }) => 6 * row(member.len()) + 4_096,
+        Write::ZIncrBy(ZIncrBy { member, .. }) => 8 * row(member.len()) + 4_096,
     }
 }
 

@@ -5,14 +5,19 @@ use super::engine::{Scan, Span, Transaction, visit_all};
 use super::rows::{Place, Rows, corrupt};
 use crate::ops::*;
 use crate::{Range, Read, Reply, Result, Score, Value};
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
+use std::collections::HashMap;
 
 pub(super) async fn read<T: Transaction>(tx: &T, op: &Read) -> Result<Reply> {
     let rows = Rows::of(op.key());
     Ok(match op {
-        Read::Get(_) => Reply::Value(value(tx, rows, rows.string(), Place::String).await?),
+        Read::Get(_) => {
+            let cell = tx.get(&rows.string(), Cell::read_string).await?;
+            Reply::Value(value(tx, rows, cell, Place::String).await?)
+        }
         Read::HGet(HGet { field, .. }) => {
-            Reply::Value(value(tx, rows, rows.hash_field(field), Place::Field(field)).await?)
+            let cell = tx.get(&rows.hash_field(field), Cell::read).await?;
+            Reply::Value(value(tx, rows, cell, Place::Field(field)).await?)
         }
         Read::SMembers(_) => Reply::Values(members(tx, rows).await?),
         Read::HGetAll(_) => Reply::Fields(fields(tx, rows).await?),
@@ -34,14 +39,13 @@ pub(super) async fn read<T: Transaction>(tx: &T, op: &Read) -> Result<Reply> {
     })
 }
 
-/// The value in a row of its own.
 async fn value<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,
-    row: Vec<u8>,
+    cell: Option<Cell>,
     place: Place<'_>,
 ) -> Result<Option<Value>> {
-    match tx.get(&row, Cell::read).await? {
+    match cell {
         Some(cell) => cell.resolve(tx, rows.long(place), None).await.map(Some),
         None => Ok(None),
     }
@@ -73,7 +77,7 @@ async fn fields<T: Transaction>(tx: &T, rows: Rows<'_>) -> Result<Vec<(Value, Va
 }
 
 fn whole(span: Span) -> Scan {
-    Scan { span, reverse: false, limit: usize::MAX }
+    Scan { span, reverse: false, limit: usize::MAX, peek: false }
 }
 
 /// The rows of a range; `None` if nothing can be in it.
@@ -85,33 +89,118 @@ fn span(rows: Rows<'_>, range: &Range) -> Option<Span> {
 }
 
 async fn range<T: Transaction>(tx: &T, rows: Rows<'_>, op: &ZRange) -> Result<Reply> {
-    let mut found = Vec::new();
-    if let Some(span) = span(rows, &op.range) {
-        let scan = Scan { span, reverse: op.rev, limit: op.limit.unwrap_or(usize::MAX) };
-        visit_all(tx, scan, &mut |row, value| {
-            let (score, member, cell) = match op.range {
-                Range::Score(_) => {
-                    let (score, member) = rows.order_of(row)?;
-                    (score, member, value)
-                }
-                Range::Lex(_) => {
-                    let (score, cell) = split_score(value)?;
-                    (score, rows.member_of(row)?, cell)
-                }
-            };
-            let cell = if op.values { Cell::read(cell)? } else { Cell::Itself };
-            found.push((member, score, cell));
-            Ok(())
-        })
-        .await?;
-    }
+    let scan = |span| {
+        let limit = op.limit.unwrap_or(usize::MAX);
+        Scan { span, reverse: op.rev, limit, peek: false }
+    };
+    let found = match &op.range {
+        Range::Lex(range) => by_lex(tx, rows, scan(rows.by_lex(range)), op.values).await?,
+        Range::Score(range) => match (rows.by_score(range), rows.values_by_score(range)) {
+            (Some(span), Some(values)) if op.values => {
+                let (members, values) = (
+                    members_in_order(tx, rows, scan(span)),
+                    values_in_order(tx, rows, scan(values)),
+                );
+                let (members, values) = try_join(members, values).await?;
+                with_values(tx, rows, members, values).await?
+            }
+            (Some(span), _) => {
+                let members = members_in_order(tx, rows, scan(span)).await?;
+                members
+                    .into_iter()
+                    .map(|(member, score, _)| (member, score, Cell::Itself))
+                    .collect()
+            }
+            (None, _) => Vec::new(),
+        },
+    };
     answer(tx, rows, found, op.scores).await
+}
+
+/// Members, their scores, and what they are shown as.
+type Found = Vec<(Value, Score, Cell)>;
+
+async fn by_lex<T: Transaction>(tx: &T, rows: Rows<'_>, scan: Scan, values: bool) -> Result<Found> {
+    let mut found = Vec::new();
+    visit_all(tx, scan, &mut |row, value| {
+        let (score, cell) = split_score(value)?;
+        let cell = if values { Cell::read(cell)? } else { Cell::Itself };
+        found.push((rows.member_of(row)?, score, cell));
+        Ok(())
+    })
+    .await?;
+    Ok(found)
+}
+
+/// Members by score, and whether they have a value.
+async fn members_in_order<T: Transaction>(
+    tx: &T,
+    rows: Rows<'_>,
+    scan: Scan,
+) -> Result<Vec<(Value, Score, bool)>> {
+    let mut found = Vec::new();
+    visit_all(tx, scan, &mut |row, value| {
+        let (score, member) = rows.order_of(row)?;
+        found.push((member, score, read_mark(value)?));
+        Ok(())
+    })
+    .await?;
+    Ok(found)
+}
+
+async fn values_in_order<T: Transaction>(tx: &T, rows: Rows<'_>, scan: Scan) -> Result<Found> {
+    let mut found = Vec::new();
+    visit_all(tx, scan, &mut |row, cell| {
+        let (score, member) = rows.order_of(row)?;
+        found.push((member, score, Cell::read(cell)?));
+        Ok(())
+    })
+    .await?;
+    Ok(found)
+}
+
+/// Puts values beside members. Both are of one state, but for a reader whose view has moved on in between: then what does not
+/// fit together is looked at once more, and left out if it is gone.
+async fn with_values<T: Transaction>(
+    tx: &T,
+    rows: Rows<'_>,
+    members: Vec<(Value, Score, bool)>,
+    values: Found,
+) -> Result<Found> {
+    let mut values: HashMap<Value, (Score, Cell)> =
+        values.into_iter().map(|(member, score, cell)| (member, (score, cell))).collect();
+    let mut found = Vec::with_capacity(members.len());
+    for (member, score, has_value) in members {
+        let value = values.remove(&member).filter(|(of, _)| *of == score);
+        match (has_value, value) {
+            (false, None) => found.push((member, score, Cell::Itself)),
+            (true, Some((_, cell))) => found.push((member, score, cell)),
+            _ => {
+                if let Some((_, cell)) = sorted(tx, rows, &member).await? {
+                    found.push((member, score, cell));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The value of a row of a member in order.
+pub(super) fn mark(has_value: bool) -> Vec<u8> {
+    vec![u8::from(has_value)]
+}
+fn read_mark(row: &[u8]) -> Result<bool> {
+    match row {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => Err(corrupt()),
+    }
 }
 
 async fn answer<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,
-    found: Vec<(Value, Score, Cell)>,
+    found: Found,
     scores: bool,
 ) -> Result<Reply> {
     let show = async |member: Value, cell: Cell| match cell {

@@ -7,13 +7,15 @@
 //!  (key, 2, field)                  field of a hash           cell
 //!  (key, 3, kind, name, stamp, n)   chunk of a long value     bytes
 //!  (key, 4, member)                 sorted member             score, cell
-//!  (key, 5, score, member)          the same, in order        cell
+//!  (key, 5, score, member)          the same, in order        whether it has a row 7
 //!  (key, 6, member, stamp, n)       chunk of a long value     bytes
+//!  (key, 7, score, member)          its value, in order       cell
 //! ```
 //!
 //! All rows of a key stand together: one range tells whether the key exists, one clears it. 0 to 3 are what
-//! `set*` and an atomic `delete` see; 4 to 6 are the sorted sets, which they do not. There is no row per key, so
-//! writes of different members share no row and never conflict.
+//! `set*` and an atomic `delete` see; 4 to 7 are the sorted sets, which they do not. There is no row per key, so
+//! writes of different members share no row and never conflict. Members in order stand apart from their values, so that
+//! counting and listing members reads no values; listing values reads both ranges at once.
 
 use super::engine::{Span, after};
 use crate::{Error, ErrorKind, Key, LexRange, Result, Score, ScoreRange, Value};
@@ -27,7 +29,8 @@ const CHUNK: i64 = 3;
 const MEMBER: i64 = 4;
 const ORDER: i64 = 5;
 const SORTED_CHUNK: i64 = 6;
-const END: i64 = 7;
+const VALUE: i64 = 7;
+const END: i64 = 8;
 
 fn bytes(bytes: &[u8]) -> Bytes<'_> {
     Bytes::from(bytes)
@@ -84,11 +87,25 @@ impl<'a> Rows<'a> {
     pub(super) fn sorted_order(self, score: Score, member: &Value) -> Vec<u8> {
         pack(&(bytes(self.0), ORDER, score.get(), bytes(member)))
     }
+    pub(super) fn sorted_value(self, score: Score, member: &Value) -> Vec<u8> {
+        pack(&(bytes(self.0), VALUE, score.get(), bytes(member)))
+    }
+    /// A row that there never is. Whoever writes or removes a string clears it; adding to a counter does not.
+    pub(super) fn string_guard(self) -> Vec<u8> {
+        self.kind(SET)
+    }
     /// The sorted members by score.
     pub(super) fn by_score(self, range: &ScoreRange) -> Option<Span> {
+        self.in_order(ORDER, range)
+    }
+    /// The values of those that have one, by score.
+    pub(super) fn values_by_score(self, range: &ScoreRange) -> Option<Span> {
+        self.in_order(VALUE, range)
+    }
+    fn in_order(self, kind: i64, range: &ScoreRange) -> Option<Span> {
         let (first, end) = range.half_open()?;
-        let begin = self.row(ORDER, first.get());
-        let end = end.map_or_else(|| self.kind(SORTED_CHUNK), |end| self.row(ORDER, end.get()));
+        let begin = self.row(kind, first.get());
+        let end = end.map_or_else(|| self.kind(kind + 1), |end| self.row(kind, end.get()));
         Some(Span { begin, end })
     }
     /// The sorted members by themselves.
@@ -116,7 +133,7 @@ impl<'a> Rows<'a> {
         let member: Bytes<'_> = self.tail(row)?;
         Ok(Value::from(&*member))
     }
-    /// The score and member in the name of a row of a sorted set in order.
+    /// The score and member in the name of a row of a sorted set in order, or of a value.
     pub(super) fn order_of(self, row: &[u8]) -> Result<(Score, Value)> {
         let (score, member): (f64, Bytes<'_>) = self.tail(row)?;
         Ok((Score::new(score).map_err(|_| corrupt())?, Value::from(&*member)))
@@ -161,14 +178,6 @@ impl Long<'_> {
         end.push(0xff); // above every type byte that a tuple can go on with
         Span { begin, end }
     }
-    /// The chunks of the value with this stamp.
-    pub(super) fn chunks(self, stamp: u64) -> Span {
-        let mut begin = self.prefix();
-        begin.extend(pack(&stamp));
-        let mut end = begin.clone();
-        end.push(0xff);
-        Span { begin, end }
-    }
     pub(super) fn chunk(self, stamp: u64, n: usize) -> Vec<u8> {
         let mut row = self.prefix();
         row.extend(pack(&(stamp, n as u64)));
@@ -207,6 +216,9 @@ mod tests {
                 rows.extend(members.map(|m| of.sorted_order(score(s), &m.into())));
             }
             rows.extend(members.map(|m| of.long(Place::Member(&m.into())).chunk(u64::MAX, 3)));
+            for s in scores {
+                rows.extend(members.map(|m| of.sorted_value(score(s), &m.into())));
+            }
         }
         assert!(rows.is_sorted_by(|a, b| a < b));
     }
@@ -220,10 +232,11 @@ mod tests {
         assert!(!inside(Rows::of(&a).all(), Rows::of(&a0).string()));
         assert!(inside(Rows::of(&a).plain(), Rows::of(&a).long(Place::Field(&m)).chunk(1, 1)));
         assert!(!inside(Rows::of(&a).plain(), Rows::of(&a).sorted_member(&"".into())));
+        assert!(inside(Rows::of(&a).all(), Rows::of(&a).sorted_value(Score::MAX, &m)));
+        assert!(inside(Rows::of(&a).plain_but_string(), Rows::of(&a).string_guard()));
+        assert!(!inside(Rows::of(&a).set(), Rows::of(&a).hash_field(&"".into())));
         let long = Rows::of(&a).long(Place::Member(&m));
         assert!(inside(long.any(), long.chunk(u64::MAX, usize::MAX)));
-        assert!(inside(long.chunks(5), long.chunk(5, usize::MAX)));
-        assert!(!inside(long.chunks(5), long.chunk(6, 0)));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::Ordered;
 use super::engine::{
-    Access, Change, Engine, EngineLimits, Program, Scan, Span, Transaction, Visit,
+    Access, Change, Engine, EngineLimits, Failure, Program, Scan, Span, Transaction, Visit, added,
 };
 use crate::backend::{Backend, Context as Cx};
 use crate::{Error, ErrorKind, Result};
@@ -137,6 +137,7 @@ impl Simulated {
 
 impl Engine for Simulated {
     const NAME: &'static str = "simulated";
+    type Session = ();
 
     fn limits(&self) -> EngineLimits {
         EngineLimits {
@@ -147,7 +148,13 @@ impl Engine for Simulated {
         }
     }
 
-    async fn attempt<P: Program>(&self, access: Access, program: &Arc<P>) -> Result<P::Output> {
+    async fn attempt<P: Program>(
+        &self,
+        _: &Cx,
+        access: Access,
+        program: &Arc<P>,
+        (): &mut (),
+    ) -> Result<P::Output, Failure> {
         let tx = Tx::begin(self, access);
         let output = program.run(&tx).await?;
         self.commit(&tx)?;
@@ -198,8 +205,8 @@ impl<'e> Tx<'e> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Every read starts here: it takes a turn of the executor, so that reads issued together overlap, and
-    /// ages the transaction.
-    async fn look(&self, span: Span) -> Arc<Table> {
+    /// ages the transaction. It conflicts with whoever changes `span`.
+    async fn look(&self, span: Option<Span>) -> Arc<Table> {
         let engine = self.engine;
         let now = engine.under_way.fetch_add(1, SeqCst) + 1;
         engine.most_under_way.fetch_max(now, SeqCst);
@@ -207,7 +214,7 @@ impl<'e> Tx<'e> {
         engine.under_way.fetch_sub(1, SeqCst);
         let mut seen = self.lock();
         seen.reads += 1;
-        seen.read.push(span);
+        seen.read.extend(span);
         let old = engine.unkind.age > 0 && seen.reads.is_multiple_of(engine.unkind.age);
         if old && self.access != Access::Write {
             seen.table = engine.lock().table.clone();
@@ -250,11 +257,11 @@ impl Transaction for Tx<'_> {
         row: &[u8],
         decode: impl FnOnce(&[u8]) -> Result<R> + Send,
     ) -> Result<Option<R>> {
-        let table = self.look(one(row)).await;
+        let table = self.look(Some(one(row))).await;
         table.get(row).map(|value| decode(value)).transpose()
     }
     async fn range(&self, scan: &Scan, visit: &mut Visit<'_>) -> Result<Option<Vec<u8>>> {
-        let table = self.look(scan.span.clone()).await;
+        let table = self.look((!scan.peek).then(|| scan.span.clone())).await;
         let page = self.engine.unkind.page.min(scan.limit);
         let mut rows = within(&table, &scan.span);
         let mut last = None;
@@ -269,8 +276,12 @@ impl Transaction for Tx<'_> {
         Ok(last)
     }
     async fn count(&self, span: &Span) -> Result<u64> {
-        let table = self.look(span.clone()).await;
+        let table = self.look(Some(span.clone())).await;
         Ok(within(&table, span).count() as u64)
+    }
+    fn guard(&self, row: &[u8]) -> Result<()> {
+        self.lock().read.push(one(row));
+        Ok(())
     }
     fn apply(&self, changes: Vec<Change>) -> Result<()> {
         if let Some(Change::Put(_, value)) = changes.iter().find(
@@ -300,6 +311,10 @@ fn carry_out(table: &mut Table, change: Change) {
         Change::Delete(row) => {
             table.remove(&row);
         }
+        Change::Add(row, by) => {
+            let sum = added(table.get(&row).map(|value| &value[..]), by);
+            table.insert(row, sum);
+        }
         Change::Clear(span) => {
             let rows: Vec<_> = within(table, &span).map(|(row, _)| row.clone()).collect();
             rows.iter().for_each(|row| {
@@ -314,7 +329,7 @@ fn one(row: &[u8]) -> Span {
 }
 fn changed(change: &Change) -> Span {
     match change {
-        Change::Put(row, _) | Change::Delete(row) => one(row),
+        Change::Put(row, _) | Change::Delete(row) | Change::Add(row, _) => one(row),
         Change::Clear(span) => span.clone(),
     }
 }
@@ -322,6 +337,7 @@ fn size(change: &Change) -> usize {
     match change {
         Change::Put(row, value) => row.len() + value.len(),
         Change::Delete(row) => row.len(),
+        Change::Add(row, _) => row.len() + 8,
         Change::Clear(span) => span.begin.len() + span.end.len(),
     }
 }

@@ -180,7 +180,7 @@ async fn another_applications_database_is_corrupt() {
     assert_eq!(refused_with(&orders).await, ErrorKind::Corrupt);
     assert_eq!(refused_with(&foreign(|_| ())).await, ErrorKind::Corrupt);
     let other_rows = foreign(|tx| {
-        tx.open_table(META).unwrap().insert("format", 1).unwrap();
+        tx.open_table(META).unwrap().insert("format", 2).unwrap();
         tx.open_table(ROWS_OF_OTHERS).unwrap().insert(1, 1).unwrap();
     });
     assert_eq!(refused_with(&other_rows).await, ErrorKind::Corrupt);
@@ -197,7 +197,8 @@ async fn a_format_from_the_future_is_unsupported_and_one_from_nowhere_corrupt() 
             }
         })
     };
-    assert_eq!(refused_with(&of_format(Some(2))).await, ErrorKind::Unsupported);
+    assert_eq!(refused_with(&of_format(Some(3))).await, ErrorKind::Unsupported);
+    assert_eq!(refused_with(&of_format(Some(1))).await, ErrorKind::Unsupported);
     assert_eq!(refused_with(&of_format(Some(0))).await, ErrorKind::Corrupt);
     assert_eq!(refused_with(&of_format(None)).await, ErrorKind::Corrupt);
 }

@@ -1,0 +1,137 @@
+//! [`FoundationDbOptions`], and the URLs that a cluster is named by.
+
+use super::{FoundationDb, network};
+use crate::{Error, Result};
+use foundationdb::tuple::Subspace;
+use std::time::Duration;
+
+/// How patient to be with a cluster.
+///
+/// # URLs
+///
+/// `foundationdb:` and the path of a cluster file, or nothing for the default one, and behind a `?`, separated by `&`:
+///
+/// | | |
+/// |---|---|
+/// | `subspace=app/users` | where the rows stand: the tuple `("app", "users")`. The whole database without it |
+/// | `timeout=5s`, `attempts=20` | as the methods here |
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct FoundationDbOptions {
+    pub(super) timeout: Duration,
+    pub(super) attempts: u32,
+    subspace: Vec<String>,
+}
+
+impl Default for FoundationDbOptions {
+    fn default() -> Self {
+        FoundationDbOptions {
+            timeout: Duration::from_secs(10),
+            attempts: 100,
+            subspace: Vec::new(),
+        }
+    }
+}
+
+impl FoundationDbOptions {
+    /// The default: 10 seconds, 100 attempts.
+    pub fn new() -> Self {
+        FoundationDbOptions::default()
+    }
+    /// How long a transaction may take, with all that it is tried again. A read of many pages may take so long for each time that it
+    /// goes on at a newer state.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+    /// How often a transaction is tried at most that loses to others: 1 for never again. The client of the cluster waits longer
+    /// each time.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
+        self
+    }
+
+    /// Opens the cluster that `url` names. Nothing is sent yet. The first store that is opened so starts the network thread of the
+    /// client, which all share, and which ends with the process.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a URL that cannot be read, or if there is no such cluster file; `Unsupported` if the client library
+    /// is too old.
+    pub async fn open(self, url: impl AsRef<str>) -> Result<FoundationDb> {
+        let (path, options) = self.read(url.as_ref())?;
+        let subspace = match &options.subspace[..] {
+            [] => Subspace::all(),
+            names => names.iter().fold(Subspace::all(), |within, name| within.subspace(name)),
+        };
+        let database = network::database(path.as_deref()).await?;
+        FoundationDb::new(database, subspace).map(|cluster| cluster.with_options(options))
+    }
+
+    /// The path of the cluster file, and the options.
+    fn read(mut self, url: &str) -> Result<(Option<String>, Self)> {
+        let Some(rest) = url.strip_prefix("foundationdb:") else {
+            return Err(Error::invalid("the URL of a cluster is `foundationdb:cluster-file`"));
+        };
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = match path.strip_prefix("//") {
+            None => path,
+            Some(path) if path.starts_with('/') || path.is_empty() => path,
+            Some(_) => {
+                return Err(Error::invalid(
+                    "`foundationdb://` is followed by a host, and a cluster is named by its file: `foundationdb:/etc/foundationdb/fdb.cluster`",
+                ));
+            }
+        };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("subspace", names)) if !names.is_empty() => {
+                    self.subspace = names.split('/').map(str::to_owned).collect();
+                }
+                Some(("timeout", value)) => self.timeout = crate::url::duration(value)?,
+                Some(("attempts", n)) if n.parse::<u32>().is_ok_and(|n| n > 0) => {
+                    self.attempts = n.parse().unwrap_or(1);
+                }
+                _ => {
+                    let name = pair.split('=').next().unwrap_or_default();
+                    return Err(Error::invalid(format!(
+                        "`{name}` is no option of a FoundationDB URL, or has no such value"
+                    )));
+                }
+            }
+        }
+        Ok(((!path.is_empty()).then(|| path.to_owned()), self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_cluster_file_and_its_options() {
+        let read = |url| FoundationDbOptions::new().read(url).unwrap();
+        let (path, options) =
+            read("foundationdb:a.cluster?subspace=app/users&timeout=5s&attempts=3");
+        assert_eq!(path.as_deref(), Some("a.cluster"));
+        assert_eq!(options.subspace, ["app", "users"]);
+        assert_eq!((options.timeout, options.attempts), (Duration::from_secs(5), 3));
+        assert_eq!(read("foundationdb:").0, None);
+        assert_eq!(read("foundationdb:///etc/a").0.as_deref(), Some("/etc/a"));
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_cluster_says_what_is() {
+        for (url, says) in [
+            ("fdb:", "foundationdb:cluster-file"),
+            ("foundationdb://host:4500", "named by its file"),
+            ("foundationdb:?space=a", "`space` is no option"),
+            ("foundationdb:?subspace=", "`subspace`"),
+            ("foundationdb:?attempts=0", "`attempts`"),
+            ("foundationdb:?timeout=5", "`ms` or `s`"),
+        ] {
+            let error = FoundationDbOptions::new().read(url).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument, "{url}");
+            assert!(error.to_string().contains(says), "{url}: {error}");
+        }
+    }
+}

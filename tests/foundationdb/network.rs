@@ -1,0 +1,112 @@
+//! The one network thread of a process: many stores, many runtimes, and an end without a crash.
+
+use super::support::foundationdb::{Cluster, subspace};
+use keyvaluestore::Store;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+#[test]
+fn stores_in_many_runtimes_share_the_network() {
+    let url = subspace();
+    let threads: Vec<_> = (0..6)
+        .map(|i| {
+            let url = format!("{url}/{i}");
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let store = runtime.block_on(async {
+                    let store = Store::open(&url).await.unwrap();
+                    store.set("k", i).await.unwrap();
+                    store
+                });
+                drop(runtime);
+                store
+            })
+        })
+        .collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for (i, thread) in threads.into_iter().enumerate() {
+        // Made in another runtime, which has gone.
+        let store = thread.join().unwrap();
+        assert_eq!(runtime.block_on(store.get("k")).unwrap().unwrap(), i.to_string());
+    }
+}
+
+#[test]
+fn no_runtime_is_needed() {
+    let url = subspace();
+    let value = block_on(async {
+        let store = Store::open(&url).await?;
+        store.set("k", "v").await?;
+        store.get("k").await
+    });
+    assert_eq!(value.unwrap().unwrap(), "v");
+}
+
+/// The least executor.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Thread(std::thread::Thread);
+    impl std::task::Wake for Thread {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Thread(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Runs a test of this program in a process of its own.
+fn child(test: &str, url: &str) -> ExitStatus {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--ignored", "--nocapture"])
+        .env("KVS_TEST_URL", url)
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("the process hangs instead of ending");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_process_ends_while_calls_are_pending() {
+    let cluster = Cluster::start();
+    for code in 0..4 {
+        let url = cluster.url(&format!("subspace={code}"));
+        // The server does not answer, so that all calls are pending.
+        cluster.pause(code % 2 == 1);
+        let status = child("network::ends_while_calls_are_pending", &url);
+        cluster.pause(false);
+        assert_eq!(status.code(), Some(40), "{status:?}");
+    }
+}
+
+#[test]
+#[ignore = "is run by a_process_ends_while_calls_are_pending, in a process of its own"]
+fn ends_while_calls_are_pending() {
+    let url = std::env::var("KVS_TEST_URL").unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = runtime.block_on(Store::open(&url)).unwrap();
+    for i in 0..100 {
+        let store = store.clone();
+        runtime.spawn(async move {
+            loop {
+                let _ = store.incr_by(format!("k{}", i % 7), 1).await;
+            }
+        });
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    std::process::exit(40); // with the runtime and its calls alive
+}
