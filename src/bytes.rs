@@ -300,6 +300,21 @@ byte_string! {
     Value
 }
 
+impl Key {
+    /// This key, and `rest` behind it. Allocates once, and not at all if both fit inline.
+    #[inline]
+    pub(crate) fn followed_by(&self, rest: &[u8]) -> Key {
+        let (len, all) = (self.len(), self.len() + rest.len());
+        if all <= INLINE {
+            let mut inline = [0; INLINE];
+            inline[..len].copy_from_slice(self);
+            inline[len..all].copy_from_slice(rest);
+            return Key(Repr::Inline(all as u8, inline));
+        }
+        Key(Repr::Shared(self.iter().chain(rest).copied().collect()))
+    }
+}
+
 #[cfg(any(feature = "redis", feature = "dynamodb"))]
 impl Value {
     /// Takes over what a client library has read.

@@ -55,6 +55,7 @@
 //! - [`Batch`] and [`AtomicWrite`]: the same operations, together.
 //! - [`ToValue`], [`FromValue`], [`Value`]: what goes in, and what comes out.
 //! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`]: the backends, and what each is for. [`Store::open`] picks one by URL.
+//! - [`wrap`]: a cache, namespaces, retries, metrics, around any of them, and how to stack them.
 //! - [`Error`] and [`ErrorKind`]: what can go wrong, the same on every backend. [`Limits`]: how long things may be.
 //! - [`Backend`]: what to implement for a storage system of your own, and [`conformance`] to test it.
 //!
@@ -73,6 +74,9 @@
 //! | `msgpack` | yes | [`MsgPack`]: values as MessagePack through `serde` |
 //! | `redis` | no | [`Redis`]: a server or a cluster, `redis://host` |
 //! | `dynamodb` | no | [`DynamoDb`]: a table, `dynamodb://table` |
+//! | `cache` | no | [`wrap::Cache`]: what was read, until it is written |
+//! | `retry` | no | [`wrap::Retry`] and [`wrap::Timeout`] |
+//! | `metrics`, `tracing` | no | [`wrap::Metrics`] and [`wrap::Trace`], for whoever collects them |
 //! | `conformance` | no | [`conformance`]: the contract as tests, for whoever writes a backend |
 //!
 //! Any async runtime will do, but for `redis` and `dynamodb`, which need tokio. Nothing here starts one, but for the tests of
@@ -87,6 +91,10 @@
         feature = "msgpack",
         feature = "redis",
         feature = "dynamodb",
+        feature = "cache",
+        feature = "retry",
+        feature = "metrics",
+        feature = "tracing",
         feature = "conformance"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -108,6 +116,7 @@ pub mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod ops;
+pub mod wrap;
 
 pub use atomic::{AtomicWrite, Conditional, Failed, Outcome};
 #[cfg(feature = "dynamodb")]

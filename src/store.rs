@@ -1,6 +1,7 @@
 //! [`Store`]: the handle that an application holds. Its operations are in `ops/`, by data type.
 
-use crate::backend::{Consistency, Context, DynBackend, Observer};
+use crate::backend::{Both, Consistency, Context, DynBackend, Observer, Watched};
+use crate::wrap::Profiler;
 use crate::{AtomicWrite, Backend, Batch, FromReply, Limits, Memory, Op, Read, Result, Write};
 use std::sync::Arc;
 
@@ -81,6 +82,10 @@ impl<B> Store<B> {
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
+    /// The same context and limits on another backend.
+    pub(crate) fn on<C>(&self, backend: C) -> Store<C> {
+        Store { backend, context: self.context.clone(), limits: self.limits }
+    }
 }
 
 impl<B: Clone> Store<B> {
@@ -96,6 +101,25 @@ impl<B: Clone> Store<B> {
     pub fn with_observer(&self, observer: Arc<dyn Observer>) -> Self {
         let context = self.context.clone().with_observer(observer);
         Store { context, ..self.clone() }
+    }
+    /// The same store with `profiler` counting its calls and what they cost. It nests: the profilers, and the observer,
+    /// that the store has already go on to count.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use keyvaluestore::Store;
+    /// use keyvaluestore::wrap::Profiler;
+    /// let (all, page) = (Profiler::new(), Profiler::new());
+    /// let store = Store::memory().with_profiler(&all);
+    /// store.set("k", 1).await?;
+    /// store.with_profiler(&page).get("k").await?;
+    /// assert_eq!((all.total().calls, page.total().calls), (2, 1));
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn with_profiler(&self, profiler: &Profiler) -> Self {
+        let observer = Both::of(self.context.observer.as_ref(), Arc::new(profiler.clone()));
+        self.with_observer(observer)
     }
     /// The same store with other limits than the portable ones. See [`Limits`].
     #[must_use]
@@ -150,7 +174,15 @@ impl<B: Backend> Store<B> {
                 Err(e) => return Err(e),
             };
             let reply = match self.limits.check_read(op) {
-                Ok(()) => self.backend.read(&self.context, op).await,
+                Ok(()) => {
+                    let mut watched = Watched::start(&self.context, op.name(), 1);
+                    let cx = watched.as_ref().map_or(&self.context, |watched| &watched.cx);
+                    let reply = self.backend.read(cx, op).await;
+                    if let Some(watched) = &mut watched {
+                        watched.end(&reply);
+                    }
+                    reply
+                }
                 Err(e) => Err(e),
             };
             reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
@@ -170,7 +202,15 @@ impl<B: Backend> Store<B> {
                 Err(e) => return Err(e),
             };
             let reply = match self.limits.check_write(op) {
-                Ok(()) => self.backend.write(&self.context, op).await,
+                Ok(()) => {
+                    let mut watched = Watched::start(&self.context, op.name(), 1);
+                    let cx = watched.as_ref().map_or(&self.context, |watched| &watched.cx);
+                    let reply = self.backend.write(cx, op).await;
+                    if let Some(watched) = &mut watched {
+                        watched.end(&reply);
+                    }
+                    reply
+                }
                 Err(e) => Err(e),
             };
             reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
