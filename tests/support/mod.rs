@@ -9,7 +9,7 @@ pub(crate) mod doubles;
 pub(crate) mod dynamodb;
 #[cfg(feature = "dynamodb")]
 pub(crate) mod dynamodb_work;
-pub(crate) mod prefix;
 pub(crate) mod redis;
 #[cfg(feature = "redis")]
 pub(crate) mod redis_work;
+pub(crate) mod stacks;
