@@ -1,6 +1,5 @@
 //! Conditional atomic writes: all of the writes or none, and which conditions failed.
 
-use crate::backend::Watched;
 use crate::batch::Ticket;
 use crate::{Backend, Error, Handle, Result, Store, Write};
 
@@ -164,14 +163,7 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
         if self.writes.is_empty() {
             return Ok(Outcome::Committed);
         }
-        let context = self.store.context();
-        let mut watched = Watched::start(context, "atomic_write", self.writes.len());
-        let cx = watched.as_ref().map_or(context, |watched| &watched.cx);
-        let outcome = self.store.backend().transact(cx, &self.writes).await;
-        if let Some(watched) = &mut watched {
-            watched.end(&outcome);
-        }
-        outcome
+        self.store.send_atomic(&self.writes).await
     }
 }
 

@@ -1,6 +1,5 @@
 //! Many operations in few round trips, and the handles by which their results are told apart.
 
-use crate::backend::Watched;
 use crate::{Backend, Error, ErrorKind, FromReply, Op, Reply, Result, Store};
 use std::fmt;
 use std::marker::PhantomData;
@@ -120,15 +119,7 @@ impl<'s, B: Backend> Batch<'s, B> {
         let Batch { store, ticket, ops, refused } = self;
         let mut replies = match ops.is_empty() {
             true => Vec::new(),
-            false => {
-                let mut watched = Watched::start(store.context(), "batch", ops.len());
-                let cx = watched.as_ref().map_or(store.context(), |watched| &watched.cx);
-                let replies = store.backend().batch(cx, &ops).await;
-                if let Some(watched) = &mut watched {
-                    watched.end_each(&replies);
-                }
-                replies
-            }
+            false => store.send_batch(&ops).await,
         };
         if replies.len() != ops.len() {
             let told = replies.len();

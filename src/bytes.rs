@@ -305,9 +305,8 @@ impl Key {
     #[inline]
     pub(crate) fn followed_by(&self, rest: &[u8]) -> Key {
         let (len, all) = (self.len(), self.len() + rest.len());
-        if all <= INLINE {
-            let mut inline = [0; INLINE];
-            inline[..len].copy_from_slice(self);
+        if let (Repr::Inline(_, inline), true) = (&self.0, all <= INLINE) {
+            let mut inline = *inline;
             inline[len..all].copy_from_slice(rest);
             return Key(Repr::Inline(all as u8, inline));
         }

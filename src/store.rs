@@ -2,7 +2,9 @@
 
 use crate::backend::{Both, Consistency, Context, DynBackend, Observer, Watched};
 use crate::wrap::Profiler;
-use crate::{AtomicWrite, Backend, Batch, FromReply, Limits, Memory, Op, Read, Result, Write};
+use crate::{
+    AtomicWrite, Backend, Batch, FromReply, Limits, Memory, Op, Outcome, Read, Reply, Result, Write,
+};
 use std::sync::Arc;
 
 /// A key-value store: one Redis-like API over any [`Backend`].
@@ -75,9 +77,6 @@ impl<B> Store<B> {
     /// The backend.
     pub fn backend(&self) -> &B {
         &self.backend
-    }
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
     }
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
@@ -174,15 +173,10 @@ impl<B: Backend> Store<B> {
                 Err(e) => return Err(e),
             };
             let reply = match self.limits.check_read(op) {
-                Ok(()) => {
-                    let mut watched = Watched::start(&self.context, op.name(), 1);
-                    let cx = watched.as_ref().map_or(&self.context, |watched| &watched.cx);
-                    let reply = self.backend.read(cx, op).await;
-                    if let Some(watched) = &mut watched {
-                        watched.end(&reply);
-                    }
-                    reply
-                }
+                Ok(()) => match &self.context.observer {
+                    None => self.backend.read(&self.context, op).await,
+                    Some(observer) => Box::pin(self.watched_read(observer, op)).await,
+                },
                 Err(e) => Err(e),
             };
             reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
@@ -202,15 +196,10 @@ impl<B: Backend> Store<B> {
                 Err(e) => return Err(e),
             };
             let reply = match self.limits.check_write(op) {
-                Ok(()) => {
-                    let mut watched = Watched::start(&self.context, op.name(), 1);
-                    let cx = watched.as_ref().map_or(&self.context, |watched| &watched.cx);
-                    let reply = self.backend.write(cx, op).await;
-                    if let Some(watched) = &mut watched {
-                        watched.end(&reply);
-                    }
-                    reply
-                }
+                Ok(()) => match &self.context.observer {
+                    None => self.backend.write(&self.context, op).await,
+                    Some(observer) => Box::pin(self.watched_write(observer, op)).await,
+                },
                 Err(e) => Err(e),
             };
             reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
@@ -218,11 +207,47 @@ impl<B: Backend> Store<B> {
     }
 }
 
+/// The same with somebody listening: apart, and boxed, so that a call to which nobody listens pays nothing for it.
+impl<B: Backend> Store<B> {
+    async fn watched_read(&self, observer: &Arc<dyn Observer>, op: &Read) -> Result<Reply> {
+        let mut watched = Watched::start(&self.context, observer, op.name(), 1);
+        let reply = self.backend.read(&watched.cx, op).await;
+        watched.end(&reply);
+        reply
+    }
+    async fn watched_write(&self, observer: &Arc<dyn Observer>, op: &Write) -> Result<Reply> {
+        let mut watched = Watched::start(&self.context, observer, op.name(), 1);
+        let reply = self.backend.write(&watched.cx, op).await;
+        watched.end(&reply);
+        reply
+    }
+    /// Carries out a batch.
+    pub(crate) async fn send_batch(&self, ops: &[Op]) -> Vec<Result<Reply>> {
+        let Some(observer) = &self.context.observer else {
+            return self.backend.batch(&self.context, ops).await;
+        };
+        let mut watched = Watched::start(&self.context, observer, "batch", ops.len());
+        let replies = self.backend.batch(&watched.cx, ops).await;
+        watched.end_each(&replies);
+        replies
+    }
+    /// Carries out an atomic write.
+    pub(crate) async fn send_atomic(&self, writes: &[Write]) -> Result<Outcome> {
+        let Some(observer) = &self.context.observer else {
+            return self.backend.transact(&self.context, writes).await;
+        };
+        let mut watched = Watched::start(&self.context, observer, "atomic_write", writes.len());
+        let outcome = self.backend.transact(&watched.cx, writes).await;
+        watched.end(&outcome);
+        outcome
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
     use crate::backend::Consistency::{self, Eventual, Strong};
-    use crate::{ErrorKind, Outcome, Reply, Write};
     use futures_util::FutureExt;
     use std::sync::Mutex;
 

@@ -177,9 +177,8 @@ mod on {
 
 /// A module per wrapper, and one for all of them in either order, on each backend.
 macro_rules! wrapped {
-    ($(#[$when:meta])* on $backend:ident: $($row:ident = $stack:ident $({ $feature:literal })*
+    (on $backend:ident: $($row:ident = $stack:ident $({ $feature:literal })*
         $(opt_out $out:tt)?;)*) => {$(
-        $(#[$when])*
         #[cfg(all($(feature = $feature),*))]
         mod $row {
             use super::support::stacks;
@@ -209,8 +208,8 @@ wrapped! {
     nested_inside_out_on_memory = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
 }
 
+#[cfg(feature = "embedded")]
 wrapped! {
-    #[cfg(feature = "embedded")]
     on embedded:
     prefix_on_embedded = prefix;
     invalidate_on_embedded = invalidate;
@@ -225,8 +224,8 @@ wrapped! {
     nested_inside_out_on_embedded = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
 }
 
+#[cfg(feature = "redis")]
 wrapped! {
-    #[cfg(feature = "redis")]
     on redis:
     prefix_on_redis = prefix;
     invalidate_on_redis = invalidate;
@@ -241,8 +240,8 @@ wrapped! {
     nested_inside_out_on_redis = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
 }
 
+#[cfg(feature = "dynamodb")]
 wrapped! {
-    #[cfg(feature = "dynamodb")]
     on dynamodb:
     prefix_on_dynamodb = prefix opt_out {
         what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",

@@ -84,11 +84,14 @@ pub(crate) struct Watched<'o> {
 }
 
 impl<'o> Watched<'o> {
-    /// For whoever listens already; `None` if nobody does, which is what it costs then.
-    #[inline]
-    pub(crate) fn start(cx: &'o Context, name: &'static str, operations: usize) -> Option<Self> {
-        let observer = cx.observer.as_ref()?;
-        Some(Watched::listen(cx, None, observer, name, operations))
+    /// For who listens already.
+    pub(crate) fn start(
+        cx: &Context,
+        observer: &'o Arc<dyn Observer>,
+        name: &'static str,
+        operations: usize,
+    ) -> Self {
+        Watched::listen(cx, None, observer, name, operations)
     }
     /// For one more observer, at this place of the stack.
     #[inline]

@@ -172,17 +172,22 @@ impl<B: Backend> Wrapper for Metrics<B> {
     }
 }
 
+// Not `async fn`: another future around that of `Observed` would be one more for nothing.
 impl<B: Backend> Backend for Metrics<B> {
-    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        self.0.read(cx, op).await
+    fn read(&self, cx: &Context, op: &Read) -> impl Future<Output = Result<Reply>> + Send {
+        self.0.read(cx, op)
     }
-    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
-        self.0.write(cx, op).await
+    fn write(&self, cx: &Context, op: &Write) -> impl Future<Output = Result<Reply>> + Send {
+        self.0.write(cx, op)
     }
-    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        self.0.batch(cx, ops).await
+    fn batch(&self, cx: &Context, ops: &[Op]) -> impl Future<Output = Vec<Result<Reply>>> + Send {
+        self.0.batch(cx, ops)
     }
-    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
-        self.0.transact(cx, writes).await
+    fn transact(
+        &self,
+        cx: &Context,
+        writes: &[Write],
+    ) -> impl Future<Output = Result<Outcome>> + Send {
+        self.0.transact(cx, writes)
     }
 }

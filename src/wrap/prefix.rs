@@ -75,7 +75,10 @@ impl<B: Backend> Wrapper for Prefix<B> {
 
 impl<B: Backend> Backend for Prefix<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        self.inner.read(cx, &self.read(op)).await
+        // In its place in the future: to return it from a function would be another copy.
+        let mut op = op.clone();
+        self.put(op.key_mut());
+        self.inner.read(cx, &op).await
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
         self.inner.write(cx, &self.write(op)).await

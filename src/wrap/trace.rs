@@ -62,15 +62,11 @@ impl<B> Trace<B> {
 }
 
 /// Runs `call` inside of `span`; `error` finds what has failed in its answer.
-#[inline]
 async fn within<T>(
     span: Span,
     call: impl Future<Output = T>,
     error: fn(&T) -> Option<&Error>,
 ) -> T {
-    if span.is_disabled() {
-        return call.await;
-    }
     let answer = call.instrument(span.clone()).await;
     if let Some(error) = error(&answer) {
         span.record("error.type", tracing::field::debug(error.kind()));
@@ -93,18 +89,30 @@ impl<B: Backend> Wrapper for Trace<B> {
 impl<B: Backend> Backend for Trace<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
         let span = self.span(op.name(), Some(op.key()), None);
+        if span.is_disabled() {
+            return self.inner.read(cx, op).await;
+        }
         within(span, self.inner.read(cx, op), |reply| reply.as_ref().err()).await
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
         let span = self.span(op.name(), Some(op.key()), None);
+        if span.is_disabled() {
+            return self.inner.write(cx, op).await;
+        }
         within(span, self.inner.write(cx, op), |reply| reply.as_ref().err()).await
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
         let span = self.span("batch", None, Some(ops.len()));
+        if span.is_disabled() {
+            return self.inner.batch(cx, ops).await;
+        }
         within(span, self.inner.batch(cx, ops), first_error).await
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
         let span = self.span("atomic_write", None, Some(writes.len()));
+        if span.is_disabled() {
+            return self.inner.transact(cx, writes).await;
+        }
         within(span, self.inner.transact(cx, writes), |outcome| outcome.as_ref().err()).await
     }
 }

@@ -4,7 +4,18 @@ use crate::command::{self, cargo};
 use std::io;
 
 /// Built alone, each of them, so that none leans on another by accident.
-pub(crate) const FEATURES: [&str; 5] = ["embedded", "json", "msgpack", "redis", "conformance"];
+pub(crate) const FEATURES: [&str; 9] = [
+    "embedded",
+    "json",
+    "msgpack",
+    "redis",
+    "conformance",
+    // The wrappers.
+    "cache",
+    "retry",
+    "metrics",
+    "tracing",
+];
 
 fn clippy(args: &[&str]) -> io::Result<bool> {
     let mut all = vec!["clippy", "--quiet"];

@@ -91,7 +91,7 @@ impl Maps {
 impl Table {
     pub(super) fn shared(unit: Unit, bound: u64) -> Self {
         // Many shards, so that two threads seldom meet at one; not so many that a shard holds next to nothing.
-        let shards = (bound / 64).clamp(1, 256) as usize;
+        let shards = 1 << (bound / 64).clamp(1, 256).ilog2();
         let each = match unit {
             Unit::Replies => 1,
             Unit::Bytes => 512,
@@ -99,8 +99,9 @@ impl Table {
         let items = (bound / each).clamp(16, 1 << 24) as usize;
         let options = OptionsBuilder::new()
             .estimated_items_capacity(items)
-            .weight_capacity(bound)
-            .shards(shards)
+            // Each shard holds its part; what does not divide is not rounded up.
+            .weight_capacity(bound / shards * shards)
+            .shards(shards as usize)
             .build();
         let evictions = Evictions::default();
         let evicted = Arc::clone(&evictions.0);
