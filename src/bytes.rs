@@ -303,13 +303,18 @@ byte_string! {
 impl Key {
     /// This key, and `rest` behind it. Allocates once, and not at all if both fit inline.
     #[inline]
-    pub(crate) fn followed_by(&self, rest: &[u8]) -> Key {
-        let (len, all) = (self.len(), self.len() + rest.len());
-        if let (Repr::Inline(_, inline), true) = (&self.0, all <= INLINE) {
-            let mut inline = *inline;
-            inline[len..all].copy_from_slice(rest);
-            return Key(Repr::Inline(all as u8, inline));
+    pub(crate) fn followed_by(&self, rest: &Key) -> Key {
+        if let (Repr::Inline(len, head), Repr::Inline(more, tail)) = (&self.0, &rest.0)
+            && usize::from(len + more) <= INLINE
+        {
+            // Whole, as what is behind a short key is zeros: copies of a known length take no call.
+            let mut both = [0; 2 * INLINE];
+            both[..INLINE].copy_from_slice(head);
+            both[usize::from(*len)..][..INLINE].copy_from_slice(tail);
+            let inline = both.first_chunk().copied().unwrap_or_default();
+            return Key(Repr::Inline(len + more, inline));
         }
+        let rest = rest.as_bytes();
         Key(Repr::Shared(self.iter().chain(rest).copied().collect()))
     }
 }
