@@ -135,7 +135,7 @@ impl Observer for MetricsObserver {
     }
 }
 
-/// Counts and times every call that gets here, and everything that happens below, through the facade [`metrics`](::metrics).
+/// Counts and times every call that gets here, and everything that happens below, through the facade [`metrics`].
 ///
 /// Install the recorder (an exporter to Prometheus, or to whatever collects them) before the first call. The example `metrics`
 /// does. Keys and values are in none of the labels.

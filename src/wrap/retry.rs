@@ -177,7 +177,7 @@ impl<B> Retry<B> {
         for (i, (op, result)) in ops.iter().zip(results).enumerate().rev() {
             let behind = done.entry(op.key()).or_default();
             let is_write = matches!(op, Op::Write(_));
-            let in_order = !behind.1 && !(is_write && behind.0);
+            let in_order = !(behind.1 || is_write && behind.0);
             match result {
                 Err(e) if in_order && self.may_repeat(op, e) => again.push(i),
                 _ if is_write => behind.1 = true,

@@ -1,9 +1,11 @@
 //! Many who miss the same wait for one read.
 
 use crate::cache::caches;
+use crate::double::Double;
 use crate::{now, waits};
 use futures_util::FutureExt;
-use keyvaluestore::ErrorKind;
+use keyvaluestore::wrap::{Cache, CacheOptions};
+use keyvaluestore::{ErrorKind, Store};
 
 #[test]
 fn a_hundred_who_miss_the_same_wait_for_one_read() {
@@ -19,6 +21,28 @@ fn a_hundred_who_miss_the_same_wait_for_one_read() {
         }
         assert_eq!(double.calls(), ["get"]);
     }
+}
+
+/// Also who has missed just before the one read was kept, and is about to begin another.
+#[test]
+fn threads_that_miss_the_same_at_the_same_time_read_it_once() {
+    const KEYS: usize = 1_000;
+    let (double, options) = (Double::default(), CacheOptions::entries(1_000_000));
+    let store = Store::with_backend(Cache::shared(double.clone(), options));
+    let barrier = std::sync::Barrier::new(4);
+    let read_all = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        barrier.wait();
+        for i in 0..KEYS {
+            runtime.block_on(store.get(format!("key {i}"))).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(read_all);
+        }
+    });
+    assert_eq!(double.calls().len(), KEYS);
 }
 
 #[test]

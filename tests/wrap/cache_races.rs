@@ -195,9 +195,9 @@ fn what_was_in_flight_when_the_cache_was_told_to_forget_is_not_kept() {
             waits(&mut read);
             now(Store::with_backend(double.memory.clone()).set("k", "new")).unwrap();
             if all {
-                cache.invalidate_all()
+                cache.invalidate_all();
             } else {
-                cache.invalidate("k")
+                cache.invalidate("k");
             }
             parked.send(()).unwrap();
             now(read).unwrap();

@@ -1,5 +1,7 @@
 //! A backend in memory that does what it is told: parks inside of a call, fails, and counts.
 
+#![allow(dead_code, reason = "what is not asked for without some feature")]
+
 use keyvaluestore::backend::Context;
 use keyvaluestore::{Backend, Error, ErrorKind, Memory, Op, Outcome, Read, Reply, Result, Write};
 use std::collections::VecDeque;

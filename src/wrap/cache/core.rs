@@ -213,3 +213,23 @@ impl Drop for Leader<'_> {
         self.end(None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wrap::Cache;
+    use crate::{Memory, Store, ops::Get};
+    use futures_util::FutureExt;
+
+    /// Who misses just before the one read is kept would read a second time.
+    #[test]
+    fn whoever_has_missed_looks_again_under_the_lock() {
+        let memory = Memory::new();
+        let cache = Cache::shared(memory.clone(), CacheOptions::entries(10));
+        let (cx, read) = (Context::default(), Read::from(Get::new("k")));
+        cache.read(&cx, &read).now_or_never().unwrap().unwrap();
+        Store::new(memory.clone()).set("k", "past the cache").now_or_never().unwrap().unwrap();
+        let missed = cache.core.miss(&memory, &cx, &read).now_or_never().unwrap().unwrap();
+        assert_eq!(missed, Reply::Value(None));
+    }
+}

@@ -90,8 +90,8 @@ impl Maps {
 
 impl Table {
     pub(super) fn shared(unit: Unit, bound: u64) -> Self {
-        // Many shards, so that two threads seldom meet at one; not so many that a shard holds next to nothing.
-        let shards = 1 << (bound / 64).clamp(1, 256).ilog2();
+        // Many shards, so that two threads seldom meet at one; not so many that chance fills some and leaves others empty.
+        let shards = 1 << (bound / 256).clamp(1, 256).ilog2();
         let each = match unit {
             Unit::Replies => 1,
             Unit::Bytes => 512,
