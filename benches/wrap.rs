@@ -18,12 +18,14 @@ fn now<T>(future: impl Future<Output = keyvaluestore::Result<T>>) -> T {
     future.now_or_never().expect("memory does not wait").expect("it works")
 }
 
+type Hook = fn(&Key);
+
 struct World {
     names: Vec<String>,
     keys: Vec<Key>,
     bare: Store<Memory>,
     prefix: Store<Prefix<Memory>>,
-    invalidate: Store<Invalidate<Memory, fn(&Key)>>,
+    invalidate: Store<Invalidate<Memory, Hook>>,
     retry: Store<Retry<Memory>>,
     timeout: Store<Timeout<Memory>>,
     metrics: Store<Metrics<Memory>>,
@@ -52,7 +54,7 @@ impl World {
         World {
             bare: filled(Memory::new(), &names),
             prefix: filled(Prefix::new(Memory::new(), "app"), &names),
-            invalidate: filled(Invalidate::new(Memory::new(), |_: &Key| ()), &names),
+            invalidate: filled(Invalidate::new(Memory::new(), (|_| ()) as Hook), &names),
             retry: filled(Retry::new(Memory::new(), RetryPolicy::default()), &names),
             timeout: filled(Timeout::new(Memory::new(), Duration::from_secs(1)), &names),
             metrics: filled(Metrics::new(Memory::new(), "memory"), &names),
