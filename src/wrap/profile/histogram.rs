@@ -20,7 +20,7 @@ const BUCKETS: usize = (64 * PARTS) as usize;
 /// }
 /// assert_eq!(latency.count(), 6);
 /// let median = latency.quantile(0.5);
-/// assert!(median >= Duration::from_micros(8) && median < Duration::from_micros(10));
+/// assert!(median >= Duration::from_micros(7) && median <= Duration::from_micros(9));
 /// println!("{latency}");
 /// ```
 #[derive(Clone, Default, PartialEq)]
