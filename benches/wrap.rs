@@ -110,13 +110,14 @@ fn time(world: &World, call: Call) -> f64 {
 
 /// How long so many threads take for 20,000 calls each, side by side, from the first start to the last end: the least of many short
 /// rounds, in one of which nobody else wants the processors.
-fn together(world: &World, call: Call, threads: usize) -> f64 {
+fn together(worlds: &[&World], call: Call) -> f64 {
+    let threads = worlds.len();
     let barrier = Barrier::new(threads);
     // Each at another place of the keys, as two who serve different requests.
     let round = |thread: usize| {
         barrier.wait();
         let start = Instant::now();
-        (0..20_000).for_each(|i| call(world, i + thread * 333));
+        (0..20_000).for_each(|i| call(worlds[thread], i + thread * 333));
         (start, Instant::now())
     };
     let rounds = |thread| (0..300).map(|_| round(thread)).collect::<Vec<_>>();
@@ -132,9 +133,12 @@ fn together(world: &World, call: Call, threads: usize) -> f64 {
     took.fold(f64::INFINITY, f64::min)
 }
 
-/// How many times the calls of one thread two threads make in the same time.
-fn scaling(world: &World, call: Call) -> f64 {
-    2.0 * together(world, call, 1) / together(world, call, 2)
+/// How many times the calls of one thread two threads make in the same time: on one world, and each on its own, which is what the
+/// machine can do.
+fn scaling(world: &World, other: &World, call: Call) -> (f64, f64) {
+    let one = together(&[world], call);
+    let of = |worlds| 2.0 * one / together(worlds, call);
+    (of(&[world, world]), of(&[world, other]))
 }
 
 /// What an instruction counter looks at: a function of its own, with nothing in it but the calls.
@@ -161,7 +165,9 @@ fn main() {
     for (name, call) in CALLS {
         println!("{name:<30}{:>8.0}", time(&world, call));
     }
+    let other = World::new();
     for (name, call) in [CALLS[0], CALLS[8], CALLS[10]] {
-        println!("two threads, {name}: {:.2} times one", scaling(&world, call));
+        let (shared, apart) = scaling(&world, &other, call);
+        println!("two threads, {name}: {shared:.2} times one; each on its own: {apart:.2}");
     }
 }
