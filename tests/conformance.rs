@@ -146,7 +146,7 @@ mod redis_cluster_spread {
 
 /// What the wrappers are put around: new and empty, and what has to live as long.
 mod on {
-    #[cfg(feature = "redis")]
+    #[cfg(any(feature = "redis", feature = "dynamodb"))]
     use super::support;
     use keyvaluestore::Memory;
 
@@ -167,8 +167,8 @@ mod on {
     #[cfg(feature = "dynamodb")]
     pub(super) async fn dynamodb()
     -> (keyvaluestore::DynamoDb, Option<std::sync::Arc<support::dynamodb::Table>>) {
-        use super::support::doubles::{Double, Strict};
-        let place = super::support::dynamodb::place().await;
+        use support::doubles::{Double, Strict};
+        let place = support::dynamodb::place().await;
         let client = keyvaluestore::backend::DynamoClient::new(place.client);
         let api = Double { api: client, rules: Strict.into() };
         (keyvaluestore::DynamoDb::with_api(api, place.table), place.kept)

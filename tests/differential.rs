@@ -224,7 +224,7 @@ mod wrapped {
     }
 
     mod fresh {
-        #[cfg(feature = "redis")]
+        #[cfg(any(feature = "redis", feature = "dynamodb"))]
         use super::super::support;
         use keyvaluestore::Memory;
 
