@@ -234,12 +234,12 @@ mod wrapped {
         #[cfg(feature = "embedded")]
         pub(super) async fn embedded() -> (keyvaluestore::Embedded, ()) {
             let options = keyvaluestore::backend::EmbeddedOptions::default();
-            (options.in_memory().await.unwrap(), ())
+            (options.in_memory().await.expect("it is in memory"), ())
         }
         #[cfg(feature = "redis")]
         pub(super) async fn redis() -> (keyvaluestore::Redis, ()) {
             let url = support::redis::database();
-            (keyvaluestore::Redis::open(&url).await.unwrap(), ())
+            (keyvaluestore::Redis::open(&url).await.expect("a database"), ())
         }
         #[cfg(feature = "dynamodb")]
         pub(super) async fn dynamodb() -> (
