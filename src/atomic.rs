@@ -163,7 +163,7 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
         if self.writes.is_empty() {
             return Ok(Outcome::Committed);
         }
-        self.store.backend().transact(self.store.context(), &self.writes).await
+        self.store.send_atomic(&self.writes).await
     }
 }
 

@@ -122,7 +122,7 @@ impl<'s, B: Backend> Batch<'s, B> {
         let Batch { store, ticket, ops, refused } = self;
         let mut replies = match ops.is_empty() {
             true => Vec::new(),
-            false => store.backend().batch(store.context(), &ops).await,
+            false => store.send_batch(&ops).await,
         };
         if replies.len() != ops.len() {
             let told = replies.len();

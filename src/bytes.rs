@@ -300,6 +300,25 @@ byte_string! {
     Value
 }
 
+impl Key {
+    /// This key, and `rest` behind it. Allocates once, and not at all if both fit inline.
+    #[inline]
+    pub(crate) fn followed_by(&self, rest: &Key) -> Key {
+        if let (Repr::Inline(len, head), Repr::Inline(more, tail)) = (&self.0, &rest.0)
+            && usize::from(len + more) <= INLINE
+        {
+            // Whole, as what is behind a short key is zeros: copies of a known length take no call.
+            let mut both = [0; 2 * INLINE];
+            both[..INLINE].copy_from_slice(head);
+            both[usize::from(*len)..][..INLINE].copy_from_slice(tail);
+            let inline = both.first_chunk().copied().unwrap_or_default();
+            return Key(Repr::Inline(len + more, inline));
+        }
+        let rest = rest.as_bytes();
+        Key(Repr::Shared(self.iter().chain(rest).copied().collect()))
+    }
+}
+
 #[cfg(any(feature = "redis", feature = "dynamodb"))]
 impl Value {
     /// Takes over what a client library has read.

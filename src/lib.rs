@@ -57,6 +57,7 @@
 //! - [`Batch`] and [`AtomicWrite`]: the same operations, together.
 //! - [`ToValue`], [`FromValue`], [`Value`]: what goes in, and what comes out.
 //! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`], [`FoundationDb`]: the backends, and what each is for. [`Store::open`] picks one by URL.
+//! - [`wrap`]: a cache, namespaces, retries, metrics, around any of them, and how to stack them.
 //! - [`Error`] and [`ErrorKind`]: what can go wrong, the same on every backend. [`Limits`]: how long things may be.
 //! - [`Backend`]: what to implement for a storage system of your own, and [`conformance`] to test it.
 //!
@@ -76,6 +77,9 @@
 //! | `redis` | no | [`Redis`]: a server or a cluster, `redis://host` |
 //! | `dynamodb` | no | [`DynamoDb`]: a table, `dynamodb://table` |
 //! | `foundationdb` | no | [`FoundationDb`]: a cluster, `foundationdb:cluster-file` |
+//! | `cache` | no | [`wrap::Cache`]: what was read, until it is written |
+//! | `retry` | no | [`wrap::Retry`] and [`wrap::Timeout`] |
+//! | `metrics`, `tracing` | no | [`wrap::Metrics`] and [`wrap::Trace`], for whoever collects them |
 //! | `conformance` | no | [`conformance`]: the contract as tests, for whoever writes a backend |
 //!
 //! Any async runtime will do, but for `redis` and `dynamodb`, which need tokio. Nothing here starts one, but for the tests of
@@ -91,6 +95,10 @@
         feature = "redis",
         feature = "dynamodb",
         feature = "foundationdb",
+        feature = "cache",
+        feature = "retry",
+        feature = "metrics",
+        feature = "tracing",
         feature = "conformance"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -112,6 +120,7 @@ pub mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod ops;
+pub mod wrap;
 
 pub use atomic::{AtomicWrite, Conditional, Failed, Outcome};
 #[cfg(feature = "dynamodb")]

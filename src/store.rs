@@ -1,7 +1,10 @@
 //! [`Store`]: the handle that an application holds. Its operations are in `ops/`, by data type.
 
-use crate::backend::{Consistency, Context, DynBackend, Observer};
-use crate::{AtomicWrite, Backend, Batch, FromReply, Limits, Memory, Op, Read, Result, Write};
+use crate::backend::{Both, Consistency, Context, DynBackend, Observer, Watched};
+use crate::wrap::Profiler;
+use crate::{
+    AtomicWrite, Backend, Batch, FromReply, Limits, Memory, Op, Outcome, Read, Reply, Result, Write,
+};
 use std::sync::Arc;
 
 /// A key-value store: one Redis-like API over any [`Backend`].
@@ -75,11 +78,12 @@ impl<B> Store<B> {
     pub fn backend(&self) -> &B {
         &self.backend
     }
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
-    }
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+    /// The same context and limits on another backend.
+    pub(crate) fn on<C>(&self, backend: C) -> Store<C> {
+        Store { backend, context: self.context.clone(), limits: self.limits }
     }
 }
 
@@ -96,6 +100,25 @@ impl<B: Clone> Store<B> {
     pub fn with_observer(&self, observer: Arc<dyn Observer>) -> Self {
         let context = self.context.clone().with_observer(observer);
         Store { context, ..self.clone() }
+    }
+    /// The same store with `profiler` counting its calls and what they cost. It nests: the profilers, and the observer,
+    /// that the store has already go on to count.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use keyvaluestore::Store;
+    /// use keyvaluestore::wrap::Profiler;
+    /// let (all, page) = (Profiler::new(), Profiler::new());
+    /// let store = Store::memory().with_profiler(&all);
+    /// store.set("k", 1).await?;
+    /// store.with_profiler(&page).get("k").await?;
+    /// assert_eq!((all.total().calls, page.total().calls), (2, 1));
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn with_profiler(&self, profiler: &Profiler) -> Self {
+        let observer = Both::of(self.context.observer.as_ref(), Arc::new(profiler.clone()));
+        self.with_observer(observer)
     }
     /// The same store with other limits than the portable ones. See [`Limits`].
     #[must_use]
@@ -150,7 +173,10 @@ impl<B: Backend> Store<B> {
                 Err(e) => return Err(e),
             };
             let reply = match self.limits.check_read(op) {
-                Ok(()) => self.backend.read(&self.context, op).await,
+                Ok(()) => match &self.context.observer {
+                    None => self.backend.read(&self.context, op).await,
+                    Some(observer) => Box::pin(self.watched_read(observer, op)).await,
+                },
                 Err(e) => Err(e),
             };
             reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
@@ -170,7 +196,10 @@ impl<B: Backend> Store<B> {
                 Err(e) => return Err(e),
             };
             let reply = match self.limits.check_write(op) {
-                Ok(()) => self.backend.write(&self.context, op).await,
+                Ok(()) => match &self.context.observer {
+                    None => self.backend.write(&self.context, op).await,
+                    Some(observer) => Box::pin(self.watched_write(observer, op)).await,
+                },
                 Err(e) => Err(e),
             };
             reply.and_then(T::from_reply).map_err(|e| e.in_operation(op.name()))
@@ -178,11 +207,47 @@ impl<B: Backend> Store<B> {
     }
 }
 
+/// The same with somebody listening: apart, and boxed, so that a call to which nobody listens pays nothing for it.
+impl<B: Backend> Store<B> {
+    async fn watched_read(&self, observer: &Arc<dyn Observer>, op: &Read) -> Result<Reply> {
+        let mut watched = Watched::start(&self.context, observer, op.name(), 1);
+        let reply = self.backend.read(&watched.cx, op).await;
+        watched.end(&reply);
+        reply
+    }
+    async fn watched_write(&self, observer: &Arc<dyn Observer>, op: &Write) -> Result<Reply> {
+        let mut watched = Watched::start(&self.context, observer, op.name(), 1);
+        let reply = self.backend.write(&watched.cx, op).await;
+        watched.end(&reply);
+        reply
+    }
+    /// Carries out a batch.
+    pub(crate) async fn send_batch(&self, ops: &[Op]) -> Vec<Result<Reply>> {
+        let Some(observer) = &self.context.observer else {
+            return self.backend.batch(&self.context, ops).await;
+        };
+        let mut watched = Watched::start(&self.context, observer, "batch", ops.len());
+        let replies = self.backend.batch(&watched.cx, ops).await;
+        watched.end_each(&replies);
+        replies
+    }
+    /// Carries out an atomic write.
+    pub(crate) async fn send_atomic(&self, writes: &[Write]) -> Result<Outcome> {
+        let Some(observer) = &self.context.observer else {
+            return self.backend.transact(&self.context, writes).await;
+        };
+        let mut watched = Watched::start(&self.context, observer, "atomic_write", writes.len());
+        let outcome = self.backend.transact(&watched.cx, writes).await;
+        watched.end(&outcome);
+        outcome
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorKind;
     use crate::backend::Consistency::{self, Eventual, Strong};
-    use crate::{ErrorKind, Outcome, Reply, Write};
     use futures_util::FutureExt;
     use std::sync::Mutex;
 

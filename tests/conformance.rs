@@ -104,26 +104,28 @@ mod redis {
 /// A cluster of three, each case in a slot of its own.
 #[cfg(feature = "redis")]
 mod redis_cluster {
-    use super::support::{prefix::Prefixed, redis};
+    use super::support::redis;
     use keyvaluestore::Redis;
+    use keyvaluestore::wrap::Prefix;
 
     keyvaluestore::conformance::tests!(async || {
         let (url, n) = redis::cluster();
         let inner = Redis::open(url).await.expect("a cluster");
-        Prefixed { prefix: format!("{{{n}}}"), inner }
+        Prefix::new(inner, format!("{{{n}}}"))
     });
 }
 
 /// The same with the keys of each case all over the cluster.
 #[cfg(feature = "redis")]
 mod redis_cluster_spread {
-    use super::support::{prefix::Prefixed, redis};
+    use super::support::redis;
     use keyvaluestore::Redis;
+    use keyvaluestore::wrap::Prefix;
 
-    async fn subject() -> Prefixed<Redis> {
+    async fn subject() -> Prefix<Redis> {
         let (url, n) = redis::cluster();
         let inner = Redis::open(url).await.expect("a cluster");
-        Prefixed { prefix: format!("{n}:"), inner }
+        Prefix::new(inner, n.to_string())
     }
     keyvaluestore::conformance::tests!(
         subject,
@@ -150,4 +152,125 @@ mod redis_cluster_spread {
             transfers_at_once_keep_the_sum => "an atomic write stays in one slot",
         }
     );
+}
+
+/// What the wrappers are put around: new and empty, and what has to live as long.
+mod on {
+    #[cfg(any(feature = "redis", feature = "dynamodb"))]
+    use super::support;
+    use keyvaluestore::Memory;
+
+    pub(super) async fn memory() -> (Memory, ()) {
+        (Memory::new(), ())
+    }
+    #[cfg(feature = "embedded")]
+    pub(super) async fn embedded() -> (keyvaluestore::Embedded, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = keyvaluestore::Embedded::open(dir.path().join("store")).await;
+        (store.expect("a new file"), dir)
+    }
+    #[cfg(feature = "redis")]
+    pub(super) async fn redis() -> (keyvaluestore::Redis, ()) {
+        let store = keyvaluestore::Redis::open(support::redis::database()).await;
+        (store.expect("a database"), ())
+    }
+    #[cfg(feature = "dynamodb")]
+    pub(super) async fn dynamodb()
+    -> (keyvaluestore::DynamoDb, Option<std::sync::Arc<support::dynamodb::Table>>) {
+        use support::doubles::{Double, Strict};
+        let place = support::dynamodb::place().await;
+        let client = keyvaluestore::backend::DynamoClient::new(place.client);
+        let api = Double { api: client, rules: Strict.into() };
+        (keyvaluestore::DynamoDb::with_api(api, place.table), place.kept)
+    }
+}
+
+/// A module per wrapper, and one for all of them in either order, on each backend.
+macro_rules! wrapped {
+    (on $backend:ident: $($row:ident = $stack:ident $({ $feature:literal })*
+        $(opt_out $out:tt)?;)*) => {$(
+        #[cfg(all($(feature = $feature),*))]
+        mod $row {
+            use super::support::stacks;
+            use keyvaluestore::conformance::Subject;
+
+            async fn subject() -> Subject {
+                let (backend, kept) = super::on::$backend().await;
+                Subject::new(stacks::$stack(backend)).keep(kept)
+            }
+            keyvaluestore::conformance::tests!(subject $(, opt_out: $out)?);
+        }
+    )*};
+}
+
+wrapped! {
+    on memory:
+    prefix_on_memory = prefix;
+    invalidate_on_memory = invalidate;
+    observed_on_memory = observed;
+    cache_on_memory = cache { "cache" };
+    cache_of_a_request_on_memory = cache_of_a_request { "cache" };
+    retry_on_memory = retry { "retry" };
+    timeout_on_memory = timeout { "retry" };
+    metrics_on_memory = metrics { "metrics" };
+    trace_on_memory = trace { "tracing" };
+    nested_on_memory = nested { "cache" } { "retry" } { "metrics" } { "tracing" };
+    nested_inside_out_on_memory = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
+}
+
+#[cfg(feature = "embedded")]
+wrapped! {
+    on embedded:
+    prefix_on_embedded = prefix;
+    invalidate_on_embedded = invalidate;
+    observed_on_embedded = observed;
+    cache_on_embedded = cache { "cache" };
+    cache_of_a_request_on_embedded = cache_of_a_request { "cache" };
+    retry_on_embedded = retry { "retry" };
+    timeout_on_embedded = timeout { "retry" };
+    metrics_on_embedded = metrics { "metrics" };
+    trace_on_embedded = trace { "tracing" };
+    nested_on_embedded = nested { "cache" } { "retry" } { "metrics" } { "tracing" };
+    nested_inside_out_on_embedded = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
+}
+
+#[cfg(feature = "redis")]
+wrapped! {
+    on redis:
+    prefix_on_redis = prefix;
+    invalidate_on_redis = invalidate;
+    observed_on_redis = observed;
+    cache_on_redis = cache { "cache" };
+    cache_of_a_request_on_redis = cache_of_a_request { "cache" };
+    retry_on_redis = retry { "retry" };
+    timeout_on_redis = timeout { "retry" };
+    metrics_on_redis = metrics { "metrics" };
+    trace_on_redis = trace { "tracing" };
+    nested_on_redis = nested { "cache" } { "retry" } { "metrics" } { "tracing" };
+    nested_inside_out_on_redis = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
+}
+
+#[cfg(feature = "dynamodb")]
+wrapped! {
+    on dynamodb:
+    prefix_on_dynamodb = prefix opt_out {
+        what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
+        keys_are_any_bytes_and_neighbours_are_strangers => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
+    };
+    invalidate_on_dynamodb = invalidate;
+    observed_on_dynamodb = observed;
+    cache_on_dynamodb = cache { "cache" };
+    cache_of_a_request_on_dynamodb = cache_of_a_request { "cache" };
+    retry_on_dynamodb = retry { "retry" };
+    timeout_on_dynamodb = timeout { "retry" };
+    metrics_on_dynamodb = metrics { "metrics" };
+    trace_on_dynamodb = trace { "tracing" };
+    nested_on_dynamodb = nested { "cache" } { "retry" } { "metrics" } { "tracing" } opt_out {
+        what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
+        keys_are_any_bytes_and_neighbours_are_strangers => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
+    };
+    nested_inside_out_on_dynamodb = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" } opt_out {
+        what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
+        keys_are_any_bytes_and_neighbours_are_strangers => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
+    };
 }

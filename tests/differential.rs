@@ -97,7 +97,7 @@ async fn a_redis_cluster_agrees_with_memory() {
         let program = program.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let inner = keyvaluestore::Redis::open(&url).await.unwrap();
         // One slot for each, as atomic writes stay in one.
-        support::prefix::Prefixed { prefix: format!("{{{n}:{program}}}"), inner }
+        keyvaluestore::wrap::Prefix::new(inner, format!("{{{n}:{program}}}"))
     };
     check(empty, plan(20)).await;
 }
@@ -147,6 +147,125 @@ async fn on_dynamodb(rules: impl support::doubles::Rules) -> keyvaluestore::conf
     let (short, longer) = (Duration::from_micros(100), Duration::from_millis(5));
     let patient = DynamoDbOptions::new().attempts(1_000).pauses(short, longer);
     let inner = DynamoDb::with_api(api, place.table).with_options(patient);
-    let backend = support::prefix::Prefixed { prefix, inner };
+    let backend = keyvaluestore::wrap::Prefix::new(inner, prefix);
     keyvaluestore::conformance::Subject::new(backend).keep(place.kept)
+}
+
+/// Every wrapper, and all of them in either order, on each backend: a share of the programs for each.
+mod wrapped {
+    use super::support::stacks;
+    use super::{check, plan};
+    use keyvaluestore::conformance::Subject;
+
+    macro_rules! on {
+        ($(#[$when:meta])* $backend:ident / $share:literal:
+            $($stack:ident $({ $feature:literal })*;)*) => {
+            $(#[$when])*
+            mod $backend {
+                use super::*;
+                $(
+                    #[cfg(all($(feature = $feature),*))]
+                    #[tokio::test]
+                    async fn $stack() {
+                        let empty = async || {
+                            let (backend, kept) = super::fresh::$backend().await;
+                            Subject::new(stacks::$stack(backend)).keep(kept)
+                        };
+                        check(empty, plan($share)).await;
+                    }
+                )*
+            }
+        };
+    }
+    on! {
+        memory / 20:
+        prefix;
+        invalidate;
+        observed;
+        cache { "cache" };
+        cache_of_a_request { "cache" };
+        retry { "retry" };
+        timeout { "retry" };
+        metrics { "metrics" };
+        trace { "tracing" };
+        nested { "cache" } { "retry" } { "metrics" } { "tracing" };
+        nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
+    }
+    on! {
+        #[cfg(feature = "embedded")]
+        embedded / 40:
+        prefix;
+        invalidate;
+        observed;
+        cache { "cache" };
+        cache_of_a_request { "cache" };
+        retry { "retry" };
+        timeout { "retry" };
+        metrics { "metrics" };
+        trace { "tracing" };
+        nested { "cache" } { "retry" } { "metrics" } { "tracing" };
+        nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
+    }
+    on! {
+        #[cfg(feature = "redis")]
+        redis / 100:
+        prefix;
+        invalidate;
+        observed;
+        cache { "cache" };
+        cache_of_a_request { "cache" };
+        retry { "retry" };
+        timeout { "retry" };
+        metrics { "metrics" };
+        trace { "tracing" };
+        nested { "cache" } { "retry" } { "metrics" } { "tracing" };
+        nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
+    }
+    on! {
+        #[cfg(feature = "dynamodb")]
+        dynamodb / 200:
+        prefix;
+        invalidate;
+        observed;
+        cache { "cache" };
+        cache_of_a_request { "cache" };
+        retry { "retry" };
+        timeout { "retry" };
+        metrics { "metrics" };
+        trace { "tracing" };
+        nested { "cache" } { "retry" } { "metrics" } { "tracing" };
+        nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
+    }
+
+    mod fresh {
+        #[cfg(any(feature = "redis", feature = "dynamodb"))]
+        use super::super::support;
+        use keyvaluestore::Memory;
+
+        pub(super) async fn memory() -> (Memory, ()) {
+            (Memory::new(), ())
+        }
+        #[cfg(feature = "embedded")]
+        pub(super) async fn embedded() -> (keyvaluestore::Embedded, ()) {
+            let options = keyvaluestore::backend::EmbeddedOptions::default();
+            (options.in_memory().await.expect("it is in memory"), ())
+        }
+        #[cfg(feature = "redis")]
+        pub(super) async fn redis() -> (keyvaluestore::Redis, ()) {
+            let url = support::redis::database();
+            (keyvaluestore::Redis::open(&url).await.expect("a database"), ())
+        }
+        #[cfg(feature = "dynamodb")]
+        pub(super) async fn dynamodb() -> (
+            keyvaluestore::wrap::Prefix<keyvaluestore::DynamoDb>,
+            Option<std::sync::Arc<support::dynamodb::Table>>,
+        ) {
+            let (place, prefix) = support::dynamodb::shared().await;
+            let client = keyvaluestore::backend::DynamoClient::new(place.client);
+            let rules = support::doubles::Strict.into();
+            let api = support::doubles::Double { api: client, rules };
+            let inner = keyvaluestore::DynamoDb::with_api(api, place.table);
+            (keyvaluestore::wrap::Prefix::new(inner, prefix), place.kept)
+        }
+    }
 }

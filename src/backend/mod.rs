@@ -2,11 +2,12 @@
 //!
 //! Writing a backend of your own takes [one page](crate::conformance).
 
+mod call;
 mod memory;
 #[cfg(feature = "ordered")]
 #[cfg_attr(
-    not(any(feature = "embedded", feature = "foundationdb")),
-    allow(dead_code, reason = "what an engine uses")
+    not(all(feature = "embedded", feature = "foundationdb")),
+    allow(dead_code, reason = "each engine uses a part of it")
 )]
 pub(crate) mod ordered;
 
@@ -34,6 +35,8 @@ pub use ::foundationdb as foundationdb_client;
 #[cfg(feature = "foundationdb")]
 pub use foundationdb::{FoundationDb, FoundationDbOptions};
 
+pub use call::Call;
+pub(crate) use call::{Both, Watched};
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use memory::Memory;
@@ -75,6 +78,17 @@ pub trait Observer: Debug + Send + Sync {
     /// The storage system charged for a request: once for the table, and once for each index.
     fn capacity(&self, backend: &'static str, used: &Capacity<'_>) {
         let _ = (backend, used);
+    }
+    /// A call begins. Whoever wants to know which call a round trip belongs to answers an observer of its own for this one
+    /// call: that hears all of the above and the [`call`](Self::call) in place of this one. An observer that hands on what it
+    /// hears to others hands on this, too.
+    fn begin(&self, name: &'static str) -> Option<Arc<dyn Observer>> {
+        let _ = name;
+        None
+    }
+    /// A call ended: one of the store, or of the place in a stack of wrappers at which this observer listens.
+    fn call(&self, call: &Call) {
+        let _ = call;
     }
 }
 
@@ -217,10 +231,26 @@ impl DynBackend {
             None => Held::Other(Arc::new(backend)),
         })
     }
+    /// The backend, if it is a `B`: the way to a wrapper whose type was erased.
+    ///
+    /// ```
+    /// use keyvaluestore::wrap::Prefix;
+    /// use keyvaluestore::{Memory, Store};
+    /// let store = Store::new(Prefix::new(Memory::new(), "app"));
+    /// assert!(store.backend().downcast_ref::<Prefix<Memory>>().is_some());
+    /// assert!(store.backend().downcast_ref::<Memory>().is_none());
+    /// ```
+    pub fn downcast_ref<B: Backend>(&self) -> Option<&B> {
+        match &self.0 {
+            Held::Memory(memory) => (memory as &dyn Any).downcast_ref(),
+            Held::Other(backend) => Erased::as_any(&**backend).downcast_ref(),
+        }
+    }
 }
 
 /// The object-safe twin of [`Backend`]; the only place that boxes a backend's futures.
 trait Erased: Debug + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
     fn read<'a>(&'a self, cx: &'a Context, op: &'a Read) -> BoxFuture<'a, Result<Reply>>;
     fn write<'a>(&'a self, cx: &'a Context, op: &'a Write) -> BoxFuture<'a, Result<Reply>>;
     fn batch<'a>(&'a self, cx: &'a Context, ops: &'a [Op]) -> BoxFuture<'a, Vec<Result<Reply>>>;
@@ -232,6 +262,9 @@ trait Erased: Debug + Send + Sync {
 }
 
 impl<B: Backend> Erased for B {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
     fn read<'a>(&'a self, cx: &'a Context, op: &'a Read) -> BoxFuture<'a, Result<Reply>> {
         Box::pin(Backend::read(self, cx, op))
     }

@@ -160,7 +160,7 @@ async fn what_is_sent_again_under_a_token_is_the_same_to_the_byte() {
     tx.zincr_by("sorted", "m", 3.0);
     tx.delete("gone");
     assert!(tx.exec().await.unwrap().is_committed());
-    let bodies = bodies.lock().unwrap();
+    let bodies = std::mem::take(&mut *bodies.lock().unwrap());
     assert_eq!(bodies.len(), 4);
     assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:#?}");
     assert_eq!(store.hgetall("some").await.unwrap().len(), 1);

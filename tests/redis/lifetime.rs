@@ -1,6 +1,7 @@
 //! Servers that die, hang and come back, and callers that do not wait.
 
-use crate::support::redis::{Server, free_port};
+use crate::support::process::free_port;
+use crate::support::redis::Server;
 use crate::{Admin, assert_kind, open, pause};
 use futures_util::FutureExt;
 use futures_util::future::join_all;

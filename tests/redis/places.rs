@@ -1,6 +1,7 @@
 //! Where a URL leads: sockets, databases, TLS.
 
-use crate::support::redis::{Server, free_port};
+use crate::support::process::free_port;
+use crate::support::redis::Server;
 use crate::{assert_kind, open};
 use keyvaluestore::{ErrorKind, Store};
 use std::process::Command;

@@ -13,8 +13,8 @@ pub(crate) mod dynamodb_work;
 pub(crate) mod foundationdb;
 #[cfg(feature = "foundationdb")]
 pub(crate) mod foundationdb_work;
-pub(crate) mod prefix;
 pub(crate) mod process;
 pub(crate) mod redis;
 #[cfg(feature = "redis")]
 pub(crate) mod redis_work;
+pub(crate) mod stacks;

@@ -5,8 +5,20 @@ use crate::servers::{NO_LIBCLANG, has_libclang, is_required};
 use std::io;
 
 /// Built alone, each of them, so that none leans on another by accident.
-pub(crate) const FEATURES: [&str; 7] =
-    ["embedded", "json", "msgpack", "redis", "dynamodb", "foundationdb", "conformance"];
+pub(crate) const FEATURES: [&str; 11] = [
+    "embedded",
+    "json",
+    "msgpack",
+    "redis",
+    "dynamodb",
+    "foundationdb",
+    "conformance",
+    // The wrappers.
+    "cache",
+    "retry",
+    "metrics",
+    "tracing",
+];
 
 fn clippy(args: &[&str]) -> io::Result<bool> {
     let mut all = vec!["clippy", "--quiet"];

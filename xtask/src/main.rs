@@ -15,7 +15,7 @@ const USAGE: &str = "\
 cargo xtask test                  run every test, and print a table of the backends;
                                   installs the servers that it needs (Debian, as root)
 cargo xtask lint                  formatting, clippy, documentation, every feature alone
-cargo xtask bench [WHAT]          memory, embedded, redis, dynamodb, foundationdb or instructions
+cargo xtask bench [WHAT]          memory, embedded, redis, dynamodb, foundationdb, wrap or instructions
 cargo xtask bench instructions --save    and keep the counts in benches/instructions.tsv
 cargo xtask users                 make examples/users.jsonl again";
 

@@ -1,0 +1,152 @@
+//! What an observer is told of a whole call, and how a call is watched.
+
+use super::{Capacity, Context, Observer};
+use crate::{Error, ErrorKind, Reply, Result};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A call that has ended: of the store, or of what is wrapped, by where its observer listens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Call {
+    /// The name of the method: `get`, `zadd_nx`, `batch`, `atomic_write`.
+    pub name: &'static str,
+    /// How many operations it carried.
+    pub operations: usize,
+    /// How many of them failed; all of an atomic write.
+    pub failed: usize,
+    /// How the first of them failed.
+    pub error: Option<ErrorKind>,
+    /// Whether its future was dropped before it was done.
+    pub given_up: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Two observers that both hear everything.
+#[derive(Debug)]
+pub(crate) struct Both(pub(crate) Arc<dyn Observer>, pub(crate) Arc<dyn Observer>);
+
+impl Both {
+    /// Whoever listens already, and one more.
+    pub(crate) fn of(
+        first: Option<&Arc<dyn Observer>>,
+        second: Arc<dyn Observer>,
+    ) -> Arc<dyn Observer> {
+        match first {
+            None => second,
+            Some(first) => Arc::new(Both(Arc::clone(first), second)),
+        }
+    }
+}
+
+impl Observer for Both {
+    fn round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
+        self.0.round_trip(backend, request, took);
+        self.1.round_trip(backend, request, took);
+    }
+    fn retry(&self, backend: &'static str, because: ErrorKind) {
+        self.0.retry(backend, because);
+        self.1.retry(backend, because);
+    }
+    fn capacity(&self, backend: &'static str, used: &Capacity<'_>) {
+        self.0.capacity(backend, used);
+        self.1.capacity(backend, used);
+    }
+    fn begin(&self, name: &'static str) -> Option<Arc<dyn Observer>> {
+        match (self.0.begin(name), self.1.begin(name)) {
+            (None, None) => None,
+            (first, second) => Some(Arc::new(Both(
+                first.unwrap_or_else(|| Arc::clone(&self.0)),
+                second.unwrap_or_else(|| Arc::clone(&self.1)),
+            ))),
+        }
+    }
+    fn call(&self, call: &Call) {
+        self.0.call(call);
+        self.1.call(call);
+    }
+}
+
+/// Watches a call from its start until it is dropped, which tells the observer.
+pub(crate) struct Watched<'o> {
+    /// What is to be handed down, so that the observer hears what happens there.
+    pub(crate) cx: Context,
+    observer: &'o Arc<dyn Observer>,
+    /// Who listens to this one call in its place.
+    own: Option<Arc<dyn Observer>>,
+    name: &'static str,
+    operations: usize,
+    failed: usize,
+    error: Option<ErrorKind>,
+    ended: bool,
+    start: Instant,
+}
+
+impl<'o> Watched<'o> {
+    /// For who listens already.
+    pub(crate) fn start(
+        cx: &Context,
+        observer: &'o Arc<dyn Observer>,
+        name: &'static str,
+        operations: usize,
+    ) -> Self {
+        Watched::listen(cx, None, observer, name, operations)
+    }
+    /// For one more observer, at this place of the stack.
+    #[inline]
+    pub(crate) fn also(
+        cx: &Context,
+        observer: &'o Arc<dyn Observer>,
+        name: &'static str,
+        operations: usize,
+    ) -> Self {
+        Watched::listen(cx, cx.observer.as_ref(), observer, name, operations)
+    }
+    #[inline]
+    fn listen(
+        cx: &Context,
+        others: Option<&Arc<dyn Observer>>,
+        observer: &'o Arc<dyn Observer>,
+        name: &'static str,
+        operations: usize,
+    ) -> Self {
+        let own = observer.begin(name);
+        let heard = Both::of(others, Arc::clone(own.as_ref().unwrap_or(observer)));
+        let cx = Context { consistency: cx.consistency, observer: Some(heard) };
+        let (failed, error, ended) = (0, None, false);
+        let start = Instant::now();
+        Watched { cx, observer, own, name, operations, failed, error, ended, start }
+    }
+    /// It has ended so.
+    #[inline]
+    pub(crate) fn end<T>(&mut self, result: &Result<T>) {
+        self.ended = true;
+        if let Err(e) = result {
+            self.failed = self.operations;
+            self.error = Some(e.kind());
+        }
+    }
+    /// A batch has ended so.
+    pub(crate) fn end_each(&mut self, results: &[Result<Reply>]) {
+        self.ended = true;
+        let mut errors = results.iter().filter_map(|result| result.as_ref().err());
+        self.error = errors.next().map(Error::kind);
+        self.failed = usize::from(self.error.is_some()) + errors.count();
+    }
+}
+
+impl Drop for Watched<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let call = Call {
+            name: self.name,
+            operations: self.operations,
+            failed: self.failed,
+            error: self.error,
+            given_up: !self.ended,
+            took: self.start.elapsed(),
+        };
+        self.own.as_ref().unwrap_or(self.observer).call(&call);
+    }
+}

@@ -1,0 +1,269 @@
+//! What is kept of one key, and which questions it answers.
+//!
+//! An entry never changes: to keep one more reply is to make a new entry. So a hit needs no lock of its own, and what it
+//! hands out is a clone of an immutable value. The question is the operation itself, so that a new kind of read is cached
+//! without a line here; two kinds know more than their own question, and `answer` is the list of them.
+
+use crate::backend::Consistency;
+use crate::ops::{HGet, ZRange};
+use crate::{Key, Read, Reply, Value};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The most replies that are kept of one key. The one that is the oldest then gives way.
+const MOST: usize = 128;
+/// What a reply costs beside its bytes: the question, the counts, the places in the tables.
+const OVERHEAD: usize = 160;
+
+/// One reply.
+#[derive(Debug)]
+struct Kept {
+    read: Read,
+    reply: Reply,
+    bytes: usize,
+    /// When it may no longer be handed out.
+    dies: Option<Instant>,
+}
+
+/// The replies of one key, by how fresh they had to be.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entry {
+    strong: Vec<Arc<Kept>>,
+    eventual: Vec<Arc<Kept>>,
+    /// When the replies in `eventual` die, if a write has invalidated them.
+    outdated: Option<Instant>,
+}
+
+impl Entry {
+    /// The answer to `read`, if it is known. A strong read is never answered from what a replica has said.
+    #[inline]
+    pub(super) fn answer(&self, how: Consistency, read: &Read) -> Option<Reply> {
+        let strong = find(&self.strong, read);
+        match how {
+            Consistency::Eventual if strong.is_none() => self.answer_eventual(read),
+            _ => strong,
+        }
+    }
+    fn answer_eventual(&self, read: &Read) -> Option<Reply> {
+        match self.outdated {
+            Some(dies) if dies <= Instant::now() => None,
+            _ => find(&self.eventual, read),
+        }
+    }
+
+    /// The same and one more reply.
+    pub(super) fn with(
+        old: Option<&Entry>,
+        how: Consistency,
+        read: &Read,
+        reply: &Reply,
+        dies: Option<Instant>,
+    ) -> Entry {
+        let mut entry = old.cloned().unwrap_or_default();
+        let list = match how {
+            Consistency::Strong => &mut entry.strong,
+            Consistency::Eventual => {
+                // What is new is not outdated, and what is outdated does not get young again beside it.
+                if entry.outdated.take().is_some() {
+                    entry.eventual.clear();
+                }
+                &mut entry.eventual
+            }
+        };
+        let mut reply = reply.clone();
+        if let Reply::Fields(fields) = &mut reply {
+            fields.sort_unstable();
+        }
+        list.retain(|kept| !is_same_but_for_limit(&kept.read, read));
+        if list.len() >= MOST {
+            list.remove(0);
+        }
+        let bytes = OVERHEAD + read.key().len() + size(&reply);
+        list.push(Arc::new(Kept { read: read.clone(), reply, bytes, dies }));
+        entry
+    }
+
+    /// What is left of it after a write: what eventual reads may still see until `dies`.
+    pub(super) fn outdated(&self, dies: Instant) -> Option<Entry> {
+        if self.eventual.is_empty() {
+            return None;
+        }
+        let dies = self.outdated.map_or(dies, |earlier| earlier.min(dies));
+        Some(Entry { strong: Vec::new(), eventual: self.eventual.clone(), outdated: Some(dies) })
+    }
+
+    /// How many replies it holds.
+    pub(super) fn replies(&self) -> usize {
+        self.strong.len() + self.eventual.len()
+    }
+    /// How many bytes it takes, more or less.
+    pub(super) fn bytes(&self) -> usize {
+        self.strong.iter().chain(&self.eventual).map(|kept| kept.bytes).sum()
+    }
+}
+
+#[inline]
+fn find(list: &[Arc<Kept>], read: &Read) -> Option<Reply> {
+    list.iter().find_map(|kept| {
+        let reply = answer(&kept.read, &kept.reply, read)?;
+        match kept.dies {
+            Some(dies) if dies <= Instant::now() => None,
+            _ => Some(reply),
+        }
+    })
+}
+
+/// What `reply`, the answer to `kept`, says to `asked`, which is about the same key.
+#[inline]
+fn answer(kept: &Read, reply: &Reply, asked: &Read) -> Option<Reply> {
+    match (kept, asked) {
+        (Read::Get(_), Read::Get(_)) => Some(reply.clone()),
+        (Read::HGetAll(_), Read::HGet(asked)) => field(reply, asked),
+        (Read::ZRange(kept), Read::ZRange(asked)) => start(kept, reply, asked),
+        _ if kept == asked => Some(reply.clone()),
+        _ => None,
+    }
+}
+
+/// A whole hash knows each of its fields, and those that it lacks. Its fields are in order.
+fn field(hash: &Reply, asked: &HGet) -> Option<Reply> {
+    let Reply::Fields(fields) = hash else { return None };
+    let found = fields.binary_search_by(|(field, _)| field.cmp(&asked.field)).ok();
+    Some(Reply::Value(found.map(|i| fields[i].1.clone())))
+}
+
+/// A longer range begins with the shorter one. A range that came out shorter than its limit is all there is.
+fn start(kept: &ZRange, reply: &Reply, asked: &ZRange) -> Option<Reply> {
+    if !is_same_range(kept, asked) {
+        return None;
+    }
+    let len = match reply {
+        Reply::Values(values) => values.len(),
+        Reply::Scored(members) => members.len(),
+        _ => return None,
+    };
+    let is_all = kept.limit.is_none_or(|limit| len < limit);
+    let wanted = asked.limit.unwrap_or(usize::MAX);
+    if !is_all && wanted > len {
+        return None;
+    }
+    Some(match reply {
+        Reply::Values(values) => Reply::Values(values[..wanted.min(len)].to_vec()),
+        Reply::Scored(members) => Reply::Scored(members[..wanted.min(len)].to_vec()),
+        _ => return None,
+    })
+}
+
+/// Whether they differ at most in their limits. Names and values are told apart: `zrange` and `zhrange`.
+fn is_same_range(a: &ZRange, b: &ZRange) -> bool {
+    a.values == b.values && a.scores == b.scores && a.rev == b.rev && a.range == b.range
+}
+
+fn is_same_but_for_limit(a: &Read, b: &Read) -> bool {
+    match (a, b) {
+        (Read::ZRange(a), Read::ZRange(b)) => is_same_range(a, b),
+        _ => a == b,
+    }
+}
+
+fn size(reply: &Reply) -> usize {
+    let value = |value: &Value| size_of::<Value>() + value.len();
+    match reply {
+        Reply::Value(Some(it)) => value(it),
+        Reply::Values(values) => values.iter().map(value).sum(),
+        Reply::Scored(members) => members.iter().map(|(member, _)| 8 + value(member)).sum(),
+        Reply::Fields(fields) => fields.iter().map(|(field, it)| value(field) + value(it)).sum(),
+        _ => 0,
+    }
+}
+
+/// By which the bound of a table is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unit {
+    Replies,
+    Bytes,
+}
+
+impl Unit {
+    pub(super) fn of(self, entry: &Entry) -> u64 {
+        match self {
+            Unit::Replies => entry.replies() as u64,
+            Unit::Bytes => entry.bytes() as u64,
+        }
+    }
+}
+
+#[cfg(feature = "cache")]
+impl quick_cache::Weighter<Key, Arc<Entry>> for Unit {
+    fn weight(&self, _: &Key, entry: &Arc<Entry>) -> u64 {
+        self.of(entry).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn range(limit: Option<usize>) -> Read {
+        Read::ZRange(ZRange { limit, ..ZRange::new("z") })
+    }
+    fn members(n: usize) -> Reply {
+        Reply::Values((0..n).map(|i| Value::from(format!("{i:03}"))).collect())
+    }
+    fn kept(read: &Read, reply: &Reply) -> Entry {
+        Entry::with(None, Consistency::Strong, read, reply, None)
+    }
+
+    #[test]
+    fn a_cached_range_answers_a_smaller_limit_and_never_a_longer_one() {
+        let five = kept(&range(Some(5)), &members(5));
+        for limit in 0..=5 {
+            let answer = five.answer(Consistency::Strong, &range(Some(limit)));
+            assert_eq!(answer, Some(members(limit)));
+        }
+        assert_eq!(five.answer(Consistency::Strong, &range(Some(6))), None);
+        assert_eq!(five.answer(Consistency::Strong, &range(None)), None);
+        // Three where five were asked for: there are no more.
+        let all = kept(&range(Some(5)), &members(3));
+        assert_eq!(all.answer(Consistency::Strong, &range(None)), Some(members(3)));
+    }
+
+    #[test]
+    fn a_reply_that_has_outlived_its_time_is_not_handed_out() {
+        let get = Read::from(crate::ops::Get::new("k"));
+        let (now, reply) = (Instant::now(), Reply::Value(None));
+        for (dies, known) in [(now, false), (now + Duration::from_secs(60), true)] {
+            let entry = Entry::with(None, Consistency::Strong, &get, &reply, Some(dies));
+            assert_eq!(entry.answer(Consistency::Strong, &get).is_some(), known);
+        }
+    }
+
+    #[test]
+    fn what_a_write_has_outdated_lives_as_long_as_stated_and_for_eventual_reads_alone() {
+        let get = Read::from(crate::ops::Get::new("k"));
+        let entry = Entry::with(None, Consistency::Eventual, &get, &Reply::Value(None), None);
+        let now = Instant::now();
+        for (dies, known) in [(now, false), (now + Duration::from_secs(60), true)] {
+            let entry = entry.outdated(dies).expect("it holds a reply");
+            assert_eq!(entry.answer(Consistency::Eventual, &get).is_some(), known);
+            assert_eq!(entry.answer(Consistency::Strong, &get), None);
+            // A second write does not make it live longer.
+            let later = entry.outdated(now + Duration::from_secs(90)).expect("it holds a reply");
+            assert_eq!(later.outdated, Some(dies));
+        }
+    }
+
+    #[test]
+    fn the_replies_of_one_key_are_bounded() {
+        let mut entry = Entry::default();
+        for i in 0..2 * MOST {
+            let read = HGet::new("h", Value::from(i.to_string())).into();
+            entry =
+                Entry::with(Some(&entry), Consistency::Strong, &read, &Reply::Value(None), None);
+        }
+        assert_eq!(entry.replies(), MOST);
+        let newest = HGet::new("h", Value::from((2 * MOST - 1).to_string())).into();
+        assert!(entry.answer(Consistency::Strong, &newest).is_some());
+    }
+}

@@ -1,0 +1,244 @@
+//! [`Retry`]: tries again what may be tried again, and not more than the store can bear.
+//!
+//! Tried again is an error that says that it can help ([`Error::is_retryable`]), and of a write only if it is known not to
+//! have been applied. The pauses double and are drawn at random. All callers draw on one budget: a retry takes a whole
+//! token out of it and a success puts a part of one in, so that when everything fails, the backend is sent a few retries
+//! and then what the callers send, not a multiple of it.
+
+use super::Wrapper;
+use crate::backend::Context;
+use crate::{Backend, Condition, Error, Key, Op, Outcome, Read, Reply, Result, Write};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often and how long is tried, as data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RetryPolicy {
+    /// How often a call is tried at most, the first time included.
+    pub attempts: u32,
+    /// After what time since the first failure no other try is begun.
+    pub total: Duration,
+    /// The longest that the first pause may be. Each pause is drawn between nothing and that, which doubles.
+    pub first_pause: Duration,
+    /// The longest that any pause may be.
+    pub longest_pause: Duration,
+    /// How many retries all callers of the store may spend in a row while nothing succeeds.
+    pub budget: u32,
+    /// How many retries each success adds to that.
+    pub per_success: f64,
+    /// Whether a write whose outcome is unknown is sent again if twice is as good as once: an unconditional `set`, `sadd`,
+    /// `srem`, `hset`, `hdel`, `zadd`, `zrem`. Off without it, since such a write can undo what somebody else has
+    /// written between the two.
+    pub repeat_unknown: bool,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        RetryPolicy {
+            attempts: 4,
+            total: Duration::from_secs(10),
+            first_pause: Duration::from_millis(50),
+            longest_pause: Duration::from_secs(2),
+            budget: 100,
+            per_success: 0.1,
+            repeat_unknown: false,
+        }
+    }
+}
+
+/// What all callers share, in thousandths of a retry.
+#[derive(Debug)]
+struct Budget {
+    left: AtomicU64,
+    most: u64,
+    per_success: u64,
+}
+
+const ONE: u64 = 1_000;
+
+impl Budget {
+    #[inline]
+    fn earn(&self) {
+        let left = self.left.load(Ordering::Relaxed);
+        if left < self.most {
+            // What is lost to a race is a part of a token.
+            self.left.store((left + self.per_success).min(self.most), Ordering::Relaxed);
+        }
+    }
+    fn spend(&self) -> bool {
+        let less = |left: u64| left.checked_sub(ONE);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+}
+
+/// Tries again what has failed and may be tried again. See [`RetryPolicy`].
+///
+/// Only errors that [say](Error::is_retryable) that it can help; a write only if the backend can tell that it was not
+/// applied (but for [`repeat_unknown`](RetryPolicy::repeat_unknown)). Of a batch only what has failed, and only as far as the order
+/// of the operations on a key is kept. Clones share the budget. Needs a tokio runtime with a timer.
+///
+/// The backends try again by themselves where a service wants that (DynamoDB's throttling, conflicts of transactions); this
+/// is for what gets past them.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use keyvaluestore::wrap::{Retry, RetryPolicy};
+/// use keyvaluestore::{Memory, Store};
+///
+/// let mut policy = RetryPolicy::default();
+/// policy.attempts = 3;
+/// let store = Store::new(Retry::new(Memory::new(), policy));
+/// store.set("k", "v").await?;
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Retry<B> {
+    inner: B,
+    policy: RetryPolicy,
+    budget: Arc<Budget>,
+}
+
+/// The tries of one call.
+struct Tries {
+    made: u32,
+    start: Instant,
+}
+
+impl<B> Retry<B> {
+    /// Tries calls of `inner` again, as `policy` says.
+    pub fn new(inner: B, policy: RetryPolicy) -> Self {
+        let most = u64::from(policy.budget) * ONE;
+        let per_success = (policy.per_success.max(0.0) * ONE as f64) as u64;
+        let budget = Arc::new(Budget { left: AtomicU64::new(most), most, per_success });
+        Retry { inner, policy, budget }
+    }
+
+    /// Waits before another try; `false` if there is to be none.
+    async fn again(&self, cx: &Context, tries: &mut Option<Tries>, because: &Error) -> bool {
+        let tries = tries.get_or_insert_with(|| Tries { made: 0, start: Instant::now() });
+        tries.made += 1;
+        let policy = &self.policy;
+        let doubled = 1_u32.checked_shl(tries.made - 1).unwrap_or(u32::MAX);
+        let longest = policy.first_pause.saturating_mul(doubled).min(policy.longest_pause);
+        let pause = longest.mul_f64(fastrand::f64());
+        let in_time = tries.start.elapsed() + pause < policy.total;
+        if tries.made >= policy.attempts || !in_time || !self.budget.spend() {
+            return false;
+        }
+        if let Some(observer) = &cx.observer {
+            observer.retry("retry", because.kind());
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+
+    #[inline]
+    async fn until_done<T, F: Future<Output = Result<T>>>(
+        &self,
+        cx: &Context,
+        may: impl Fn(&Error) -> bool,
+        call: impl Fn() -> F,
+    ) -> Result<T> {
+        let mut tries = None;
+        loop {
+            match call().await {
+                Ok(answer) => {
+                    self.budget.earn();
+                    return Ok(answer);
+                }
+                Err(e) if may(&e) && Box::pin(self.again(cx, &mut tries, &e)).await => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn may_repeat(&self, op: &Op, error: &Error) -> bool {
+        match op {
+            Op::Read(_) => error.is_retryable(),
+            Op::Write(op) => self.may_write_again(op, error),
+        }
+    }
+    fn may_write_again(&self, op: &Write, error: &Error) -> bool {
+        let applied_once = !error.outcome_is_unknown();
+        error.is_retryable() && (applied_once || (self.policy.repeat_unknown && is_idempotent(op)))
+    }
+
+    /// The operations of a batch to be sent again: those that may be, unless something behind them on the same key has been
+    /// carried out, or may have been. (Reads do not mind reads.)
+    fn failed(&self, ops: &[Op], results: &[Result<Reply>]) -> Vec<usize> {
+        // By key: whether a read, or a write, behind has been carried out.
+        let mut done: HashMap<&Key, (bool, bool)> = HashMap::new();
+        let mut again = Vec::new();
+        for (i, (op, result)) in ops.iter().zip(results).enumerate().rev() {
+            let behind = done.entry(op.key()).or_default();
+            let is_write = matches!(op, Op::Write(_));
+            let in_order = !(behind.1 || is_write && behind.0);
+            match result {
+                Err(e) if in_order && self.may_repeat(op, e) => again.push(i),
+                _ if is_write => behind.1 = true,
+                _ => behind.0 = true,
+            }
+        }
+        again.reverse();
+        again
+    }
+}
+
+/// Whether to do it twice is as good as once, the answer included.
+fn is_idempotent(op: &Write) -> bool {
+    match op {
+        Write::Set(op) => op.condition == Condition::Always,
+        Write::SAdd(_) | Write::SRem(_) | Write::HSet(_) | Write::HDel(_) | Write::ZRem(_) => true,
+        Write::ZAdd(op) => !op.nx,
+        Write::Delete(_) | Write::IncrBy(_) | Write::HSetNx(_) | Write::ZIncrBy(_) => false,
+    }
+}
+
+impl<B: Backend> Wrapper for Retry<B> {
+    type Inner = B;
+    fn inner(&self) -> &B {
+        &self.inner
+    }
+}
+
+impl<B: Backend> Backend for Retry<B> {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        self.until_done(cx, Error::is_retryable, || self.inner.read(cx, op)).await
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        self.until_done(cx, |e| self.may_write_again(op, e), || self.inner.write(cx, op)).await
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        let mut results = self.inner.batch(cx, ops).await;
+        let mut tries = None;
+        while results.len() == ops.len() {
+            let failed = match results.iter().any(Result::is_err) {
+                true => self.failed(ops, &results),
+                false => Vec::new(),
+            };
+            let Some(Err(because)) = failed.first().map(|i| &results[*i]) else {
+                if results.iter().any(Result::is_ok) {
+                    self.budget.earn();
+                }
+                break;
+            };
+            if !self.again(cx, &mut tries, because).await {
+                break;
+            }
+            let rest: Vec<Op> = failed.iter().map(|i| ops[*i].clone()).collect();
+            for (i, result) in failed.into_iter().zip(self.inner.batch(cx, &rest).await) {
+                results[i] = result;
+            }
+        }
+        results
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        let may = |e: &Error| e.is_retryable() && !e.outcome_is_unknown();
+        self.until_done(cx, may, || self.inner.transact(cx, writes)).await
+    }
+}

@@ -1,0 +1,79 @@
+//! [`Timeout`]: gives up what takes too long.
+
+use super::Wrapper;
+use crate::backend::Context;
+use crate::{Backend, Error, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
+use futures_util::future::poll_immediate;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+/// Gives up every call that takes longer than a limit, with an error of kind `Timeout`.
+///
+/// Of a write that was given up the outcome is unknown, and the error says so. Of a batch, nothing is known. Needs a tokio
+/// runtime with a timer, but for what is answered at once.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use keyvaluestore::wrap::Timeout;
+/// use keyvaluestore::{Memory, Store};
+/// use std::time::Duration;
+///
+/// let store = Store::new(Timeout::new(Memory::new(), Duration::from_secs(2)));
+/// store.set("k", "v").await?;
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Timeout<B> {
+    inner: B,
+    limit: Duration,
+}
+
+fn given_up() -> Error {
+    Error::new(ErrorKind::Timeout, "there was no answer in the time allowed")
+}
+
+impl<B> Timeout<B> {
+    /// Gives up what takes longer than `limit`.
+    pub fn new(inner: B, limit: Duration) -> Self {
+        Timeout { inner, limit }
+    }
+    /// `None` if it takes too long. A call that is answered at once does not start a timer.
+    #[inline]
+    async fn within<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        let mut call = pin!(call);
+        match poll_immediate(call.as_mut()).await {
+            Some(answer) => Some(answer),
+            None => tokio::time::timeout(self.limit, call).await.ok(),
+        }
+    }
+}
+
+impl<B: Backend> Wrapper for Timeout<B> {
+    type Inner = B;
+    fn inner(&self) -> &B {
+        &self.inner
+    }
+}
+
+impl<B: Backend> Backend for Timeout<B> {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        self.within(self.inner.read(cx, op)).await.unwrap_or_else(|| Err(given_up()))
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        let reply = self.within(self.inner.write(cx, op)).await;
+        reply.unwrap_or_else(|| Err(given_up().with_unknown_outcome()))
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        let replies = self.within(self.inner.batch(cx, ops)).await;
+        let lost = |op: &Op| match op {
+            Op::Read(_) => Err(given_up()),
+            Op::Write(_) => Err(given_up().with_unknown_outcome()),
+        };
+        replies.unwrap_or_else(|| ops.iter().map(lost).collect())
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        let outcome = self.within(self.inner.transact(cx, writes)).await;
+        outcome.unwrap_or_else(|| Err(given_up().with_unknown_outcome()))
+    }
+}

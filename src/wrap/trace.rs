@@ -1,0 +1,118 @@
+//! [`Trace`]: a span per call through the facade `tracing`.
+
+use super::Wrapper;
+use crate::backend::Context;
+use crate::{Backend, Error, Key, Op, Outcome, Read, Reply, Result, Write};
+use std::future::Future;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+/// Makes a span of every call, named `db.call`, at level `DEBUG`, with the fields of OpenTelemetry's conventions for databases:
+/// `db.system.name`, `db.operation.name`, `db.operation.batch.size`, and of what failed `error.type`.
+///
+/// Keys are only in it if [asked for](Self::with_keys), as `db.key`; values never are.
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use keyvaluestore::wrap::Trace;
+/// use keyvaluestore::{Memory, Store};
+/// let store = Store::new(Trace::new(Memory::new(), "memory"));
+/// store.set("k", "v").await?;
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Trace<B> {
+    inner: B,
+    system: &'static str,
+    keys: bool,
+}
+
+impl<B> Trace<B> {
+    /// Spans with `system` as their `db.system.name`: `redis`, `aws.dynamodb`.
+    pub fn new(inner: B, system: &'static str) -> Self {
+        Trace { inner, system, keys: false }
+    }
+    /// Has the spans of single operations tell the key.
+    #[must_use]
+    pub fn with_keys(mut self) -> Self {
+        self.keys = true;
+        self
+    }
+    #[inline]
+    fn span(&self, name: &'static str, key: Option<&Key>, operations: Option<usize>) -> Span {
+        let span = tracing::debug_span!(
+            "db.call",
+            otel.kind = "client",
+            db.system.name = self.system,
+            db.operation.name = name,
+            db.operation.batch.size = Empty,
+            db.key = Empty,
+            error.type = Empty,
+        );
+        if !span.is_disabled() {
+            if let Some(operations) = operations {
+                span.record("db.operation.batch.size", operations);
+            }
+            if let (true, Some(key)) = (self.keys, key) {
+                span.record("db.key", tracing::field::debug(key));
+            }
+        }
+        span
+    }
+}
+
+/// Runs `call` inside of `span`; `error` finds what has failed in its answer.
+async fn within<T>(
+    span: Span,
+    call: impl Future<Output = T>,
+    error: fn(&T) -> Option<&Error>,
+) -> T {
+    let answer = call.instrument(span.clone()).await;
+    if let Some(error) = error(&answer) {
+        span.record("error.type", tracing::field::debug(error.kind()));
+    }
+    answer
+}
+
+#[allow(clippy::ptr_arg, reason = "it is what a batch answers")]
+fn first_error(replies: &Vec<Result<Reply>>) -> Option<&Error> {
+    replies.iter().find_map(|reply| reply.as_ref().err())
+}
+
+impl<B: Backend> Wrapper for Trace<B> {
+    type Inner = B;
+    fn inner(&self) -> &B {
+        &self.inner
+    }
+}
+
+impl<B: Backend> Backend for Trace<B> {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        let span = self.span(op.name(), Some(op.key()), None);
+        if span.is_disabled() {
+            return self.inner.read(cx, op).await;
+        }
+        within(span, self.inner.read(cx, op), |reply| reply.as_ref().err()).await
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        let span = self.span(op.name(), Some(op.key()), None);
+        if span.is_disabled() {
+            return self.inner.write(cx, op).await;
+        }
+        within(span, self.inner.write(cx, op), |reply| reply.as_ref().err()).await
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        let span = self.span("batch", None, Some(ops.len()));
+        if span.is_disabled() {
+            return self.inner.batch(cx, ops).await;
+        }
+        within(span, self.inner.batch(cx, ops), first_error).await
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        let span = self.span("atomic_write", None, Some(writes.len()));
+        if span.is_disabled() {
+            return self.inner.transact(cx, writes).await;
+        }
+        within(span, self.inner.transact(cx, writes), |outcome| outcome.as_ref().err()).await
+    }
+}

@@ -1,0 +1,57 @@
+//! Every wrapper on whatever is given, and all of them one in another.
+
+use keyvaluestore::Backend;
+use keyvaluestore::wrap::*;
+use std::time::Duration;
+
+pub(crate) fn prefix<B: Backend>(inner: B) -> impl Backend {
+    Prefix::new(inner, "a:prefix")
+}
+pub(crate) fn invalidate<B: Backend>(inner: B) -> impl Backend {
+    Invalidate::new(inner, |_: &keyvaluestore::Key| ())
+}
+pub(crate) fn observed<B: Backend>(inner: B) -> impl Backend {
+    Observed::new(inner, Profiler::new())
+}
+#[cfg(feature = "cache")]
+fn options() -> CacheOptions {
+    // Small, so that much has to give way; eventual reads are kept, as nothing here lags behind.
+    CacheOptions::entries(200).settle(Duration::ZERO)
+}
+#[cfg(feature = "cache")]
+pub(crate) fn cache<B: Backend>(inner: B) -> impl Backend {
+    Cache::shared(inner, options())
+}
+#[cfg(feature = "cache")]
+pub(crate) fn cache_of_a_request<B: Backend>(inner: B) -> impl Backend {
+    Cache::request_with(inner, options())
+}
+#[cfg(feature = "retry")]
+pub(crate) fn retry<B: Backend>(inner: B) -> impl Backend {
+    Retry::new(inner, RetryPolicy::default())
+}
+#[cfg(feature = "retry")]
+pub(crate) fn timeout<B: Backend>(inner: B) -> impl Backend {
+    Timeout::new(inner, Duration::from_secs(50))
+}
+#[cfg(feature = "metrics")]
+pub(crate) fn metrics<B: Backend>(inner: B) -> impl Backend {
+    Metrics::new(inner, "test")
+}
+#[cfg(feature = "tracing")]
+pub(crate) fn trace<B: Backend>(inner: B) -> impl Backend {
+    Trace::new(inner, "test").with_keys()
+}
+/// As the documentation advises.
+#[cfg(all(feature = "cache", feature = "retry", feature = "metrics", feature = "tracing"))]
+pub(crate) fn nested<B: Backend>(inner: B) -> impl Backend {
+    let inner = timeout(observed(prefix(inner)));
+    let inner = cache_of_a_request(cache(invalidate(retry(inner))));
+    metrics(trace(inner))
+}
+/// The other way round.
+#[cfg(all(feature = "cache", feature = "retry", feature = "metrics", feature = "tracing"))]
+pub(crate) fn nested_inside_out<B: Backend>(inner: B) -> impl Backend {
+    let inner = cache(cache_of_a_request(trace(metrics(inner))));
+    prefix(observed(timeout(retry(invalidate(inner)))))
+}

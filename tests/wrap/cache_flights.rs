@@ -1,0 +1,144 @@
+//! Many who miss the same wait for one read.
+
+use crate::cache::caches;
+use crate::double::Double;
+use crate::{now, waits};
+use futures_util::FutureExt;
+use keyvaluestore::wrap::{Cache, CacheOptions};
+use keyvaluestore::{ErrorKind, Store};
+
+#[test]
+fn a_hundred_who_miss_the_same_wait_for_one_read() {
+    for (double, _, store) in caches() {
+        now(store.set("k", "v")).unwrap();
+        double.calls();
+        let parked = double.park_before();
+        let mut reads: Vec<_> = (0..100).map(|_| Box::pin(store.get("k"))).collect();
+        reads.iter_mut().for_each(waits);
+        parked.send(()).unwrap();
+        for read in reads {
+            assert_eq!(now(read).unwrap().unwrap(), "v");
+        }
+        assert_eq!(double.calls(), ["get"]);
+    }
+}
+
+/// Also who has missed just before the one read was kept, and is about to begin another.
+#[test]
+fn threads_that_miss_the_same_at_the_same_time_read_it_once() {
+    const KEYS: usize = 1_000;
+    let (double, options) = (Double::default(), CacheOptions::entries(1_000_000));
+    let store = Store::with_backend(Cache::shared(double.clone(), options));
+    let barrier = std::sync::Barrier::new(4);
+    let read_all = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        barrier.wait();
+        for i in 0..KEYS {
+            runtime.block_on(store.get(format!("key {i}"))).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(read_all);
+        }
+    });
+    assert_eq!(double.calls().len(), KEYS);
+}
+
+#[test]
+fn when_the_one_read_fails_the_others_do_not() {
+    for (double, _, store) in caches() {
+        now(store.set("k", "v")).unwrap();
+        double.calls();
+        let parked = double.park_and_fail(ErrorKind::Unavailable);
+        let mut reads: Vec<_> = (0..100).map(|_| Box::pin(store.get("k"))).collect();
+        reads.iter_mut().for_each(waits);
+        parked.send(()).unwrap();
+        let mut answers = reads.into_iter().map(now);
+        assert_eq!(answers.next().unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+        assert!(answers.all(|answer| answer.unwrap().unwrap() == "v"));
+    }
+}
+
+#[test]
+fn when_the_one_read_is_given_up_another_takes_it_over() {
+    for (double, _, store) in caches() {
+        now(store.set("k", "v")).unwrap();
+        double.calls();
+        let _first = double.park_before();
+        let second = double.park_before();
+        let mut reads: Vec<_> = (0..100).map(|_| Box::pin(store.get("k"))).collect();
+        reads.iter_mut().for_each(waits);
+        drop(reads.remove(0));
+        reads.iter_mut().for_each(waits);
+        assert_eq!(double.calls(), ["get", "get"]);
+        second.send(()).unwrap();
+        for read in reads {
+            assert_eq!(now(read).unwrap().unwrap(), "v");
+        }
+        assert!(double.calls().is_empty());
+    }
+}
+
+#[test]
+fn whoever_waits_may_give_up() {
+    for (double, _, store) in caches() {
+        let parked = double.park_before();
+        let mut first = Box::pin(store.get("k"));
+        let mut second = Box::pin(store.get("k"));
+        waits(&mut first);
+        waits(&mut second);
+        drop(second);
+        parked.send(()).unwrap();
+        assert_eq!(now(first).unwrap(), None);
+    }
+}
+
+/// What the one read found may be from before the write, which those who ask after it must see.
+#[test]
+fn nobody_joins_a_read_that_began_before_a_write() {
+    for (double, _, store) in caches() {
+        now(store.set("k", "old")).unwrap();
+        let parked = double.park_after();
+        let mut before = Box::pin(store.get("k"));
+        waits(&mut before);
+        now(store.set("k", "new")).unwrap();
+        assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
+        parked.send(()).unwrap();
+        assert_eq!(now(before).unwrap().unwrap(), "old");
+        assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
+    }
+}
+
+/// One of them may see the older value after another has seen the newer one.
+#[test]
+fn nobody_joins_a_read_while_a_write_is_in_flight() {
+    for (double, _, store) in caches() {
+        now(store.set("k", "old")).unwrap();
+        let writing = double.park_after(); // applied, not answered
+        let mut write = Box::pin(store.set("k", "new"));
+        let reading = double.park_before();
+        waits(&mut write);
+        let mut first = Box::pin(store.get("k"));
+        waits(&mut first);
+        let second = store.get("k").now_or_never();
+        assert_eq!(second.expect("it does not wait for the first").unwrap().unwrap(), "new");
+        reading.send(()).unwrap();
+        writing.send(()).unwrap();
+        now(first).unwrap();
+        now(write).unwrap();
+    }
+}
+
+#[test]
+fn strong_and_eventual_reads_do_not_wait_for_each_other() {
+    for (double, _, store) in caches() {
+        let eventual = store.eventually_consistent();
+        let parked = double.park_before();
+        let mut first = Box::pin(eventual.get("k"));
+        waits(&mut first);
+        assert_eq!(now(store.get("k")).unwrap(), None);
+        parked.send(()).unwrap();
+        now(first).unwrap();
+    }
+}

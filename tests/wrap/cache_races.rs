@@ -1,0 +1,240 @@
+//! Reads and writes at once: every step is taken by hand, by a backend that parks inside of a call.
+
+use crate::cache::caches;
+use crate::double::Double;
+use crate::{now, waits};
+use keyvaluestore::wrap::{Cache, CacheOptions};
+use keyvaluestore::{Error, ErrorKind, Store};
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::time::Duration;
+
+/// Waits on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(future)
+}
+
+type CacheStore = Store<Cache<Double>>;
+
+/// Writes, in every way that there is, and says whether it went well.
+type Write = fn(&CacheStore) -> Result<(), Error>;
+const WRITES: [(&str, Write); 3] = [
+    ("write", |store| now(store.set("k", "new"))),
+    ("batch", |store| {
+        let mut batch = store.batch();
+        batch.set("k", "new");
+        now(batch.exec()).map(drop)
+    }),
+    ("atomic write", |store| {
+        let mut tx = store.atomic_write();
+        tx.set("k", "new");
+        now(tx.exec()).map(|_| ())
+    }),
+];
+
+/// Both peers stored what such a read had found, for good.
+#[test]
+fn a_read_that_was_in_flight_while_a_write_ran_is_not_kept() {
+    for (name, write) in WRITES {
+        for (double, _, store) in caches() {
+            now(store.set("k", "old")).unwrap();
+            let parked = double.park_after();
+            let mut read = Box::pin(store.get("k"));
+            waits(&mut read);
+            write(&store).unwrap();
+            parked.send(()).unwrap();
+            assert_eq!(now(read).unwrap().unwrap(), "old", "they ran at once: either will do");
+            assert_eq!(now(store.get("k")).unwrap().unwrap(), "new", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_was_in_flight_while_a_write_ran_is_not_kept() {
+    for (double, _, store) in caches() {
+        now(store.set("k", "old")).unwrap();
+        let parked = double.park_after();
+        let mut batch = store.batch();
+        batch.get("k");
+        let mut read = Box::pin(batch.exec());
+        waits(&mut read);
+        now(store.set("k", "new")).unwrap();
+        parked.send(()).unwrap();
+        drop(now(read).unwrap());
+        assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
+    }
+}
+
+#[test]
+fn a_read_that_ran_within_a_write_is_not_kept() {
+    for applied in [false, true] {
+        for (double, cache, store) in caches() {
+            now(store.set("k", "old")).unwrap();
+            now(store.get("k")).unwrap();
+            let parked = if applied { double.park_after() } else { double.park_before() };
+            let mut write = Box::pin(store.set("k", "new"));
+            waits(&mut write);
+            let seen = if applied { "new" } else { "old" };
+            assert_eq!(now(store.get("k")).unwrap().unwrap(), seen);
+            assert!(!cache.contains("k"), "while a write is in flight, nothing is kept");
+            parked.send(()).unwrap();
+            now(write).unwrap();
+            assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
+        }
+    }
+}
+
+/// Begun within the write, answered after it, with what was before it.
+#[test]
+fn a_read_that_began_within_a_write_and_outlived_it_is_not_kept() {
+    for (double, _, store) in caches() {
+        now(store.set("k", "old")).unwrap();
+        let writing = double.park_before();
+        let mut write = Box::pin(store.set("k", "new"));
+        waits(&mut write);
+        let reading = double.park_after();
+        let mut read = Box::pin(store.get("k"));
+        waits(&mut read);
+        writing.send(()).unwrap();
+        now(write).unwrap();
+        reading.send(()).unwrap();
+        assert_eq!(now(read).unwrap().unwrap(), "old");
+        assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
+    }
+}
+
+#[test]
+fn a_key_is_kept_again_once_its_writes_have_ended() {
+    for (name, write) in WRITES {
+        for (double, _, store) in caches() {
+            write(&store).unwrap();
+            now(store.get("k")).unwrap();
+            double.calls();
+            now(store.get("k")).unwrap();
+            assert!(double.calls().is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_write_in_flight_does_not_keep_other_keys_from_being_kept() {
+    for (double, _, store) in caches() {
+        let parked = double.park_before();
+        let mut write = Box::pin(store.set("k", "new"));
+        waits(&mut write);
+        for i in 0..200 {
+            now(store.get(format!("other {i}"))).unwrap();
+        }
+        double.calls();
+        for i in 0..200 {
+            now(store.get(format!("other {i}"))).unwrap();
+        }
+        assert!(double.calls().is_empty());
+        parked.send(()).unwrap();
+        now(write).unwrap();
+    }
+}
+
+#[test]
+fn a_write_that_fails_is_forgotten_about_like_any_other() {
+    for (name, write) in WRITES {
+        for (double, _, store) in caches() {
+            now(store.set("k", "old")).unwrap();
+            now(store.get("k")).unwrap();
+            // Applied, and its answer lost.
+            double.lose(ErrorKind::Timeout);
+            assert!(write(&store).unwrap_err().outcome_is_unknown());
+            assert_eq!(now(store.get("k")).unwrap().unwrap(), "new", "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_write_whose_future_is_dropped_is_forgotten_about_like_any_other() {
+    for (double, _, store) in caches() {
+        now(store.set("k", "old")).unwrap();
+        now(store.get("k")).unwrap();
+        let _parked = double.park_after();
+        let mut write = Box::pin(store.set("k", "new"));
+        waits(&mut write);
+        drop(write);
+        for _ in 0..2 {
+            assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
+        }
+        assert_eq!(double.calls(), ["set", "get", "set", "get"], "and it is kept again");
+    }
+}
+
+/// The server may carry it out later: whoever reads in between sees what was before, and must not keep it for good.
+#[test]
+fn nothing_is_kept_for_a_while_behind_a_write_that_may_yet_be_applied() {
+    let double = Double::default();
+    let store = Store::with_backend(Cache::shared(double.clone(), CacheOptions::entries(9)));
+    let _parked = double.park_before();
+    let mut write = Box::pin(store.set("k", "new"));
+    waits(&mut write);
+    drop(write);
+    assert_eq!(now(store.get("k")).unwrap(), None);
+    now(Store::with_backend(double.memory.clone()).set("k", "new")).unwrap(); // it arrives
+    assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
+    double.lose(ErrorKind::Timeout);
+    now(store.set("other", 1)).unwrap_err();
+    double.calls();
+    for _ in 0..2 {
+        now(store.get("other")).unwrap();
+    }
+    assert_eq!(double.calls().len(), 2);
+}
+
+#[test]
+fn what_was_in_flight_when_the_cache_was_told_to_forget_is_not_kept() {
+    for all in [false, true] {
+        for (double, cache, store) in caches() {
+            let parked = double.park_after();
+            let mut read = Box::pin(store.get("k"));
+            waits(&mut read);
+            now(Store::with_backend(double.memory.clone()).set("k", "new")).unwrap();
+            if all {
+                cache.invalidate_all();
+            } else {
+                cache.invalidate("k");
+            }
+            parked.send(()).unwrap();
+            now(read).unwrap();
+            assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
+        }
+    }
+}
+
+/// Counters only grow. Nobody may see less than what was there when they asked. (The original changed its maps without a lock.)
+#[test]
+fn many_threads_never_see_less_than_what_was_written_before() {
+    let options = CacheOptions::entries(16).settle(Duration::ZERO);
+    for cache in
+        [Cache::shared(Double::default(), options), Cache::request_with(Double::default(), options)]
+    {
+        let store = Store::with_backend(cache);
+        let written: [AtomicI64; 4] = Default::default();
+        std::thread::scope(|scope| {
+            for thread in 0..4_usize {
+                let (store, written) = (store.clone(), &written);
+                scope.spawn(move || {
+                    for i in 0..3_000_usize {
+                        let key = (i * 7 + thread) % 4;
+                        let name = format!("n{key}");
+                        if i % 5 == 0 {
+                            let n = block_on(store.incr_by(&name, 1));
+                            written[key].fetch_max(n.unwrap(), SeqCst);
+                            continue;
+                        }
+                        let before = written[key].load(SeqCst);
+                        let n = block_on(store.get(&name)).unwrap();
+                        let n = n.map_or(0, |n| n.to::<i64>().unwrap());
+                        assert!(n >= before, "{n} was read after {before} was written");
+                    }
+                });
+            }
+        });
+        assert!(store.backend().counts().hits > 0);
+    }
+}

@@ -1,0 +1,39 @@
+//! The wrappers: what each does beside keeping the contract, which `tests/conformance.rs` and `tests/differential.rs` hold them to.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "this is test code")]
+
+mod double;
+
+mod invalidate;
+mod observers;
+mod prefix;
+
+#[cfg(feature = "cache")]
+mod cache;
+#[cfg(feature = "cache")]
+mod cache_batches;
+#[cfg(feature = "cache")]
+mod cache_flights;
+#[cfg(feature = "cache")]
+mod cache_races;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "retry")]
+mod retry;
+#[cfg(feature = "tracing")]
+mod trace;
+
+use futures_util::FutureExt;
+use std::future::Future;
+
+/// What a call answers, now: nothing here has to be waited for.
+#[track_caller]
+fn now<T>(future: impl IntoFuture<Output = T>) -> T {
+    future.into_future().now_or_never().expect("it does not wait")
+}
+
+/// One step of a future that has to wait.
+#[track_caller]
+fn waits<F: Future + Unpin>(future: &mut F) {
+    assert!(future.now_or_never().is_none(), "it should wait");
+}

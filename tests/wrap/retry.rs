@@ -1,0 +1,241 @@
+//! Retries and timeouts. Time is tokio's, and passes when everybody waits.
+
+use crate::double::Double;
+use keyvaluestore::wrap::{Retry, RetryPolicy, Timeout};
+use keyvaluestore::{Error, ErrorKind, Store};
+use std::time::Duration;
+
+fn store(change: impl FnOnce(&mut RetryPolicy)) -> (Double, Store) {
+    let (double, mut policy) = (Double::default(), RetryPolicy::default());
+    change(&mut policy);
+    (double.clone(), Store::new(Retry::new(double, policy)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_help_is_tried_again_as_often_as_the_policy_says() {
+    let (double, store) = store(|policy| policy.attempts = 3);
+    for kind in [ErrorKind::Throttled, ErrorKind::Unavailable] {
+        double.fail(kind);
+    }
+    assert_eq!(store.get("k").await.unwrap(), None);
+    assert_eq!(double.calls().len(), 3);
+    for _ in 0..3 {
+        double.fail(ErrorKind::Conflict);
+    }
+    assert_eq!(store.set("k", 1).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(double.calls().len(), 3);
+    for _ in 0..2 {
+        double.fail(ErrorKind::Conflict);
+    }
+    let mut tx = store.atomic_write();
+    tx.set("k", 1);
+    assert!(tx.exec().await.unwrap().is_committed());
+    assert_eq!(double.calls().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_help_is_not_tried_again() {
+    let (double, store) = store(|_| {});
+    for kind in [ErrorKind::AccessDenied, ErrorKind::Corrupt, ErrorKind::Other] {
+        double.fail(kind);
+        assert_eq!(store.get("k").await.unwrap_err().kind(), kind);
+        assert_eq!(double.calls().len(), 1);
+    }
+}
+
+/// Nothing is ever applied twice.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_may_have_been_applied_is_not_sent_again() {
+    let (double, store) = store(|_| {});
+    double.lose(ErrorKind::Timeout);
+    assert!(store.incr_by("n", 1).await.unwrap_err().outcome_is_unknown());
+    double.lose(ErrorKind::Timeout);
+    assert!(store.set("k", 1).await.unwrap_err().outcome_is_unknown());
+    double.lose(ErrorKind::Timeout);
+    let mut tx = store.atomic_write();
+    tx.incr_by("n", 1);
+    assert!(tx.exec().await.unwrap_err().outcome_is_unknown());
+    double.lose(ErrorKind::Timeout);
+    let mut batch = store.batch();
+    batch.incr_by("n", 1);
+    assert!(batch.exec().await.unwrap_err().outcome_is_unknown());
+    assert_eq!(double.calls().len(), 4);
+    assert_eq!(store.get("n").await.unwrap().unwrap(), "3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_does_not_mind_is_sent_again_if_asked_for_and_no_other() {
+    let (double, store) = store(|policy| policy.repeat_unknown = true);
+    double.lose(ErrorKind::Timeout);
+    store.set("k", 1).await.unwrap();
+    double.lose(ErrorKind::Timeout);
+    store.zadd("z", "m", 1.0).await.unwrap();
+    double.calls();
+    for refused in [
+        Box::pin(async { store.set_nx("k", 1).await.map(drop) })
+            as std::pin::Pin<Box<dyn Future<Output = Result<(), Error>>>>,
+        Box::pin(async { store.incr_by("n", 1).await.map(drop) }),
+        Box::pin(async { store.delete("k").await.map(drop) }),
+        Box::pin(async { store.hset_nx("h", "f", 1).await.map(drop) }),
+        Box::pin(async { store.zadd_nx("z", "m", 1.0).await.map(drop) }),
+        Box::pin(async { store.zincr_by("z", "m", 1.0).await.map(drop) }),
+    ] {
+        double.lose(ErrorKind::Timeout);
+        assert!(refused.await.unwrap_err().outcome_is_unknown());
+        assert_eq!(double.calls().len(), 1);
+    }
+}
+
+/// 100 callers of 4 tries each would send 400 requests to a backend that is down already.
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_not_multiplied() {
+    let (double, store) = store(|policy| {
+        policy.budget = 10;
+        policy.attempts = 4;
+    });
+    for _ in 0..1_000 {
+        double.fail(ErrorKind::Unavailable);
+    }
+    for _ in 0..100 {
+        store.get("k").await.unwrap_err();
+    }
+    assert_eq!(double.calls().len(), 110);
+}
+
+#[tokio::test(start_paused = true)]
+async fn successes_fill_the_budget_again() {
+    let (double, store) = store(|policy| {
+        policy.budget = 1;
+        policy.per_success = 0.5;
+    });
+    double.fail(ErrorKind::Unavailable);
+    store.get("k").await.unwrap(); // spends it, and earns a half
+    double.fail(ErrorKind::Unavailable);
+    store.get("k").await.unwrap_err();
+    store.get("k").await.unwrap();
+    double.fail(ErrorKind::Unavailable);
+    store.get("k").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_other_try_is_begun_when_the_time_is_over() {
+    let (double, store) = store(|policy| {
+        policy.attempts = u32::MAX;
+        policy.budget = u32::MAX;
+        policy.total = Duration::from_secs(5);
+        policy.first_pause = Duration::from_millis(200);
+        policy.longest_pause = Duration::from_millis(200);
+    });
+    for _ in 0..10_000 {
+        double.fail(ErrorKind::Unavailable);
+    }
+    let start = tokio::time::Instant::now();
+    store.get("k").await.unwrap_err();
+    assert!(start.elapsed() <= Duration::from_secs(5));
+    assert!((25..500).contains(&double.calls().len()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_batch_what_failed_is_tried_again_as_one_batch() {
+    let (double, store) = store(|_| {});
+    double.fail(ErrorKind::Throttled);
+    let mut batch = store.batch();
+    let set = batch.set("k", 1);
+    let get = batch.get("k");
+    let mut replies = batch.exec().await.unwrap();
+    replies.take(set).unwrap();
+    assert_eq!(replies.take(get).unwrap().unwrap(), "1");
+    assert_eq!(double.calls(), ["batch set get", "batch set get"]);
+}
+
+/// Operations on one key take effect in their order: what comes after a failed one has been done cannot be undone.
+#[tokio::test(start_paused = true)]
+async fn what_failed_is_not_sent_again_behind_what_came_after_it() {
+    use keyvaluestore::backend::Context;
+    use keyvaluestore::{Backend, Memory, Op, Outcome, Read, Reply, Result, Write};
+    use std::sync::Mutex;
+
+    /// Fails the first operation of every batch of more than one.
+    #[derive(Debug, Default)]
+    struct First(Memory, Mutex<Vec<usize>>);
+    impl Backend for First {
+        async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+            self.0.read(cx, op).await
+        }
+        async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+            self.0.write(cx, op).await
+        }
+        async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+            self.1.lock().unwrap().push(ops.len());
+            if ops.len() == 1 {
+                return self.0.batch(cx, ops).await;
+            }
+            let mut all = vec![Err(Error::new(ErrorKind::Throttled, "as planned"))];
+            all.extend(self.0.batch(cx, &ops[1..]).await);
+            all
+        }
+        async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+            self.0.transact(cx, writes).await
+        }
+    }
+    let store = Store::with_backend(Retry::new(First::default(), RetryPolicy::default()));
+    for (first, second, again) in
+        [("set", "get", false), ("set", "set", false), ("get", "set", false), ("get", "get", true)]
+    {
+        let mut batch = store.batch();
+        let add = |batch: &mut keyvaluestore::Batch<'_, _>, what| match what {
+            "set" => drop(batch.set("k", 1)),
+            _ => drop(batch.get("k")),
+        };
+        add(&mut batch, first);
+        add(&mut batch, second);
+        assert_eq!(batch.exec().await.is_ok(), again, "{first} {second}");
+    }
+    let mut batch = store.batch();
+    batch.set("k", 1);
+    batch.set("other", 1);
+    assert!(batch.exec().await.is_ok(), "another key does not matter");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_too_long_is_given_up_and_of_a_write_the_outcome_is_unknown() {
+    let double = Double::default();
+    let store = Store::new(Timeout::new(double.clone(), Duration::from_secs(2)));
+    store.set("k", 1).await.unwrap();
+    let mut parked = Vec::new();
+    let mut park = || parked.push(double.park_before());
+    park();
+    let error = store.get("k").await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome_is_unknown()), (ErrorKind::Timeout, false));
+    park();
+    assert!(store.set("k", 2).await.unwrap_err().outcome_is_unknown());
+    park();
+    let mut tx = store.atomic_write();
+    tx.set("k", 2);
+    assert!(tx.exec().await.unwrap_err().outcome_is_unknown());
+    park();
+    let mut batch = store.batch();
+    let (get, set) = (batch.get("k"), batch.set("k", 2));
+    let mut replies = batch.exec_each().await;
+    assert!(!replies.take(get).unwrap_err().outcome_is_unknown());
+    assert!(replies.take(set).unwrap_err().outcome_is_unknown());
+    // In time.
+    let parked = double.park_before();
+    let (answer, ()) = tokio::join!(store.get("k"), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        parked.send(()).unwrap();
+    });
+    assert_eq!(answer.unwrap().unwrap(), "1");
+}
+
+/// A timeout below a retry is a try like any other; the write it has given up is not sent again.
+#[tokio::test(start_paused = true)]
+async fn a_read_that_was_given_up_is_tried_again() {
+    let double = Double::default();
+    let timed = Timeout::new(double.clone(), Duration::from_secs(2));
+    let store = Store::new(Retry::new(timed, RetryPolicy::default()));
+    let _parked = double.park_before();
+    double.pass();
+    assert_eq!(store.get("k").await.unwrap(), None);
+    assert_eq!(double.calls().len(), 2);
+}

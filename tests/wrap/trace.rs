@@ -1,0 +1,67 @@
+//! What gets to a subscriber of the facade `tracing`.
+
+use crate::double::Double;
+use crate::now;
+use keyvaluestore::wrap::Trace;
+use keyvaluestore::{ErrorKind, Store};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Visit for &Notes {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.lock().unwrap().push(format!("{field}={value:?}"));
+    }
+}
+impl Subscriber for Notes {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        self.0.lock().unwrap().push(span.metadata().name().into());
+        span.record(&mut &*self);
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, values: &Record<'_>) {
+        values.record(&mut &*self);
+    }
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn a_call_is_a_span_that_tells_keys_only_if_asked_for() {
+    for keys in [false, true] {
+        let notes = Notes::default();
+        tracing::subscriber::with_default(notes.clone(), || {
+            let double = Double::default();
+            let trace = Trace::new(double.clone(), "memory");
+            let store = Store::new(if keys { trace.with_keys() } else { trace });
+            double.fail(ErrorKind::Timeout);
+            now(store.set("secret key", "secret value")).unwrap_err();
+            let mut batch = store.batch();
+            batch.get("secret key");
+            batch.get("other");
+            drop(now(batch.exec()).unwrap());
+        });
+        let told = notes.0.lock().unwrap().join(" ");
+        for part in [
+            "db.call",
+            "db.system.name=\"memory\"",
+            "db.operation.name=\"set\"",
+            "error.type=Timeout",
+            "db.operation.batch.size=2",
+        ] {
+            assert!(told.contains(part), "{told}");
+        }
+        assert_eq!(told.contains("secret key"), keys, "{told}");
+        assert!(!told.contains("secret value"), "{told}");
+    }
+}
