@@ -7,6 +7,8 @@
 //!    │
 //!  Store          one documented method per operation; Batch and AtomicWrite hand out typed handles
 //!    │            Read | Write: the operation as data
+//!  wrap           Cache, Prefix, Retry, Metrics and others: around any backend, in any order
+//!    │
 //!  Backend        read, write, batch, transact: four functions
 //!    ├── Memory       std collections: for unit tests
 //!    ├── Embedded     one file, durable, no server

@@ -192,11 +192,12 @@ macro_rules! wrapped {
         #[cfg(all($(feature = $feature),*))]
         mod $row {
             use super::support::stacks;
+            use keyvaluestore::backend::DynBackend;
             use keyvaluestore::conformance::Subject;
 
             async fn subject() -> Subject {
                 let (backend, kept) = super::on::$backend().await;
-                Subject::new(stacks::$stack(backend)).keep(kept)
+                Subject::new(stacks::$stack(DynBackend::new(backend))).keep(kept)
             }
             keyvaluestore::conformance::tests!(subject $(, opt_out: $out)?);
         }

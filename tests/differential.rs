@@ -155,6 +155,7 @@ async fn on_dynamodb(rules: impl support::doubles::Rules) -> keyvaluestore::conf
 mod wrapped {
     use super::support::stacks;
     use super::{check, plan};
+    use keyvaluestore::backend::DynBackend;
     use keyvaluestore::conformance::Subject;
 
     macro_rules! on {
@@ -169,7 +170,7 @@ mod wrapped {
                     async fn $stack() {
                         let empty = async || {
                             let (backend, kept) = super::fresh::$backend().await;
-                            Subject::new(stacks::$stack(backend)).keep(kept)
+                            Subject::new(stacks::$stack(DynBackend::new(backend))).keep(kept)
                         };
                         check(empty, plan($share)).await;
                     }

@@ -7,8 +7,8 @@ use crate::report::Report;
 use crate::servers::{SERVERS, is_required};
 use std::io;
 
-/// As many random programs as a Python server gets through in a minute or two; in process it is ten times as many.
-const MINISTACK_PROGRAMS: &str = "2000";
+/// As many random programs as a Python server gets through in a minute; in process it is twenty times as many.
+const MINISTACK_PROGRAMS: &str = "1000";
 
 /// The features of the library, but for those whose server is missing.
 fn features(without: &[&str]) -> String {
