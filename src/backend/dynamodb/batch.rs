@@ -14,6 +14,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashMap;
 
+/// Of what a caller has named, for the time of a call.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// As many items are written in one request.
 const WRITES: usize = 25;
 
@@ -68,21 +71,29 @@ struct OfKey {
     any: Touched,
 }
 
+/// The range key of the one item that an operation touches, if it is one, and whether it writes.
+fn touched_by(op: &Op) -> (Option<&[u8]>, bool) {
+    match op {
+        Op::Read(op) => (read::item_of(op), false),
+        Op::Write(Write::Delete(_)) => (None, true),
+        Op::Write(op) => (Some(rk_of(op)), true),
+    }
+}
+
 /// Cuts a batch into stages, one to be run after the other, such that no two operations of a stage get in each other's way.
 fn stages(ops: &[Op]) -> Vec<Vec<usize>> {
     if ops.iter().all(|op| matches!(op, Op::Read(_))) {
         return vec![(0..ops.len()).collect()];
     }
-    let mut keys: HashMap<&[u8], OfKey> = HashMap::with_capacity(ops.len());
-    let mut items: HashMap<Primary<'_>, Touched> = HashMap::with_capacity(ops.len());
-    let mut stages: Vec<Vec<usize>> = Vec::new();
+    // Mostly there is no operation on all of a key, and keys need not be looked at.
+    let by_key = ops.iter().any(|op| touched_by(op).0.is_none());
+    let mut keys: Map<&[u8], OfKey> = Map::default();
+    let mut items: Map<Primary<'_>, Touched> = Map::default();
+    items.reserve(ops.len());
+    let (mut stages, mut nobody): (Vec<Vec<usize>>, _) = (Vec::new(), OfKey::default());
     for (i, op) in ops.iter().enumerate() {
-        let key = keys.entry(op.key()).or_default();
-        let (rk, writes) = match op {
-            Op::Read(op) => (read::item_of(op), false),
-            Op::Write(Write::Delete(_)) => (None, true),
-            Op::Write(op) => (Some(rk_of(op)), true),
-        };
+        let key = if by_key { keys.entry(op.key()).or_default() } else { &mut nobody };
+        let (rk, writes) = touched_by(op);
         let item = rk.map(|rk| items.entry((op.key(), rk)).or_default());
         let before = item.as_ref().map_or(key.any, |item| item.join(key.whole));
         let stage = if writes { before.read.max(before.written) } else { before.written };
@@ -111,16 +122,20 @@ impl Touched {
 /// Makes requests of a stage: groups of what the service takes in groups, and the rest one by one.
 fn jobs<'j>(trip: &'j Trip<'j>, ops: &'j [Op], stage: &[usize]) -> Vec<BoxFuture<'j, Replies>> {
     let mut jobs: Vec<BoxFuture<'j, Replies>> = Vec::new();
-    let (mut reads, mut items) = (Vec::new(), HashMap::new());
+    let mut places: Map<Primary<'j>, usize> = Map::default();
+    let mut groups: Vec<ReadGroup<'j>> = Vec::new();
     let mut writes = Vec::with_capacity(stage.len());
     for &i in stage {
         match &ops[i] {
             Op::Read(op) => match read::item_of(op).filter(|rk| !read::is_nowhere(rk)) {
                 Some(rk) => {
                     // One item is read once, whoever asks.
-                    let next = items.len();
-                    let place = *items.entry((&op.key()[..], rk)).or_insert(next);
-                    reads.push((i, op, place));
+                    let (item, next) = ((&op.key()[..], rk), places.len());
+                    let place = *places.entry(item).or_insert(next);
+                    if place / GROUP == groups.len() {
+                        groups.push(ReadGroup::default());
+                    }
+                    groups[place / GROUP].ask(i, op, item, place % GROUP);
                 }
                 None => jobs.push(Box::pin(async move { vec![(i, read_alone(trip, op).await)] })),
             },
@@ -129,13 +144,6 @@ fn jobs<'j>(trip: &'j Trip<'j>, ops: &'j [Op], stage: &[usize]) -> Vec<BoxFuture
                 None => jobs.push(Box::pin(async move { vec![(i, write_alone(trip, op).await)] })),
             },
         }
-    }
-    let mut groups: Vec<Vec<(usize, &Read, Primary<'j>)>> = Vec::new();
-    groups.resize_with(items.len().div_ceil(GROUP), Vec::new);
-    let mut primaries = vec![(&b""[..], &b""[..]); items.len()];
-    items.into_iter().for_each(|(item, place)| primaries[place] = item);
-    for (i, op, place) in reads {
-        groups[place / GROUP].push((i, op, primaries[place]));
     }
     jobs.extend(
         groups
@@ -150,20 +158,35 @@ fn jobs<'j>(trip: &'j Trip<'j>, ops: &'j [Op], stage: &[usize]) -> Vec<BoxFuture
     jobs
 }
 
-async fn read_group(trip: &Trip<'_>, group: Vec<(usize, &Read, Primary<'_>)>) -> Replies {
-    if let [(i, op, _)] = group[..] {
+/// Different items that are read together, and who asks for them.
+#[derive(Default)]
+struct ReadGroup<'o> {
+    items: Vec<Primary<'o>>,
+    /// How many ask for each.
+    askers: Vec<usize>,
+    /// The operations, and which of the items each asks for.
+    reads: Vec<(usize, &'o Read, usize)>,
+}
+
+impl<'o> ReadGroup<'o> {
+    fn ask(&mut self, at: usize, op: &'o Read, item: Primary<'o>, place: usize) {
+        if place == self.items.len() {
+            self.items.push(item);
+            self.askers.push(0);
+        }
+        self.askers[place] += 1;
+        self.reads.push((at, op, place));
+    }
+}
+
+async fn read_group(trip: &Trip<'_>, group: ReadGroup<'_>) -> Replies {
+    let ReadGroup { items, mut askers, reads } = group;
+    if let [(i, op, _)] = reads[..] {
         return vec![(i, read_alone(trip, op).await)];
     }
-    let mut items: Vec<Primary<'_>> = group.iter().map(|(.., item)| *item).collect();
-    items.sort_unstable();
-    items.dedup();
     let mut found = read::group(trip, trip.reader(), read::is_strong(trip), &items).await;
-    let mut askers = vec![0; items.len()];
-    let place = |item: &Primary<'_>| items.binary_search(item).unwrap_or(0);
-    group.iter().for_each(|(.., item)| askers[place(item)] += 1);
-    let mut replies = Vec::with_capacity(group.len());
-    for (i, op, item) in group {
-        let place = place(&item);
+    let mut replies = Vec::with_capacity(reads.len());
+    for (i, op, place) in reads {
         askers[place] -= 1;
         let item = match &mut found[place] {
             // The last one who asks may have it.

@@ -105,7 +105,7 @@ pub(super) async fn group<'t>(
     strong: bool,
     items: &[Primary<'_>],
 ) -> Vec<Result<Option<Item>>> {
-    let places: HashMap<Primary<'_>, usize> =
+    let places: HashMap<Primary<'_>, usize, foldhash::fast::RandomState> =
         items.iter().enumerate().map(|(place, item)| (*item, place)).collect();
     let place = |item: &Item| places.get(&primary_of(item)?).copied();
     let mut found: Vec<Result<Option<Item>>> = items.iter().map(|_| Ok(None)).collect();
