@@ -7,7 +7,7 @@ use super::tx::{Ended, Tx};
 use crate::backend::ordered::{Access, Engine, EngineLimits, Failure, Program};
 use crate::backend::{Consistency, Context, Heard};
 use crate::{Error, ErrorKind, Result};
-use foundationdb::options::TransactionOption;
+use foundationdb::options::{DatabaseOption, TransactionOption};
 use foundationdb::{Database, FdbResult, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,6 +20,8 @@ pub(super) struct Fdb {
     pub(super) database: Arc<Database>,
     pub(super) prefix: Arc<[u8]>,
     pub(super) options: FoundationDbOptions,
+    /// Whether the database has been told how patient to be; otherwise each transaction is.
+    pub(super) is_patience_of_database: bool,
     /// Whether the client may answer with a read version that it has asked for a moment ago. Only one that can load other
     /// versions of itself can; the others say so when they are asked.
     pub(super) caches_versions: Arc<AtomicBool>,
@@ -52,17 +54,25 @@ impl Fdb {
     }
     fn try_begin(&self, access: Access) -> FdbResult<Transaction> {
         let transaction = self.database.create_trx()?;
-        let millis = i32::try_from(self.options.timeout.as_millis()).unwrap_or(i32::MAX);
-        transaction.set_option(TransactionOption::Timeout(millis.max(1)))?;
-        transaction.set_option(TransactionOption::MaxRetryDelay(LONGEST_PAUSE))?;
-        if let Access::Read(consistency) = access {
-            // It has nothing of its own to read.
-            transaction.set_option(TransactionOption::ReadYourWritesDisable)?;
-            if consistency == Consistency::Eventual && self.caches_versions.load(Relaxed) {
-                transaction.set_option(TransactionOption::UseGrvCache)?;
-            }
+        // Each option is a message to the network thread.
+        if !self.is_patience_of_database {
+            transaction.set_option(TransactionOption::Timeout(self.options.timeout_millis()))?;
+            transaction.set_option(TransactionOption::MaxRetryDelay(LONGEST_PAUSE))?;
+        }
+        let eventual = access == Access::Read(Consistency::Eventual);
+        if eventual && self.caches_versions.load(Relaxed) {
+            transaction.set_option(TransactionOption::UseGrvCache)?;
         }
         Ok(transaction)
+    }
+
+    /// Makes the options those of all transactions of the database, which has to be this store's alone.
+    pub(super) fn with_patience_of_database(self) -> Result<Self> {
+        let timeout = DatabaseOption::TransactionTimeout(self.options.timeout_millis());
+        self.database.set_option(timeout).map_err(translate)?;
+        let pause = DatabaseOption::TransactionMaxRetryDelay(LONGEST_PAUSE);
+        self.database.set_option(pause).map_err(translate)?;
+        Ok(Fdb { is_patience_of_database: true, ..self })
     }
 }
 

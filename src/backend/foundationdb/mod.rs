@@ -81,18 +81,16 @@ impl FoundationDb {
     /// # Errors
     /// `TooLarge` if the prefix of the subspace is longer than 2,048 bytes.
     pub fn new(database: impl Into<Arc<Database>>, subspace: Subspace) -> Result<Self> {
-        let prefix = subspace.into_bytes();
-        if prefix.len() > LONGEST_PREFIX {
-            let message = format!("the prefix of a subspace has at most {LONGEST_PREFIX} bytes");
-            return Err(Error::new(ErrorKind::TooLarge, message));
-        }
-        let options = FoundationDbOptions::default();
-        let engine = Fdb {
-            database: database.into(),
-            prefix: prefix.into(),
-            options,
-            caches_versions: Arc::new(true.into()),
-        };
+        let engine = engine(database.into(), subspace, FoundationDbOptions::default())?;
+        Ok(FoundationDb(Arc::new(Ordered::new(engine))))
+    }
+    /// On a database that nobody else has.
+    fn opened(
+        database: Database,
+        subspace: Subspace,
+        options: FoundationDbOptions,
+    ) -> Result<Self> {
+        let engine = engine(database.into(), subspace, options)?.with_patience_of_database()?;
         Ok(FoundationDb(Arc::new(Ordered::new(engine))))
     }
     /// Opens the cluster that `url` names, with the default [`FoundationDbOptions`], which tell what URLs there are.
@@ -105,9 +103,29 @@ impl FoundationDb {
     /// The same with other patience. What the options say of URLs does nothing here.
     #[must_use]
     pub fn with_options(self, options: FoundationDbOptions) -> Self {
-        let engine = Fdb { options, ..self.0.engine().clone() };
+        // Others may share the database.
+        let engine = Fdb { options, is_patience_of_database: false, ..self.0.engine().clone() };
         FoundationDb(Arc::new(Ordered::new(engine)))
     }
+}
+
+fn engine(
+    database: Arc<Database>,
+    subspace: Subspace,
+    options: FoundationDbOptions,
+) -> Result<Fdb> {
+    let prefix = subspace.into_bytes();
+    if prefix.len() > LONGEST_PREFIX {
+        let message = format!("the prefix of a subspace has at most {LONGEST_PREFIX} bytes");
+        return Err(Error::new(ErrorKind::TooLarge, message));
+    }
+    Ok(Fdb {
+        database,
+        prefix: prefix.into(),
+        options,
+        is_patience_of_database: false,
+        caches_versions: Arc::new(true.into()),
+    })
 }
 
 impl Store {

@@ -51,6 +51,10 @@ impl FoundationDbOptions {
         self
     }
 
+    pub(super) fn timeout_millis(&self) -> i32 {
+        i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX).max(1)
+    }
+
     /// Opens the cluster that `url` names. Nothing is sent yet. The first store that is opened so starts the network thread of the
     /// client, which all share, and which ends with the process.
     ///
@@ -64,7 +68,7 @@ impl FoundationDbOptions {
             names => names.iter().fold(Subspace::all(), |within, name| within.subspace(name)),
         };
         let database = network::database(path.as_deref()).await?;
-        FoundationDb::new(database, subspace).map(|cluster| cluster.with_options(options))
+        FoundationDb::opened(database, subspace, options)
     }
 
     /// The path of the cluster file, and the options.

@@ -105,11 +105,12 @@ async fn range<T: Transaction>(tx: &T, rows: Rows<'_>, op: &ZRange) -> Result<Re
                 with_values(tx, rows, members, values).await?
             }
             (Some(span), _) => {
-                let members = members_in_order(tx, rows, scan(span)).await?;
-                members
-                    .into_iter()
-                    .map(|(member, score, _)| (member, score, Cell::Itself))
-                    .collect()
+                let members = members_in_order(tx, rows, scan(span)).await?.into_iter();
+                // Nothing is to be looked up for them.
+                return Ok(match op.scores {
+                    true => Reply::Scored(members.map(|(m, score, _)| (m, score.get())).collect()),
+                    false => Reply::Values(members.map(|(member, ..)| member).collect()),
+                });
             }
             (None, _) => Vec::new(),
         },

@@ -140,9 +140,9 @@ impl<'a> Rows<'a> {
     }
     /// What follows the key and the kind in the name of a row.
     fn tail<'r, T: TupleUnpack<'r>>(self, row: &'r [u8]) -> Result<T> {
-        // The kind is one byte of type and one of number, or one byte for 0, which has no tail.
-        let start = self.kind(SET).len();
-        let tail = row.get(start..).ok_or_else(corrupt)?;
+        // The key between two bytes, each zero in it escaped by one, and the kind in two; 0, which takes one, has no tail.
+        let zeros = self.0.iter().filter(|byte| **byte == 0).count();
+        let tail = row.get(self.0.len() + zeros + 4..).ok_or_else(corrupt)?;
         unpack(tail).map_err(|e| corrupt().with_source(e))
     }
 }
