@@ -5,6 +5,7 @@
 
 use super::Wrapper;
 use crate::backend::Context;
+use crate::ops::Get;
 use crate::{Backend, Key, Op, Outcome, Read, Reply, Result, Write};
 
 /// Puts `name:` in front of every key.
@@ -49,19 +50,15 @@ impl<B> Prefix<B> {
         Prefix { inner, prefix: prefix.into() }
     }
     #[inline]
-    fn put(&self, key: &mut Key) {
-        *key = self.prefix.followed_by(key);
-    }
-    #[inline]
     fn read(&self, op: &Read) -> Read {
         let mut op = op.clone();
-        self.put(op.key_mut());
+        *op.key_mut() = self.prefix.followed_by(op.key());
         op
     }
     #[inline]
     fn write(&self, op: &Write) -> Write {
         let mut op = op.clone();
-        self.put(op.key_mut());
+        *op.key_mut() = self.prefix.followed_by(op.key());
         op
     }
 }
@@ -76,8 +73,11 @@ impl<B: Backend> Wrapper for Prefix<B> {
 impl<B: Backend> Backend for Prefix<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
         // In its place in the future: to return it from a function would be another copy.
-        let mut op = op.clone();
-        self.put(op.key_mut());
+        let op = match op {
+            // Made at once: to clone it first would be to clone the key that is replaced.
+            Read::Get(get) => Read::Get(Get { key: self.prefix.followed_by(&get.key) }),
+            _ => self.read(op),
+        };
         self.inner.read(cx, &op).await
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {

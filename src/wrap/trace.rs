@@ -1,7 +1,7 @@
 //! [`Trace`]: a span per call through the facade `tracing`.
 
 use super::Wrapper;
-use crate::backend::Context;
+use crate::backend::{BoxFuture, Context};
 use crate::{Backend, Error, Key, Op, Outcome, Read, Reply, Result, Write};
 use std::future::Future;
 use tracing::field::Empty;
@@ -38,8 +38,26 @@ impl<B> Trace<B> {
         self.keys = true;
         self
     }
+    /// `None` if nobody listens.
     #[inline]
-    fn span(&self, name: &'static str, key: Option<&Key>, operations: Option<usize>) -> Span {
+    fn span(
+        &self,
+        name: &'static str,
+        key: Option<&Key>,
+        operations: Option<usize>,
+    ) -> Option<Span> {
+        // First of all one look at a number, as most of the time there is nobody at all.
+        if !tracing::level_enabled!(tracing::Level::DEBUG) {
+            return None;
+        }
+        self.make_span(name, key, operations)
+    }
+    fn make_span(
+        &self,
+        name: &'static str,
+        key: Option<&Key>,
+        operations: Option<usize>,
+    ) -> Option<Span> {
         let span = tracing::debug_span!(
             "db.call",
             otel.kind = "client",
@@ -49,29 +67,33 @@ impl<B> Trace<B> {
             db.key = Empty,
             error.type = Empty,
         );
-        if !span.is_disabled() {
-            if let Some(operations) = operations {
-                span.record("db.operation.batch.size", operations);
-            }
-            if let (true, Some(key)) = (self.keys, key) {
-                span.record("db.key", tracing::field::debug(key));
-            }
+        if span.is_disabled() {
+            return None;
         }
-        span
+        if let Some(operations) = operations {
+            span.record("db.operation.batch.size", operations);
+        }
+        if let (true, Some(key)) = (self.keys, key) {
+            span.record("db.key", tracing::field::debug(key));
+        }
+        Some(span)
     }
 }
 
-/// Runs `call` inside of `span`; `error` finds what has failed in its answer.
-async fn within<T>(
+/// Runs `call` inside of `span`; `error` finds what has failed in its answer. In a box, as every call has room in its
+/// future for what is awaited, and few calls are traced.
+fn within<'c, T: 'c>(
     span: Span,
-    call: impl Future<Output = T>,
+    call: impl Future<Output = T> + Send + 'c,
     error: fn(&T) -> Option<&Error>,
-) -> T {
-    let answer = call.instrument(span.clone()).await;
-    if let Some(error) = error(&answer) {
-        span.record("error.type", tracing::field::debug(error.kind()));
-    }
-    answer
+) -> BoxFuture<'c, T> {
+    Box::pin(async move {
+        let answer = call.instrument(span.clone()).await;
+        if let Some(error) = error(&answer) {
+            span.record("error.type", tracing::field::debug(error.kind()));
+        }
+        answer
+    })
 }
 
 #[allow(clippy::ptr_arg, reason = "it is what a batch answers")]
@@ -88,31 +110,31 @@ impl<B: Backend> Wrapper for Trace<B> {
 
 impl<B: Backend> Backend for Trace<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        let span = self.span(op.name(), Some(op.key()), None);
-        if span.is_disabled() {
-            return self.inner.read(cx, op).await;
+        let call = self.inner.read(cx, op);
+        match self.span(op.name(), Some(op.key()), None) {
+            None => call.await,
+            Some(span) => within(span, call, |reply| reply.as_ref().err()).await,
         }
-        within(span, self.inner.read(cx, op), |reply| reply.as_ref().err()).await
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
-        let span = self.span(op.name(), Some(op.key()), None);
-        if span.is_disabled() {
-            return self.inner.write(cx, op).await;
+        let call = self.inner.write(cx, op);
+        match self.span(op.name(), Some(op.key()), None) {
+            None => call.await,
+            Some(span) => within(span, call, |reply| reply.as_ref().err()).await,
         }
-        within(span, self.inner.write(cx, op), |reply| reply.as_ref().err()).await
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        let span = self.span("batch", None, Some(ops.len()));
-        if span.is_disabled() {
-            return self.inner.batch(cx, ops).await;
+        let call = self.inner.batch(cx, ops);
+        match self.span("batch", None, Some(ops.len())) {
+            None => call.await,
+            Some(span) => within(span, call, first_error).await,
         }
-        within(span, self.inner.batch(cx, ops), first_error).await
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
-        let span = self.span("atomic_write", None, Some(writes.len()));
-        if span.is_disabled() {
-            return self.inner.transact(cx, writes).await;
+        let call = self.inner.transact(cx, writes);
+        match self.span("atomic_write", None, Some(writes.len())) {
+            None => call.await,
+            Some(span) => within(span, call, |outcome| outcome.as_ref().err()).await,
         }
-        within(span, self.inner.transact(cx, writes), |outcome| outcome.as_ref().err()).await
     }
 }

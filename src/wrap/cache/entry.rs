@@ -6,7 +6,7 @@
 
 use crate::backend::Consistency;
 use crate::ops::{HGet, ZRange};
-use crate::{Key, Read, Reply, Value};
+use crate::{Read, Reply, Value};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -190,13 +190,6 @@ impl Unit {
             Unit::Replies => entry.replies() as u64,
             Unit::Bytes => entry.bytes() as u64,
         }
-    }
-}
-
-#[cfg(feature = "cache")]
-impl quick_cache::Weighter<Key, Arc<Entry>> for Unit {
-    fn weight(&self, _: &Key, entry: &Arc<Entry>) -> u64 {
-        self.of(entry).max(1)
     }
 }
 

@@ -7,6 +7,7 @@
 //!  gate.rs     the protocol: which replies may be kept at all
 //!  entry.rs    the replies of one key, and which questions they answer
 //!  table.rs    where entries are: shared by all, or of one request
+//!  shared.rs   the table that all share: shards whose readers do not meet, and what gives way
 //!  counts.rs   hits and misses
 //! ```
 
@@ -15,6 +16,7 @@ mod core;
 mod counts;
 mod entry;
 mod gate;
+mod shared;
 mod table;
 
 /// The locks of `gate.rs`, which `tests/model.rs` replaces.

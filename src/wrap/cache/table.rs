@@ -1,39 +1,19 @@
 //! Where entries are kept: one table that all callers share, or a small one per request.
 //!
-//! The shared table is `quick_cache`: sharded, with an admission policy that a scan does not flush, and a hit that
-//! takes the reading side of one shard's lock. The one of a request is two maps behind a lock that nobody outside of the
+//! The shared one is in `shared.rs`. The one of a request is two maps behind a lock that nobody outside of the
 //! request knows: what is used moves to the young one, and when that is half of the bound, the old one is dropped.
 
 use super::entry::{Entry, Unit};
+use super::shared::Shared;
 use crate::Key;
-use quick_cache::sync::Cache as Shards;
-use quick_cache::{Lifecycle, OptionsBuilder};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Hasher = foldhash::fast::RandomState;
 
 pub(super) enum Table {
-    Shared(Box<Shared>),
+    Shared(Shared),
     Request(Request),
-}
-
-pub(super) struct Shared {
-    shards: Shards<Key, Arc<Entry>, Unit, Hasher, Evictions>,
-    evicted: Arc<AtomicU64>,
-}
-
-/// Counts what had to give way.
-#[derive(Clone, Debug, Default)]
-struct Evictions(Arc<AtomicU64>);
-
-impl Lifecycle<Key, Arc<Entry>> for Evictions {
-    type RequestState = ();
-    fn begin_request(&self) {}
-    fn on_evict(&self, (): &mut (), _: Key, entry: Arc<Entry>) {
-        self.0.fetch_add(entry.replies() as u64, Ordering::Relaxed);
-    }
 }
 
 #[derive(Default)]
@@ -90,28 +70,7 @@ impl Maps {
 
 impl Table {
     pub(super) fn shared(unit: Unit, bound: u64) -> Self {
-        // Many shards, so that two threads seldom meet at one; not so many that chance fills some and leaves others empty.
-        let shards = 1 << (bound / 256).clamp(1, 256).ilog2();
-        let each = match unit {
-            Unit::Replies => 1,
-            Unit::Bytes => 512,
-        };
-        let items = (bound / each).clamp(16, 1 << 24) as usize;
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity(items)
-            // Each shard holds its part; what does not divide is not rounded up.
-            .weight_capacity(bound / shards * shards)
-            .shards(shards as usize)
-            .build();
-        let evictions = Evictions::default();
-        let evicted = Arc::clone(&evictions.0);
-        let hasher = Hasher::default();
-        let shards = match options {
-            Ok(options) => Shards::with_options(options, unit, hasher, evictions),
-            // It only fails where a number is missing.
-            Err(_) => Shards::with(items, bound, unit, hasher, evictions),
-        };
-        Table::Shared(Box::new(Shared { shards, evicted }))
+        Table::Shared(Shared::new(unit, bound))
     }
     pub(super) fn request(unit: Unit, bound: u64) -> Self {
         Table::Request(Request { maps: Mutex::default(), unit, bound })
@@ -121,7 +80,7 @@ impl Table {
     #[inline]
     pub(super) fn with<T>(&self, key: &Key, f: impl FnOnce(&Entry) -> Option<T>) -> Option<T> {
         match self {
-            Table::Shared(shared) => f(&*shared.shards.get(key)?),
+            Table::Shared(shared) => shared.with(key, f),
             Table::Request(request) => {
                 request.lock().get(key, request.unit, request.bound).and_then(|entry| f(entry))
             }
@@ -129,7 +88,7 @@ impl Table {
     }
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
         match self {
-            Table::Shared(shared) => shared.shards.peek(key),
+            Table::Shared(shared) => shared.get(key),
             Table::Request(request) => {
                 request.lock().get(key, request.unit, request.bound).cloned()
             }
@@ -138,7 +97,7 @@ impl Table {
     pub(super) fn put(&self, key: &Key, entry: Entry) {
         let entry = Arc::new(entry);
         match self {
-            Table::Shared(shared) => shared.shards.insert(key.clone(), entry),
+            Table::Shared(shared) => shared.put(key, entry),
             Table::Request(request) => {
                 let mut maps = request.lock();
                 maps.remove(key, request.unit);
@@ -148,13 +107,13 @@ impl Table {
     }
     pub(super) fn remove(&self, key: &Key) {
         match self {
-            Table::Shared(shared) => drop(shared.shards.remove(key)),
+            Table::Shared(shared) => shared.remove(key),
             Table::Request(request) => request.lock().remove(key, request.unit),
         }
     }
     pub(super) fn clear(&self) {
         match self {
-            Table::Shared(shared) => shared.shards.clear(),
+            Table::Shared(shared) => shared.clear(),
             Table::Request(request) => {
                 let mut maps = request.lock();
                 *maps = Maps { evicted: maps.evicted, ..Maps::default() };
@@ -164,14 +123,14 @@ impl Table {
     /// How many replies have given way to others.
     pub(super) fn evicted(&self) -> u64 {
         match self {
-            Table::Shared(shared) => shared.evicted.load(Ordering::Relaxed),
+            Table::Shared(shared) => shared.evicted(),
             Table::Request(request) => request.lock().evicted,
         }
     }
     /// How much of the bound is taken.
     pub(super) fn weight(&self) -> u64 {
         match self {
-            Table::Shared(shared) => shared.shards.weight(),
+            Table::Shared(shared) => shared.weight(),
             Table::Request(request) => {
                 let maps = request.lock();
                 maps.young.values().chain(maps.old.values()).map(|e| request.unit.of(e)).sum()
