@@ -2,6 +2,7 @@
 
 use keyvaluestore::Backend;
 use keyvaluestore::wrap::*;
+#[cfg(any(feature = "cache", feature = "retry"))]
 use std::time::Duration;
 
 pub(crate) fn prefix<B: Backend>(inner: B) -> impl Backend {
