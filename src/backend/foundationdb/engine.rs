@@ -33,6 +33,9 @@ impl std::fmt::Debug for Fdb {
     }
 }
 
+/// So many rows may be kept by the client, which costs less than to tell it not to.
+const FEW: usize = 1_000;
+
 /// The longest pause between two attempts, in milliseconds.
 const LONGEST_PAUSE: i32 = 500;
 
@@ -49,15 +52,20 @@ impl Fdb {
         &self.prefix
     }
 
-    pub(super) fn begin(&self, access: Access) -> Result<Transaction> {
-        self.try_begin(access).map_err(translate)
+    /// Begins a transaction that will read so many rows at most.
+    pub(super) fn begin(&self, access: Access, rows: usize) -> Result<Transaction> {
+        self.try_begin(access, rows).map_err(translate)
     }
-    fn try_begin(&self, access: Access) -> FdbResult<Transaction> {
+    fn try_begin(&self, access: Access, rows: usize) -> FdbResult<Transaction> {
         let transaction = self.database.create_trx()?;
         // Each option is a message to the network thread.
         if !self.is_patience_of_database {
             transaction.set_option(TransactionOption::Timeout(self.options.timeout_millis()))?;
             transaction.set_option(TransactionOption::MaxRetryDelay(LONGEST_PAUSE))?;
+        }
+        if access != Access::Write && rows > FEW {
+            // It has nothing of its own to read, and otherwise the client would keep all that it reads.
+            transaction.set_option(TransactionOption::ReadYourWritesDisable)?;
         }
         let eventual = access == Access::Read(Consistency::Eventual);
         if eventual && self.caches_versions.load(Relaxed) {
@@ -99,7 +107,7 @@ impl Engine for Fdb {
     ) -> Result<P::Output, Failure> {
         let transaction = match session.transaction.take() {
             Some(transaction) => transaction,
-            None => self.begin(access)?,
+            None => self.begin(access, program.most_rows())?,
         };
         let tx = Tx::new(self, cx, access, transaction);
         let result = program.run(&tx).await;

@@ -35,7 +35,7 @@ struct Conflicts {
 
 impl Conflicts {
     async fn of<P: Program>(engine: &Fdb, program: P) -> Self {
-        let (cx, begun) = (Context::default(), engine.begin(Access::Write).unwrap());
+        let (cx, begun) = (Context::default(), engine.begin(Access::Write, 1).unwrap());
         let tx = Tx::new(engine, &cx, Access::Write, begun);
         program.run(&tx).await.unwrap();
         let transaction = tx.end().transaction.unwrap();
@@ -123,7 +123,7 @@ async fn a_reader_that_grows_old_goes_on_at_a_newer_state() -> Result<()> {
         store.sadd("s", [i]).await?;
     }
     let (cx, access) = (Context::default(), Access::Read(Consistency::Strong));
-    let tx = Tx::new(&engine, &cx, access, engine.begin(access)?);
+    let tx = Tx::new(&engine, &cx, access, engine.begin(access, usize::MAX)?);
     // All rows of the subspace, two at a time.
     let all = || Span { begin: Vec::new(), end: vec![0xff] };
     let scan = Scan { span: all(), reverse: false, limit: 2, peek: false };

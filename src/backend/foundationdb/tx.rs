@@ -111,7 +111,7 @@ impl<'a> Tx<'a> {
     fn renew(&self, old: &Arc<foundationdb::Transaction>) -> Result<()> {
         let mut state = self.lock();
         if Arc::ptr_eq(&state.transaction, old) {
-            state.transaction = Arc::new(self.engine.begin(self.access)?);
+            state.transaction = Arc::new(self.engine.begin(self.access, usize::MAX)?);
         }
         Ok(())
     }
