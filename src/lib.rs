@@ -84,7 +84,7 @@
 //! | `metrics`, `tracing` | no | [`wrap::Metrics`] and [`wrap::Trace`], for whoever collects them |
 //! | `conformance` | no | [`conformance`]: the contract as tests, for whoever writes a backend |
 //!
-//! Any async runtime will do, but for `redis` and `dynamodb`, which need tokio. Nothing here starts one, but for the tests of
+//! Any async runtime will do, but for `redis`, `dynamodb` and `retry`, which need tokio. Nothing here starts one, but for the tests of
 //! `conformance`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
