@@ -60,11 +60,12 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Runs a test of this program in a process of its own.
-fn child(test: &str, url: &str) -> ExitStatus {
+/// Runs a test of this program in a process of its own, with this and that in its environment.
+fn child(test: &str, url: &str, environment: &[(&str, &str)]) -> ExitStatus {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--ignored", "--nocapture"])
         .env("KVS_TEST_URL", url)
+        .envs(environment.iter().copied())
         .spawn()
         .unwrap();
     let start = Instant::now();
@@ -87,7 +88,7 @@ fn a_process_ends_while_calls_are_pending() {
         let url = cluster.url(&format!("subspace={code}"));
         // The server does not answer, so that all calls are pending.
         cluster.pause(code % 2 == 1);
-        let status = child("network::ends_while_calls_are_pending", &url);
+        let status = child("network::ends_while_calls_are_pending", &url, &[]);
         cluster.pause(false);
         assert_eq!(status.code(), Some(40), "{status:?}");
     }
@@ -109,4 +110,28 @@ fn ends_while_calls_are_pending() {
     }
     std::thread::sleep(Duration::from_millis(500));
     std::process::exit(40); // with the runtime and its calls alive
+}
+
+/// A client that can load other versions of itself asks the cluster for its version before anything else: the first open of a process
+/// once waited for that, for ever.
+#[test]
+fn a_cluster_that_is_not_there_is_opened_in_time_by_any_client() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("nobody");
+    let port = super::support::process::free_port();
+    std::fs::write(&file, format!("a:b@127.0.0.1:{port}\n")).unwrap();
+    let url = format!("foundationdb:{}?timeout=1s", file.display());
+    let any = [("FDB_NETWORK_OPTION_DISABLE_CLIENT_BYPASS", "")];
+    let status = child("network::is_opened_in_time", &url, &any);
+    assert!(status.success(), "{status:?}");
+}
+
+#[test]
+#[ignore = "is run by a_cluster_that_is_not_there_is_opened_in_time_by_any_client, in a process of its own"]
+fn is_opened_in_time() {
+    let url = std::env::var("KVS_TEST_URL").unwrap();
+    let start = Instant::now();
+    let error = block_on(async { Store::open(&url).await?.get("k").await }).unwrap_err();
+    assert_eq!(error.kind(), keyvaluestore::ErrorKind::Timeout, "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

@@ -6,6 +6,7 @@
 use super::errors::{API_VERSION_UNSET, NETWORK_NOT_SETUP, translate};
 use crate::{Error, ErrorKind, Result};
 use foundationdb::api::{FdbApiBuilder, NetworkStop};
+use foundationdb::options::TransactionOption;
 use foundationdb::{Database, FdbResult};
 use std::panic::catch_unwind;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -13,6 +14,10 @@ use std::thread::{Builder, JoinHandle};
 
 /// The thread, while it runs.
 static NETWORK: Mutex<Option<(NetworkStop, JoinHandle<FdbResult<()>>)>> = Mutex::new(None);
+
+/// The longest that a round of the network is waited for, in milliseconds: a client that loads other versions of itself asks the
+/// cluster first, which may not be there.
+const ROUND: i32 = 500;
 
 /// Whether the end is registered.
 static STOPS: Once = Once::new();
@@ -32,7 +37,9 @@ pub(super) async fn database(cluster_file: Option<&str>) -> Result<Database> {
         // stopped: so the end is registered after that, and comes before. Each of these is answered by a round of its own.
         for _ in 0..2 {
             let transaction = database.create_trx().map_err(translate)?;
-            transaction.get_approximate_size().await.map_err(translate)?;
+            transaction.set_option(TransactionOption::Timeout(ROUND)).map_err(translate)?;
+            // Whether it is answered or given up does not matter: the round was made.
+            let _ = transaction.get_approximate_size().await;
         }
         STOPS.call_once(|| {
             // SAFETY: `stop` has the type that is asked for, and is never unloaded.
