@@ -153,7 +153,7 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
             committed => committed,
         })
     }
-    async fn send(&self) -> Result<Outcome> {
+    async fn send(&mut self) -> Result<Outcome> {
         // Every backend can rely on these checks, so they are made once and here.
         let limits = self.store.limits();
         limits.check_together(&self.writes)?;
@@ -163,7 +163,7 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
         if self.writes.is_empty() {
             return Ok(Outcome::Committed);
         }
-        self.store.send_atomic(&self.writes).await
+        self.store.send_atomic(&mut self.writes).await
     }
 }
 

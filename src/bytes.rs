@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
-use std::sync::Arc;
+use triomphe::Arc;
 
 /// What fits beside the tag and the length in the size of three words.
 const INLINE: usize = 22;
@@ -316,6 +316,14 @@ impl Key {
         }
         let rest = rest.as_bytes();
         Key(Repr::Shared(self.iter().chain(rest).copied().collect()))
+    }
+}
+
+#[cfg(feature = "cache")]
+impl Value {
+    /// Whether its clones write a count that they share.
+    pub(crate) fn is_counted(&self) -> bool {
+        matches!(self.0, Repr::Shared(_))
     }
 }
 

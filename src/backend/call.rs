@@ -1,7 +1,8 @@
 //! What an observer is told of a whole call, and how a call is watched.
 
-use super::{Capacity, Context, Observer};
+use super::{Capacity, Consistency, Context, Observer};
 use crate::{Error, ErrorKind, Reply, Result};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,11 +69,35 @@ impl Observer for Both {
     }
 }
 
+/// Who listens at one place of a stack, and the contexts of the calls that get there with nobody else listening.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    observer: Arc<dyn Observer>,
+    strong: Context,
+    eventual: Context,
+}
+
+impl Listener {
+    pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
+        let strong = Context::default().with_observer(Arc::clone(&observer));
+        let eventual = strong.clone().with_consistency(Consistency::Eventual);
+        Listener { observer, strong, eventual }
+    }
+    #[inline]
+    pub(crate) fn context(&self, consistency: Consistency) -> &Context {
+        match consistency {
+            Consistency::Strong => &self.strong,
+            Consistency::Eventual => &self.eventual,
+        }
+    }
+}
+
 /// Watches a call from its start until it is dropped, which tells the observer.
 pub(crate) struct Watched<'o> {
-    /// What is to be handed down, so that the observer hears what happens there.
-    pub(crate) cx: Context,
-    observer: &'o Arc<dyn Observer>,
+    /// What is to be handed down, so that the observer hears what happens there. Lent where it is the same for every call, which
+    /// is wherever nobody wants to be told one call from another.
+    pub(crate) cx: Cow<'o, Context>,
+    observer: &'o dyn Observer,
     /// Who listens to this one call in its place.
     own: Option<Arc<dyn Observer>>,
     name: &'static str,
@@ -84,36 +109,48 @@ pub(crate) struct Watched<'o> {
 }
 
 impl<'o> Watched<'o> {
-    /// For who listens already.
+    /// For `observer`, who listens at `cx` already.
+    #[inline]
     pub(crate) fn start(
-        cx: &Context,
-        observer: &'o Arc<dyn Observer>,
+        cx: &'o Context,
+        observer: &'o dyn Observer,
         name: &'static str,
         operations: usize,
     ) -> Self {
-        Watched::listen(cx, None, observer, name, operations)
+        let own = observer.begin(name);
+        let cx = match &own {
+            None => Cow::Borrowed(cx),
+            Some(own) => Cow::Owned(cx.clone().with_observer(Arc::clone(own))),
+        };
+        Watched::listen(cx, observer, own, name, operations)
     }
     /// For one more observer, at this place of the stack.
     #[inline]
     pub(crate) fn also(
         cx: &Context,
-        observer: &'o Arc<dyn Observer>,
+        listener: &'o Listener,
         name: &'static str,
         operations: usize,
     ) -> Self {
-        Watched::listen(cx, cx.observer.as_ref(), observer, name, operations)
+        let observer = &listener.observer;
+        let own = observer.begin(name);
+        let cx = match (&cx.observer, &own) {
+            (None, None) => Cow::Borrowed(listener.context(cx.consistency)),
+            (others, own) => {
+                let heard = Both::of(others.as_ref(), Arc::clone(own.as_ref().unwrap_or(observer)));
+                Cow::Owned(cx.clone().with_observer(heard))
+            }
+        };
+        Watched::listen(cx, &**observer, own, name, operations)
     }
     #[inline]
     fn listen(
-        cx: &Context,
-        others: Option<&Arc<dyn Observer>>,
-        observer: &'o Arc<dyn Observer>,
+        cx: Cow<'o, Context>,
+        observer: &'o dyn Observer,
+        own: Option<Arc<dyn Observer>>,
         name: &'static str,
         operations: usize,
     ) -> Self {
-        let own = observer.begin(name);
-        let heard = Both::of(others, Arc::clone(own.as_ref().unwrap_or(observer)));
-        let cx = Context { consistency: cx.consistency, observer: Some(heard) };
         let (failed, error, ended) = (0, None, false);
         let start = Instant::now();
         Watched { cx, observer, own, name, operations, failed, error, ended, start }
@@ -147,6 +184,6 @@ impl Drop for Watched<'_> {
             given_up: !self.ended,
             took: self.start.elapsed(),
         };
-        self.own.as_ref().unwrap_or(self.observer).call(&call);
+        self.own.as_deref().unwrap_or(self.observer).call(&call);
     }
 }

@@ -36,7 +36,7 @@ pub use ::foundationdb as foundationdb_client;
 pub use foundationdb::{FoundationDb, FoundationDbOptions};
 
 pub use call::Call;
-pub(crate) use call::{Both, Watched};
+pub(crate) use call::{Both, Listener, Watched};
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use memory::Memory;
@@ -45,7 +45,7 @@ pub use redis::{Redis, RedisOptions};
 
 use crate::{ErrorKind, Op, Outcome, Read, Reply, Result, Write};
 use std::any::Any;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -183,17 +183,29 @@ impl Context {
 /// it. Storage systems without batches call [`one_by_one`].
 pub trait Backend: Debug + Send + Sync + 'static {
     /// Carries out one read.
-    fn read(&self, cx: &Context, op: &Read) -> impl Future<Output = Result<Reply>> + Send;
+    fn read<'a>(
+        &'a self,
+        cx: &'a Context,
+        op: &'a Read,
+    ) -> impl Future<Output = Result<Reply>> + Send + use<'a, Self>;
     /// Carries out one write.
-    fn write(&self, cx: &Context, op: &Write) -> impl Future<Output = Result<Reply>> + Send;
+    fn write<'a>(
+        &'a self,
+        cx: &'a Context,
+        op: &'a Write,
+    ) -> impl Future<Output = Result<Reply>> + Send + use<'a, Self>;
     /// Carries out many operations, in as few round trips as it can.
-    fn batch(&self, cx: &Context, ops: &[Op]) -> impl Future<Output = Vec<Result<Reply>>> + Send;
+    fn batch<'a>(
+        &'a self,
+        cx: &'a Context,
+        ops: &'a [Op],
+    ) -> impl Future<Output = Vec<Result<Reply>>> + Send + use<'a, Self>;
     /// Carries out all of the writes or none.
-    fn transact(
-        &self,
-        cx: &Context,
-        writes: &[Write],
-    ) -> impl Future<Output = Result<Outcome>> + Send;
+    fn transact<'a>(
+        &'a self,
+        cx: &'a Context,
+        writes: &'a [Write],
+    ) -> impl Future<Output = Result<Outcome>> + Send + use<'a, Self>;
 }
 
 /// A [`Backend::batch`] for storage systems that have none.
@@ -228,7 +240,7 @@ impl DynBackend {
     pub fn new(backend: impl Backend) -> Self {
         DynBackend(match (&backend as &dyn Any).downcast_ref::<Memory>() {
             Some(memory) => Held::Memory(memory.clone()),
-            None => Held::Other(Arc::new(backend)),
+            None => Held::Other(Arc::new(Apart::new(backend))),
         })
     }
     /// The backend, if it is a `B`: the way to a wrapper whose type was erased.
@@ -243,8 +255,42 @@ impl DynBackend {
     pub fn downcast_ref<B: Backend>(&self) -> Option<&B> {
         match &self.0 {
             Held::Memory(memory) => (memory as &dyn Any).downcast_ref(),
-            Held::Other(backend) => Erased::as_any(&**backend).downcast_ref(),
+            Held::Other(backend) => backend.as_any().downcast_ref(),
         }
+    }
+}
+
+/// The memory backend, if this is it. It answers at once: what takes no future takes no copies of what would be in it.
+#[inline]
+pub(crate) fn as_memory<B: Backend>(backend: &B) -> Option<&Memory> {
+    let backend: &dyn Any = backend;
+    match backend.downcast_ref::<DynBackend>() {
+        Some(DynBackend(Held::Memory(memory))) => Some(memory),
+        _ => backend.downcast_ref(),
+    }
+}
+
+/// Every call of every thread reads it, so it shares no line of memory with what somebody writes. By room on both sides, and not by
+/// an alignment, for which an allocator takes its time.
+#[repr(C)]
+struct Apart<B> {
+    before: [u8; LINE],
+    backend: B,
+    behind: [u8; LINE],
+}
+
+/// What two processors hand each other at once: some take lines in pairs.
+const LINE: usize = 128;
+
+impl<B> Apart<B> {
+    fn new(backend: B) -> Self {
+        Apart { before: [0; LINE], backend, behind: [0; LINE] }
+    }
+}
+
+impl<B: Debug> Debug for Apart<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.backend.fmt(f)
     }
 }
 
@@ -261,51 +307,72 @@ trait Erased: Debug + Send + Sync {
     ) -> BoxFuture<'a, Result<Outcome>>;
 }
 
-impl<B: Backend> Erased for B {
+impl<B: Backend> Erased for Apart<B> {
     fn as_any(&self) -> &dyn Any {
-        self
+        &self.backend
     }
     fn read<'a>(&'a self, cx: &'a Context, op: &'a Read) -> BoxFuture<'a, Result<Reply>> {
-        Box::pin(Backend::read(self, cx, op))
+        Box::pin(self.backend.read(cx, op))
     }
     fn write<'a>(&'a self, cx: &'a Context, op: &'a Write) -> BoxFuture<'a, Result<Reply>> {
-        Box::pin(Backend::write(self, cx, op))
+        Box::pin(self.backend.write(cx, op))
     }
     fn batch<'a>(&'a self, cx: &'a Context, ops: &'a [Op]) -> BoxFuture<'a, Vec<Result<Reply>>> {
-        Box::pin(Backend::batch(self, cx, ops))
+        Box::pin(self.backend.batch(cx, ops))
     }
     fn transact<'a>(
         &'a self,
         cx: &'a Context,
         writes: &'a [Write],
     ) -> BoxFuture<'a, Result<Outcome>> {
-        Box::pin(Backend::transact(self, cx, writes))
+        Box::pin(self.backend.transact(cx, writes))
     }
 }
 
+// Not `async fn`: what is in the box is the future already, and another one around it would be one more to carry.
 impl Backend for DynBackend {
-    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+    #[inline]
+    fn read<'a>(
+        &'a self,
+        cx: &'a Context,
+        op: &'a Read,
+    ) -> impl Future<Output = Result<Reply>> + Send + use<'a> {
         match &self.0 {
-            Held::Memory(backend) => Backend::read(backend, cx, op).await,
-            Held::Other(backend) => backend.read(cx, op).await,
+            Held::Memory(memory) => Box::pin(memory.read(cx, op)),
+            Held::Other(backend) => backend.read(cx, op),
         }
     }
-    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+    #[inline]
+    fn write<'a>(
+        &'a self,
+        cx: &'a Context,
+        op: &'a Write,
+    ) -> impl Future<Output = Result<Reply>> + Send + use<'a> {
         match &self.0 {
-            Held::Memory(backend) => Backend::write(backend, cx, op).await,
-            Held::Other(backend) => backend.write(cx, op).await,
+            Held::Memory(memory) => Box::pin(memory.write(cx, op)),
+            Held::Other(backend) => backend.write(cx, op),
         }
     }
-    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+    #[inline]
+    fn batch<'a>(
+        &'a self,
+        cx: &'a Context,
+        ops: &'a [Op],
+    ) -> impl Future<Output = Vec<Result<Reply>>> + Send + use<'a> {
         match &self.0 {
-            Held::Memory(backend) => Backend::batch(backend, cx, ops).await,
-            Held::Other(backend) => backend.batch(cx, ops).await,
+            Held::Memory(memory) => Box::pin(memory.batch(cx, ops)),
+            Held::Other(backend) => backend.batch(cx, ops),
         }
     }
-    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+    #[inline]
+    fn transact<'a>(
+        &'a self,
+        cx: &'a Context,
+        writes: &'a [Write],
+    ) -> impl Future<Output = Result<Outcome>> + Send + use<'a> {
         match &self.0 {
-            Held::Memory(backend) => Backend::transact(backend, cx, writes).await,
-            Held::Other(backend) => backend.transact(cx, writes).await,
+            Held::Memory(memory) => Box::pin(memory.transact(cx, writes)),
+            Held::Other(backend) => backend.transact(cx, writes),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::payload;
 use crate::{AtomicWrite, Backend, Batch, Condition, Conditional, Handle, Key, Store, Value};
-use crate::{Result, ToValue};
+use crate::{Result, ToValue, Write};
 
 payload! {
     /// Reads a string or counter. Answered by [`Reply::Value`](crate::Reply::Value).
@@ -51,9 +51,11 @@ impl Set {
             Condition::Equals(_) => "set_eq",
         }
     }
-    #[inline]
-    fn of(key: impl Into<Key>, value: impl ToValue, condition: Condition) -> Result<Self> {
-        Ok(Set { key: key.into(), value: value.to_value()?, condition })
+    /// As what is sent, so that it is made in its place.
+    #[inline(always)]
+    fn of(key: impl Into<Key>, value: impl ToValue, condition: Condition) -> Result<Write> {
+        let value = value.to_value()?;
+        Ok(Write::Set(Set { key: key.into(), value, condition }))
     }
 }
 
@@ -93,7 +95,7 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `TooLarge` for a value above 390 KiB, and what [`get`](Self::get) says of keys.
-    #[inline]
+    #[inline(always)]
     pub fn set(
         &self,
         key: impl Into<Key>,
@@ -107,7 +109,7 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    #[inline]
+    #[inline(always)]
     pub fn set_nx(
         &self,
         key: impl Into<Key>,
@@ -121,7 +123,7 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    #[inline]
+    #[inline(always)]
     pub fn set_xx(
         &self,
         key: impl Into<Key>,
@@ -136,7 +138,7 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`set`](Self::set).
-    #[inline]
+    #[inline(always)]
     pub fn set_eq(
         &self,
         key: impl Into<Key>,
@@ -151,7 +153,7 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// What [`get`](Self::get) says of keys.
-    #[inline]
+    #[inline(always)]
     pub fn delete(&self, key: impl Into<Key>) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(Ok(Delete::new(key, false)))
     }
@@ -159,7 +161,7 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// As [`delete`](Self::delete).
-    #[inline]
+    #[inline(always)]
     pub fn delete_xx(&self, key: impl Into<Key>) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(Ok(Delete::new(key, true)))
     }
@@ -171,7 +173,7 @@ impl<B: Backend> Store<B> {
     /// # Errors
     /// `WrongType` if the string there is not the canonical decimal text of an `i64`; `Overflow` if the
     /// sum is not an `i64`. Neither changes anything.
-    #[inline]
+    #[inline(always)]
     pub fn incr_by(
         &self,
         key: impl Into<Key>,

@@ -6,50 +6,40 @@ use super::{Observed, Wrapper};
 use crate::backend::{Call, Capacity, Context, Observer};
 use crate::{Backend, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
 use metrics::{Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-/// Every name that a call can have, the frequent ones first.
-const NAMES: [&str; 30] = [
-    "get",
-    "set",
-    "batch",
-    "atomic_write",
-    "hget",
-    "hgetall",
-    "hset",
-    "zrange",
-    "zadd",
-    "zhrange",
-    "zhget",
-    "zhadd",
-    "delete",
-    "delete_xx",
-    "incr_by",
-    "set_nx",
-    "set_xx",
-    "set_eq",
-    "smembers",
-    "sadd",
-    "srem",
-    "hset_nx",
-    "hdel",
-    "zscore",
-    "zcount",
-    "zlexcount",
-    "zincr_by",
-    "zrem",
-    "zadd_nx",
-    "zhadd_nx",
-];
+/// Where the histogram of a call is kept.
+macro_rules! places {
+    ($($name:literal $place:literal,)*) => {
+        const PLACES: usize = [$($name),*].len();
+        #[inline]
+        fn place(name: &str) -> Option<usize> {
+            match name {
+                $($name => Some($place),)*
+                _ => None,
+            }
+        }
+    };
+}
+places! {
+    "get" 0, "set" 1, "batch" 2, "atomic_write" 3, "hget" 4, "hgetall" 5, "hset" 6, "zrange" 7,
+    "zadd" 8, "zhrange" 9, "zhget" 10, "zhadd" 11, "delete" 12, "delete_xx" 13, "incr_by" 14,
+    "set_nx" 15, "set_xx" 16, "set_eq" 17, "smembers" 18, "sadd" 19, "srem" 20, "hset_nx" 21,
+    "hdel" 22, "zscore" 23, "zcount" 24, "zlexcount" 25, "zincr_by" 26, "zrem" 27,
+    "zadd_nx" 28, "zhadd_nx" 29,
+}
 
 /// Emits what it hears. See [`Metrics`]; by itself for [`Store::with_observer`](crate::Store::with_observer).
 #[derive(Debug)]
 pub struct MetricsObserver {
     system: &'static str,
-    /// By the place in `NAMES`: made once, as making one looks it up by its labels.
-    durations: [OnceLock<Histogram>; NAMES.len()],
+    /// By [`place`]: made once, as making one looks it up by its labels.
+    durations: [OnceLock<Histogram>; PLACES],
 }
+
+/// The error of a call whose future was dropped.
+const GIVEN_UP: &str = "given_up";
 
 const DURATION: &str = "db.client.operation.duration";
 const ROUND_TRIP: &str = "keyvaluestore.round_trip.duration";
@@ -67,17 +57,24 @@ impl MetricsObserver {
         );
         describe_counter!(RETRIES, Unit::Count, "Requests that were sent again.");
         describe_histogram!(CAPACITY, Unit::Count, "Capacity units that a request has consumed.");
-        MetricsObserver { system, durations: [const { OnceLock::new() }; NAMES.len()] }
+        MetricsObserver { system, durations: [const { OnceLock::new() }; PLACES] }
     }
     #[cold]
-    fn failed(&self, call: &Call, error: &'static str) {
+    fn failed(&self, name: &'static str, error: &'static str, took: Duration) {
         histogram!(
             DURATION,
             "db.system.name" => self.system,
-            "db.operation.name" => call.name,
+            "db.operation.name" => name,
             "error.type" => error
         )
-        .record(call.took);
+        .record(took);
+    }
+    #[inline]
+    fn done(&self, name: &'static str, took: Duration) {
+        match place(name) {
+            Some(at) => self.durations[at].get_or_init(|| self.duration(name)).record(took),
+            None => self.duration(name).record(took),
+        }
     }
     fn duration(&self, name: &'static str) -> Histogram {
         histogram!(DURATION, "db.system.name" => self.system, "db.operation.name" => name)
@@ -124,14 +121,40 @@ impl Observer for MetricsObserver {
         }
     }
     fn call(&self, call: &Call) {
-        match (call.error, NAMES.iter().position(|name| *name == call.name)) {
-            (Some(kind), _) => self.failed(call, label(kind)),
-            (None, _) if call.given_up => self.failed(call, "given_up"),
-            (None, Some(at)) => {
-                self.durations[at].get_or_init(|| self.duration(call.name)).record(call.took);
-            }
-            (None, None) => self.duration(call.name).record(call.took),
+        match call.error {
+            Some(kind) => self.failed(call.name, label(kind), call.took),
+            None if call.given_up => self.failed(call.name, GIVEN_UP, call.took),
+            None => self.done(call.name, call.took),
         }
+    }
+}
+
+/// A call that is under way. Dropped before its [`end`](Self::end), it was given up.
+struct Timing<'m> {
+    observer: &'m MetricsObserver,
+    name: &'static str,
+    start: Instant,
+}
+
+impl<'m> Timing<'m> {
+    #[inline]
+    fn start(observer: &'m MetricsObserver, name: &'static str) -> Self {
+        Timing { observer, name, start: Instant::now() }
+    }
+    #[inline]
+    fn end(self, reply: &Result<Reply>) {
+        let took = self.start.elapsed();
+        match reply {
+            Ok(_) => self.observer.done(self.name, took),
+            Err(e) => self.observer.failed(self.name, label(e.kind()), took),
+        }
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Timing<'_> {
+    fn drop(&mut self) {
+        self.observer.failed(self.name, GIVEN_UP, self.start.elapsed());
     }
 }
 
@@ -156,38 +179,50 @@ impl Observer for MetricsObserver {
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone, Debug)]
-pub struct Metrics<B>(Observed<B>);
+pub struct Metrics<B> {
+    observed: Observed<B>,
+    observer: Arc<MetricsObserver>,
+}
 
 impl<B> Metrics<B> {
     /// Emits with `system` as the `db.system.name` of calls: `redis`, `aws.dynamodb`.
     pub fn new(inner: B, system: &'static str) -> Self {
-        Metrics(Observed::new(inner, MetricsObserver::new(system)))
+        let observer = Arc::new(MetricsObserver::new(system));
+        Metrics { observed: Observed::by(inner, observer.clone()), observer }
     }
 }
 
 impl<B: Backend> Wrapper for Metrics<B> {
     type Inner = B;
     fn inner(&self) -> &B {
-        self.0.inner()
+        self.observed.inner()
     }
 }
 
-// Not `async fn`: another future around that of `Observed` would be one more for nothing.
+// What `Observed` does. But single operations to which nobody else listens are not many pieces that a listener puts together.
 impl<B: Backend> Backend for Metrics<B> {
-    fn read(&self, cx: &Context, op: &Read) -> impl Future<Output = Result<Reply>> + Send {
-        self.0.read(cx, op)
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        if cx.observer.is_some() {
+            return Box::pin(self.observed.read(cx, op)).await;
+        }
+        let call = Timing::start(&self.observer, op.name());
+        let reply = self.inner().read(self.observed.context(cx), op).await;
+        call.end(&reply);
+        reply
     }
-    fn write(&self, cx: &Context, op: &Write) -> impl Future<Output = Result<Reply>> + Send {
-        self.0.write(cx, op)
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        if cx.observer.is_some() {
+            return Box::pin(self.observed.write(cx, op)).await;
+        }
+        let call = Timing::start(&self.observer, op.name());
+        let reply = self.inner().write(self.observed.context(cx), op).await;
+        call.end(&reply);
+        reply
     }
-    fn batch(&self, cx: &Context, ops: &[Op]) -> impl Future<Output = Vec<Result<Reply>>> + Send {
-        self.0.batch(cx, ops)
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        self.observed.batch(cx, ops).await
     }
-    fn transact(
-        &self,
-        cx: &Context,
-        writes: &[Write],
-    ) -> impl Future<Output = Result<Outcome>> + Send {
-        self.0.transact(cx, writes)
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        self.observed.transact(cx, writes).await
     }
 }

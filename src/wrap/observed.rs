@@ -1,7 +1,7 @@
 //! [`Observed`]: has an observer listen at one place of a stack of wrappers.
 
 use super::Wrapper;
-use crate::backend::{Context, Observer, Watched};
+use crate::backend::{Context, Listener, Observer, Watched};
 use crate::{Backend, Op, Outcome, Read, Reply, Result, Write};
 use std::sync::Arc;
 
@@ -29,13 +29,22 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Observed<B> {
     inner: B,
-    observer: Arc<dyn Observer>,
+    listener: Listener,
 }
 
 impl<B> Observed<B> {
     /// Tells `observer` of the calls of `inner`.
     pub fn new(inner: B, observer: impl Observer + 'static) -> Self {
-        Observed { inner, observer: Arc::new(observer) }
+        Observed::by(inner, Arc::new(observer))
+    }
+    pub(super) fn by(inner: B, observer: Arc<dyn Observer>) -> Self {
+        Observed { inner, listener: Listener::new(observer) }
+    }
+    /// What is handed down of a call to which nobody else listens.
+    #[inline]
+    #[cfg(feature = "metrics")]
+    pub(super) fn context(&self, cx: &Context) -> &Context {
+        self.listener.context(cx.consistency)
     }
 }
 
@@ -48,25 +57,25 @@ impl<B: Backend> Wrapper for Observed<B> {
 
 impl<B: Backend> Backend for Observed<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        let mut watched = Watched::also(cx, &self.observer, op.name(), 1);
+        let mut watched = Watched::also(cx, &self.listener, op.name(), 1);
         let reply = self.inner.read(&watched.cx, op).await;
         watched.end(&reply);
         reply
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
-        let mut watched = Watched::also(cx, &self.observer, op.name(), 1);
+        let mut watched = Watched::also(cx, &self.listener, op.name(), 1);
         let reply = self.inner.write(&watched.cx, op).await;
         watched.end(&reply);
         reply
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        let mut watched = Watched::also(cx, &self.observer, "batch", ops.len());
+        let mut watched = Watched::also(cx, &self.listener, "batch", ops.len());
         let replies = self.inner.batch(&watched.cx, ops).await;
         watched.end_each(&replies);
         replies
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
-        let mut watched = Watched::also(cx, &self.observer, "atomic_write", writes.len());
+        let mut watched = Watched::also(cx, &self.listener, "atomic_write", writes.len());
         let outcome = self.inner.transact(&watched.cx, writes).await;
         watched.end(&outcome);
         outcome
