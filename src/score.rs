@@ -195,8 +195,8 @@ to_lex_range!(
 pub enum Range {
     /// By score.
     Score(ScoreRange),
-    /// By member, in a set whose scores are all equal.
-    Lex(LexRange),
+    /// By member, in a set whose scores are all equal. In a box, so that the reads that have none carry no room for it.
+    Lex(Box<LexRange>),
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl ZCount {
         Ok(ZCount::new(key, Range::Score(ScoreRange::new(range)?)))
     }
     fn by_lex(key: impl Into<Key>, range: impl ToLexRange) -> Result<Self> {
-        Ok(ZCount::new(key, Range::Lex(range.to_lex_range()?)))
+        Ok(ZCount::new(key, Range::Lex(Box::new(range.to_lex_range()?))))
     }
 }
 
@@ -206,7 +206,7 @@ impl<T, O> RangeQuery<T, O> {
     /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
     /// ```
     pub fn by_lex(self, range: impl ToLexRange) -> Self {
-        self.range(range.to_lex_range().map(Range::Lex))
+        self.range(range.to_lex_range().map(|range| Range::Lex(Box::new(range))))
     }
     /// In descending order, exactly the reverse. A [`limit`](Self::limit) then counts from the end.
     pub fn rev(mut self) -> Self {

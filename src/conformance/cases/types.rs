@@ -50,9 +50,9 @@ fn reads() -> Vec<Op> {
         ZScore::new(k, "_".into()).into(),
         ZHGet::new(k, "_".into()).into(),
         ZCount::new(k, Range::Score(ScoreRange::ALL)).into(),
-        ZCount::new(k, Range::Lex(crate::LexRange::ALL)).into(),
+        ZCount::new(k, Range::Lex(Box::new(crate::LexRange::ALL))).into(),
         ZRange::new(k).into(),
-        ZRange { range: Range::Lex(crate::LexRange::ALL), ..ZRange::new(k) }.into(),
+        ZRange { range: Range::Lex(Box::new(crate::LexRange::ALL)), ..ZRange::new(k) }.into(),
         ZRange { values: true, scores: true, rev: true, ..ZRange::new(k) }.into(),
     ]
 }

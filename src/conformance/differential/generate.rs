@@ -142,7 +142,7 @@ fn whole(key: &Key, family: Family) -> Vec<Op> {
         Family::Hash => vec![HGetAll::new(key).into()],
         Family::ByScore => vec![range(false).into(), range(true).into()],
         Family::ByLex => {
-            let lex = ZRange { range: Range::Lex(LexRange::ALL), ..range(true) };
+            let lex = ZRange { range: Range::Lex(Box::new(LexRange::ALL)), ..range(true) };
             vec![range(true).into(), lex.into()]
         }
     }
@@ -277,7 +277,7 @@ impl Generator {
     fn range(&mut self, family: Family) -> Range {
         if family == Family::ByLex && self.rng.bool() {
             let (min, max) = (self.lex_bound(), self.lex_bound());
-            return Range::Lex(LexRange { min, max });
+            return Range::Lex(Box::new(LexRange { min, max }));
         }
         let (min, max) = (self.score_bound(), self.score_bound());
         Range::Score(ScoreRange { min, max })
