@@ -44,7 +44,8 @@ impl<B> Timeout<B> {
         let mut call = pin!(call);
         match poll_immediate(call.as_mut()).await {
             Some(answer) => Some(answer),
-            None => tokio::time::timeout(self.limit, call).await.ok(),
+            // In a box, as every call would carry the room for a timer.
+            None => Box::pin(tokio::time::timeout(self.limit, call)).await.ok(),
         }
     }
 }

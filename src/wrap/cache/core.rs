@@ -1,7 +1,7 @@
 //! What the clones of a cache share: the table, the gate in front of it, and the reads that others may join.
 
 use super::counts::Counts;
-use super::entry::Entry;
+use super::entry::{Entry, Unit};
 use super::gate::{Gate, Reading, State, Writing};
 use super::table::Table;
 use super::{CacheCounts, CacheOptions};
@@ -34,12 +34,15 @@ pub(super) struct Core {
     gate: Gate<Flight>,
     pub(super) counts: Counts,
     options: CacheOptions,
+    /// Whether each thread gets a copy of a value: not where one thread is alone, nor where bytes are counted.
+    copied: bool,
 }
 
 impl Core {
     pub(super) fn new(options: CacheOptions, table: Table, stripes: usize, places: usize) -> Self {
         let gate = Gate::new(stripes, options.settle);
-        Core { table, gate, counts: Counts::new(places), options }
+        let copied = places > 1 && matches!(options.unit, Unit::Replies);
+        Core { table, gate, counts: Counts::new(places), options, copied }
     }
 
     /// The answer, if it is known.
@@ -135,7 +138,8 @@ impl Core {
         if let (true, Ok(reply)) = (may, result) {
             let dies = self.options.time_to_live.map(|time| Instant::now() + time);
             let old = self.table.get(read.key());
-            self.table.put(read.key(), Entry::with(old.as_deref(), how, read, reply, dies));
+            self.table
+                .put(read.key(), Entry::with(old.as_deref(), how, read, reply, dies, self.copied));
         }
     }
 

@@ -13,7 +13,8 @@ struct Place {
 #[derive(Debug)]
 pub(super) struct Counts(Box<[Place]>);
 
-fn thread() -> usize {
+/// A number of this thread, counted from 0.
+pub(super) fn thread() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static MINE: Cell<usize> = const { Cell::new(usize::MAX) };

@@ -3,11 +3,15 @@
 //! An entry never changes: to keep one more reply is to make a new entry. So a hit needs no lock of its own, and what it
 //! hands out is a clone of an immutable value. The question is the operation itself, so that a new kind of read is cached
 //! without a line here; two kinds know more than their own question, and `answer` is the list of them.
+//!
+//! A clone of a value counts itself where the value is, and what two threads write the processors hand to and fro. So the value of a
+//! string can be there once for each thread: see [`Copies`].
 
+use super::counts::thread;
 use crate::backend::Consistency;
 use crate::ops::{HGet, ZRange};
 use crate::{Read, Reply, Value};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// The most replies that are kept of one key. The one that is the oldest then gives way.
@@ -20,9 +24,47 @@ const OVERHEAD: usize = 160;
 struct Kept {
     read: Read,
     reply: Reply,
+    /// If the reply is a value for which they pay.
+    copies: Option<Copies>,
     bytes: usize,
     /// When it may no longer be handed out.
     dies: Option<Instant>,
+}
+
+/// How many threads get a copy of their own; those that have the same number but for a multiple of it share one.
+const COPIES: usize = 8;
+/// The longest value of which there are copies. Longer ones take longer to use than to count.
+const LONGEST_COPY: usize = 1_024;
+
+/// Copies of a value for other threads than the one that has kept it, each made when it is first asked for.
+#[derive(Debug)]
+struct Copies {
+    keeper: usize,
+    others: OnceLock<Box<[OnceLock<Value>; COPIES]>>,
+}
+
+impl Copies {
+    fn of(reply: &Reply) -> Option<Self> {
+        match reply {
+            Reply::Value(Some(value)) if value.is_counted() && value.len() <= LONGEST_COPY => {
+                Some(Copies { keeper: thread() % COPIES, others: OnceLock::new() })
+            }
+            _ => None,
+        }
+    }
+    #[inline]
+    fn mine(&self, value: &Value) -> Value {
+        let mine = thread() % COPIES;
+        match mine == self.keeper {
+            true => value.clone(),
+            false => self.other(mine, value),
+        }
+    }
+    #[inline]
+    fn other(&self, mine: usize, value: &Value) -> Value {
+        let others = self.others.get_or_init(Box::default);
+        others[mine].get_or_init(|| Value::from(value.as_bytes())).clone()
+    }
 }
 
 /// The replies of one key, by how fresh they had to be.
@@ -58,6 +100,7 @@ impl Entry {
         read: &Read,
         reply: &Reply,
         dies: Option<Instant>,
+        copied: bool,
     ) -> Entry {
         let mut entry = old.cloned().unwrap_or_default();
         let list = match how {
@@ -79,7 +122,8 @@ impl Entry {
             list.remove(0);
         }
         let bytes = OVERHEAD + read.key().len() + size(&reply);
-        list.push(Arc::new(Kept { read: read.clone(), reply, bytes, dies }));
+        let copies = copied.then(|| Copies::of(&reply)).flatten();
+        list.push(Arc::new(Kept { read: read.clone(), reply, copies, bytes, dies }));
         entry
     }
 
@@ -105,7 +149,7 @@ impl Entry {
 #[inline]
 fn find(list: &[Arc<Kept>], read: &Read) -> Option<Reply> {
     list.iter().find_map(|kept| {
-        let reply = answer(&kept.read, &kept.reply, read)?;
+        let reply = answer(kept, read)?;
         match kept.dies {
             Some(dies) if dies <= Instant::now() => None,
             _ => Some(reply),
@@ -113,14 +157,18 @@ fn find(list: &[Arc<Kept>], read: &Read) -> Option<Reply> {
     })
 }
 
-/// What `reply`, the answer to `kept`, says to `asked`, which is about the same key.
+/// What `kept` says to `asked`, which is about the same key.
 #[inline]
-fn answer(kept: &Read, reply: &Reply, asked: &Read) -> Option<Reply> {
-    match (kept, asked) {
-        (Read::Get(_), Read::Get(_)) => Some(reply.clone()),
+fn answer(kept: &Kept, asked: &Read) -> Option<Reply> {
+    let reply = &kept.reply;
+    match (&kept.read, asked) {
+        (Read::Get(_), Read::Get(_)) => Some(match (reply, &kept.copies) {
+            (Reply::Value(Some(value)), Some(copies)) => Reply::Value(Some(copies.mine(value))),
+            _ => reply.clone(),
+        }),
         (Read::HGetAll(_), Read::HGet(asked)) => field(reply, asked),
         (Read::ZRange(kept), Read::ZRange(asked)) => start(kept, reply, asked),
-        _ if kept == asked => Some(reply.clone()),
+        (kept, asked) if kept == asked => Some(reply.clone()),
         _ => None,
     }
 }
@@ -205,7 +253,7 @@ mod tests {
         Reply::Values((0..n).map(|i| Value::from(format!("{i:03}"))).collect())
     }
     fn kept(read: &Read, reply: &Reply) -> Entry {
-        Entry::with(None, Consistency::Strong, read, reply, None)
+        Entry::with(None, Consistency::Strong, read, reply, None, true)
     }
 
     #[test]
@@ -227,7 +275,7 @@ mod tests {
         let get = Read::from(crate::ops::Get::new("k"));
         let (now, reply) = (Instant::now(), Reply::Value(None));
         for (dies, known) in [(now, false), (now + Duration::from_secs(60), true)] {
-            let entry = Entry::with(None, Consistency::Strong, &get, &reply, Some(dies));
+            let entry = Entry::with(None, Consistency::Strong, &get, &reply, Some(dies), true);
             assert_eq!(entry.answer(Consistency::Strong, &get).is_some(), known);
         }
     }
@@ -235,7 +283,7 @@ mod tests {
     #[test]
     fn what_a_write_has_outdated_lives_as_long_as_stated_and_for_eventual_reads_alone() {
         let get = Read::from(crate::ops::Get::new("k"));
-        let entry = Entry::with(None, Consistency::Eventual, &get, &Reply::Value(None), None);
+        let entry = Entry::with(None, Consistency::Eventual, &get, &Reply::Value(None), None, true);
         let now = Instant::now();
         for (dies, known) in [(now, false), (now + Duration::from_secs(60), true)] {
             let entry = entry.outdated(dies).expect("it holds a reply");
@@ -248,12 +296,40 @@ mod tests {
     }
 
     #[test]
+    fn another_thread_is_handed_a_copy_of_its_own_and_the_same_one_each_time() {
+        let get = Read::from(crate::ops::Get::new("k"));
+        let reply = |len| Reply::Value(Some(Value::from(vec![7; len])));
+        let place = |entry: &Entry| match entry.answer(Consistency::Strong, &get) {
+            Some(Reply::Value(Some(value))) => value.as_ptr() as usize,
+            other => panic!("{other:?}"),
+        };
+        for (len, copied) in [(100, true), (LONGEST_COPY, true), (LONGEST_COPY + 1, false)] {
+            let entry = kept(&get, &reply(len));
+            let ours = place(&entry);
+            assert_eq!(place(&entry), ours);
+            // Which of them have the same number as this one is not known.
+            let entry = &entry;
+            let theirs = || std::thread::scope(|s| s.spawn(|| [place(entry), place(entry)]).join());
+            let theirs: Vec<_> = (0..COPIES).map(|_| theirs().expect("no panic")).collect();
+            assert!(theirs.iter().all(|[first, second]| first == second));
+            assert_eq!(theirs.iter().any(|[first, _]| *first != ours), copied, "{len} bytes");
+            assert_eq!(entry.answer(Consistency::Strong, &get), Some(reply(len)));
+        }
+    }
+
+    #[test]
     fn the_replies_of_one_key_are_bounded() {
         let mut entry = Entry::default();
         for i in 0..2 * MOST {
             let read = HGet::new("h", Value::from(i.to_string())).into();
-            entry =
-                Entry::with(Some(&entry), Consistency::Strong, &read, &Reply::Value(None), None);
+            entry = Entry::with(
+                Some(&entry),
+                Consistency::Strong,
+                &read,
+                &Reply::Value(None),
+                None,
+                true,
+            );
         }
         assert_eq!(entry.replies(), MOST);
         let newest = HGet::new("h", Value::from((2 * MOST - 1).to_string())).into();

@@ -55,11 +55,12 @@ impl CacheOptions {
             settle: Duration::from_secs(5),
         }
     }
-    /// Holds at most `n` replies.
+    /// Holds at most `n` replies. The string of a key, up to 1 KiB, is copied for threads that ask for it, so that they do not
+    /// write one count together: that is up to 8 times its bytes.
     pub const fn entries(n: u64) -> Self {
         CacheOptions::new(Unit::Replies, n)
     }
-    /// Holds at most about `n` bytes, keys and what the cache needs itself included.
+    /// Holds at most about `n` bytes, keys and what the cache needs itself included. Nothing is there twice.
     pub const fn bytes(n: u64) -> Self {
         CacheOptions::new(Unit::Bytes, n)
     }
@@ -195,7 +196,8 @@ impl<B: Backend> Backend for Cache<B> {
             return Ok(reply);
         }
         self.core.counts.miss();
-        self.core.miss(&self.inner, cx, op).await
+        // In a box, as every hit would carry the room for it in its future.
+        Box::pin(self.core.miss(&self.inner, cx, op)).await
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
         let mut writing = self.core.write(op.key());

@@ -1,6 +1,6 @@
 //! The table that all callers share: shards, each a map and a clock, behind a lock that readers do not write together.
 //!
-//! A hit writes no memory that another thread writes, too, but for the count of the value that it hands out:
+//! A hit writes no memory that another thread writes, too, but for the count of what it hands out, unless that is a copy (see `entry.rs`):
 //!
 //! - The lock of a shard is a `ShardedLock`: each thread takes a part of its own to read, and whoever changes the shard takes
 //!   all of its parts. So reading is cheap and changing is not, as it should be: a change comes with a call to the backend.
@@ -275,7 +275,7 @@ mod tests {
 
     fn entry(key: &Key) -> Arc<Entry> {
         let read = Read::from(Get::new(key));
-        Entry::with(None, Consistency::Strong, &read, &Reply::Value(None), None).into()
+        Entry::with(None, Consistency::Strong, &read, &Reply::Value(None), None, false).into()
     }
     fn key(i: u64) -> Key {
         i.to_string().into()
