@@ -179,8 +179,8 @@ impl Context {
 /// than an operation works on is for the backend to find: it answers `WrongType`, or as though the key were
 /// absent, and never hands out bytes of its own encoding.
 ///
-/// No function has a default: a wrapper that forgot one would silently lose the inner backend's version of
-/// it. Storage systems without batches call [`one_by_one`].
+/// Each function is written as an `async fn`, without the lifetimes. None has a default: a wrapper that forgot one would
+/// silently lose the inner backend's version of it. Storage systems without batches call [`one_by_one`].
 pub trait Backend: Debug + Send + Sync + 'static {
     /// Carries out one read.
     fn read<'a>(
@@ -224,11 +224,11 @@ pub async fn one_by_one<B: Backend>(backend: &B, cx: &Context, ops: &[Op]) -> Ve
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Any backend, at the price of one small allocation per call, however many wrappers are inside. A bare
-/// [`Memory`] costs none.
+/// [`Memory`] in a [`Store`](crate::Store) costs none.
 #[derive(Clone, Debug)]
 pub struct DynBackend(Held);
 
-/// Memory is known by name: to box its futures would take a third of the time of a call.
+/// Memory is known by name: the store asks it without a future (see [`as_memory`]).
 #[derive(Clone, Debug)]
 enum Held {
     Memory(Memory),

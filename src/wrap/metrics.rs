@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Where the histogram of a call is kept.
 macro_rules! places {
     ($($name:literal $place:literal,)*) => {
-        const PLACES: usize = [$($name),*].len();
+        const NAMES: &[&str] = &[$($name),*];
         #[inline]
         fn place(name: &str) -> Option<usize> {
             match name {
@@ -35,7 +35,7 @@ places! {
 pub struct MetricsObserver {
     system: &'static str,
     /// By [`place`]: made once, as making one looks it up by its labels.
-    durations: [OnceLock<Histogram>; PLACES],
+    durations: [OnceLock<Histogram>; NAMES.len()],
 }
 
 /// The error of a call whose future was dropped.
@@ -57,7 +57,7 @@ impl MetricsObserver {
         );
         describe_counter!(RETRIES, Unit::Count, "Requests that were sent again.");
         describe_histogram!(CAPACITY, Unit::Count, "Capacity units that a request has consumed.");
-        MetricsObserver { system, durations: [const { OnceLock::new() }; PLACES] }
+        MetricsObserver { system, durations: [const { OnceLock::new() }; NAMES.len()] }
     }
     #[cold]
     fn failed(&self, name: &'static str, error: &'static str, took: Duration) {
@@ -224,5 +224,18 @@ impl<B: Backend> Backend for Metrics<B> {
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
         self.observed.transact(cx, writes).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_a_place_of_its_own_and_there_are_no_more() {
+        for (i, name) in NAMES.iter().enumerate() {
+            assert_eq!(place(name), Some(i), "{name}");
+        }
+        assert_eq!(place("getall"), None);
     }
 }
