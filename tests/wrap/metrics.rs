@@ -2,9 +2,11 @@
 
 use crate::double::Double;
 use crate::now;
+use futures_util::FutureExt;
 use keyvaluestore::wrap::Metrics;
 use keyvaluestore::{ErrorKind, Store};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use std::time::{Duration, Instant};
 
 #[test]
 fn calls_are_timed_under_the_names_of_the_conventions_and_without_keys_or_values() {
@@ -36,4 +38,44 @@ fn calls_are_timed_under_the_names_of_the_conventions_and_without_keys_or_values
             format!("{call}=set: 1"),
         ]
     );
+}
+
+#[test]
+fn a_call_is_timed_by_the_clock_on_the_wall_and_told_when_it_is_given_up() {
+    let recorder = DebuggingRecorder::new();
+    let snapshots = recorder.snapshotter();
+    let pause = Duration::from_millis(40);
+    let slept = metrics::with_local_recorder(&recorder, || {
+        let double = Double::default();
+        let store = Store::new(Metrics::new(double.clone(), "memory"));
+        // Its histogram is made by a call, and used by the next.
+        now(store.get("k")).unwrap();
+        let start = Instant::now();
+        let parked = double.park_before();
+        let mut call = Box::pin(store.get("k"));
+        assert!(call.as_mut().now_or_never().is_none());
+        std::thread::sleep(pause);
+        drop(parked);
+        call.now_or_never().expect("it goes on").unwrap();
+        let slept = start.elapsed();
+
+        let _parked = double.park_before();
+        assert!(Box::pin(store.set("k", 1)).as_mut().now_or_never().is_none());
+        slept
+    });
+    let mut given_up = 0;
+    for (key, _, _, value) in snapshots.snapshot().into_vec() {
+        let DebugValue::Histogram(values) = value else { panic!("{value:?}") };
+        let label = |name| key.key().labels().find(|l| l.key() == name).map(metrics::Label::value);
+        match (label("db.operation.name"), label("error.type")) {
+            (Some("get"), None) => {
+                let longest = values.iter().map(|seconds| seconds.0).fold(0.0, f64::max);
+                let within = pause.as_secs_f64() * 0.99..slept.as_secs_f64() * 1.01;
+                assert!(within.contains(&longest), "{longest} s, and not {within:?}");
+            }
+            (Some("set"), Some("given_up")) => given_up += values.len(),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(given_up, 1);
 }
