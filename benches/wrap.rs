@@ -32,6 +32,7 @@ struct World {
     trace: Store<Trace<Memory>>,
     profiled: Store<Memory>,
     shared: Store<Cache<Memory>>,
+    in_bytes: Store<Cache<Memory>>,
     erased: Store,
     request: Store<Cache<Memory>>,
 }
@@ -61,6 +62,7 @@ impl World {
             trace: filled(Trace::new(Memory::new(), "memory"), &names),
             profiled: filled(Memory::new(), &names).with_profiler(&Profiler::new()),
             shared: filled(cache.clone(), &names),
+            in_bytes: filled(Cache::shared(Memory::new(), CacheOptions::bytes(64 << 20)), &names),
             erased: Store::new(cache),
             request: filled(Cache::request(Memory::new()), &names),
             keys: names.iter().map(Key::from).collect(),
@@ -78,7 +80,7 @@ impl World {
 /// One call, the `i`th of its kind.
 type Call = fn(&World, usize);
 
-const CALLS: [(&str, Call); 14] = [
+const CALLS: [(&str, Call); 15] = [
     ("memory get", |w, i| drop(black_box(now(w.bare.get(w.key(i)))))),
     ("+ prefix", |w, i| drop(black_box(now(w.prefix.get(w.key(i)))))),
     ("+ invalidate", |w, i| drop(black_box(now(w.invalidate.get(w.key(i)))))),
@@ -91,6 +93,7 @@ const CALLS: [(&str, Call); 14] = [
     ("shared hit, text", |w, i| drop(black_box(now(w.shared.get(w.name(i)))))),
     ("shared hit, erased, text", |w, i| drop(black_box(now(w.erased.get(w.name(i)))))),
     ("shared hit, smembers of 10", |w, _| drop(black_box(now(w.erased.smembers("set"))))),
+    ("shared hit, in bytes", |w, i| drop(black_box(now(w.in_bytes.get(w.key(i)))))),
     ("request hit, text", |w, i| drop(black_box(now(w.request.get(w.name(i)))))),
     ("request made and dropped", |w, _| {
         drop(black_box(Store::with_backend(Cache::request(w.bare.backend().clone()))));
@@ -178,7 +181,7 @@ fn main() {
         println!("{name:<30}{:>8.0}", time(&world, call));
     }
     let other = World::new();
-    for (name, call) in [CALLS[0], CALLS[8], CALLS[10]] {
+    for (name, call) in [CALLS[0], CALLS[8], CALLS[10], CALLS[12]] {
         let (shared, apart) = scaling(&world, &other, call);
         println!("two threads, {name}: {shared:.2} times one; each on its own: {apart:.2}");
     }

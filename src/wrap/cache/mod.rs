@@ -60,7 +60,8 @@ impl CacheOptions {
     pub const fn entries(n: u64) -> Self {
         CacheOptions::new(Unit::Replies, n)
     }
-    /// Holds at most about `n` bytes, keys and what the cache needs itself included. Nothing is there twice.
+    /// Holds at most about `n` bytes, keys and what the cache needs itself included. Nothing is there twice, so threads that ask for
+    /// the same string write its count together.
     pub const fn bytes(n: u64) -> Self {
         CacheOptions::new(Unit::Bytes, n)
     }
