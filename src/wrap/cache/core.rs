@@ -1,7 +1,8 @@
 //! What the clones of a cache share: the table, the gate in front of it, and the reads that others may join.
 
+use super::copies::Room;
 use super::counts::Counts;
-use super::entry::{Entry, Unit};
+use super::entry::Entry;
 use super::gate::{Gate, Reading, State, Writing};
 use super::table::Table;
 use super::{CacheCounts, CacheOptions};
@@ -34,21 +35,18 @@ pub(super) struct Core {
     gate: Gate<Flight>,
     pub(super) counts: Counts,
     options: CacheOptions,
-    /// Whether each thread gets a copy of a value: not where one thread is alone, nor where bytes are counted.
-    copied: bool,
 }
 
 impl Core {
     pub(super) fn new(options: CacheOptions, table: Table, stripes: usize, places: usize) -> Self {
         let gate = Gate::new(stripes, options.settle);
-        let copied = places > 1 && matches!(options.unit, Unit::Replies);
-        Core { table, gate, counts: Counts::new(places), options, copied }
+        Core { table, gate, counts: Counts::new(places), options }
     }
 
     /// The answer, if it is known.
     #[inline]
     pub(super) fn look(&self, cx: &Context, read: &Read) -> Option<Reply> {
-        self.table.with(read.key(), |entry| entry.answer(cx.consistency, read))
+        self.table.with(read.key(), |entry, room| entry.answer(cx.consistency, read, room))
     }
     pub(super) fn contains(&self, key: &Key) -> bool {
         self.table.get(key).is_some()
@@ -96,7 +94,8 @@ impl Core {
 
     fn meet(&self, number: u64, how: Consistency, read: &Read) -> Result<Reading<'_, Flight>, Met> {
         self.gate.read(number, how == Consistency::Eventual, |state, noted| {
-            if let Some(reply) = self.table.with(read.key(), |entry| entry.answer(how, read)) {
+            let answer = |entry: &Entry, room: Option<Room<'_>>| entry.answer(how, read, room);
+            if let Some(reply) = self.table.with(read.key(), answer) {
                 return Some(Met::Known(reply));
             }
             // Whoever reads while a write is in flight reads alone: two of them may see different things, and
@@ -138,8 +137,7 @@ impl Core {
         if let (true, Ok(reply)) = (may, result) {
             let dies = self.options.time_to_live.map(|time| Instant::now() + time);
             let old = self.table.get(read.key());
-            self.table
-                .put(read.key(), Entry::with(old.as_deref(), how, read, reply, dies, self.copied));
+            self.table.put(read.key(), Entry::with(old.as_deref(), how, read, reply, dies));
         }
     }
 

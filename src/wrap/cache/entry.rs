@@ -4,14 +4,13 @@
 //! hands out is a clone of an immutable value. The question is the operation itself, so that a new kind of read is cached
 //! without a line here; two kinds know more than their own question, and `answer` is the list of them.
 //!
-//! A clone of a value counts itself where the value is, and what two threads write the processors hand to and fro. So the value of a
-//! string can be there once for each thread: see [`Copies`].
+//! The value of a string can be there once for each thread, which changes nothing of what an entry says: see `copies.rs`.
 
-use super::counts::thread;
+use super::copies::{Copies, Room};
 use crate::backend::Consistency;
 use crate::ops::{HGet, ZRange};
 use crate::{Read, Reply, Value};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The most replies that are kept of one key. The one that is the oldest then gives way.
@@ -24,47 +23,11 @@ const OVERHEAD: usize = 160;
 struct Kept {
     read: Read,
     reply: Reply,
-    /// If the reply is a value for which they pay.
+    /// Of the reply, if it is a value and they are worth it.
     copies: Option<Copies>,
     bytes: usize,
     /// When it may no longer be handed out.
     dies: Option<Instant>,
-}
-
-/// How many threads get a copy of their own; those that have the same number but for a multiple of it share one.
-const COPIES: usize = 8;
-/// The longest value of which there are copies. Longer ones take longer to use than to count.
-const LONGEST_COPY: usize = 1_024;
-
-/// Copies of a value for other threads than the one that has kept it, each made when it is first asked for.
-#[derive(Debug)]
-struct Copies {
-    keeper: usize,
-    others: OnceLock<Box<[OnceLock<Value>; COPIES]>>,
-}
-
-impl Copies {
-    fn of(reply: &Reply) -> Option<Self> {
-        match reply {
-            Reply::Value(Some(value)) if value.is_counted() && value.len() <= LONGEST_COPY => {
-                Some(Copies { keeper: thread() % COPIES, others: OnceLock::new() })
-            }
-            _ => None,
-        }
-    }
-    #[inline]
-    fn mine(&self, value: &Value) -> Value {
-        let mine = thread() % COPIES;
-        match mine == self.keeper {
-            true => value.clone(),
-            false => self.other(mine, value),
-        }
-    }
-    #[inline]
-    fn other(&self, mine: usize, value: &Value) -> Value {
-        let others = self.others.get_or_init(Box::default);
-        others[mine].get_or_init(|| Value::from(value.as_bytes())).clone()
-    }
 }
 
 /// The replies of one key, by how fresh they had to be.
@@ -77,19 +40,25 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The answer to `read`, if it is known. A strong read is never answered from what a replica has said.
+    /// The answer to `read`, if it is known. A strong read is never answered from what a replica has said. Without
+    /// room, nothing is copied.
     #[inline]
-    pub(super) fn answer(&self, how: Consistency, read: &Read) -> Option<Reply> {
-        let strong = find(&self.strong, read);
+    pub(super) fn answer(
+        &self,
+        how: Consistency,
+        read: &Read,
+        room: Option<Room<'_>>,
+    ) -> Option<Reply> {
+        let strong = find(&self.strong, read, room);
         match how {
-            Consistency::Eventual if strong.is_none() => self.answer_eventual(read),
+            Consistency::Eventual if strong.is_none() => self.answer_eventual(read, room),
             _ => strong,
         }
     }
-    fn answer_eventual(&self, read: &Read) -> Option<Reply> {
+    fn answer_eventual(&self, read: &Read, room: Option<Room<'_>>) -> Option<Reply> {
         match self.outdated {
             Some(dies) if dies <= Instant::now() => None,
-            _ => find(&self.eventual, read),
+            _ => find(&self.eventual, read, room),
         }
     }
 
@@ -100,7 +69,6 @@ impl Entry {
         read: &Read,
         reply: &Reply,
         dies: Option<Instant>,
-        copied: bool,
     ) -> Entry {
         let mut entry = old.cloned().unwrap_or_default();
         let list = match how {
@@ -122,7 +90,10 @@ impl Entry {
             list.remove(0);
         }
         let bytes = OVERHEAD + read.key().len() + size(&reply);
-        let copies = copied.then(|| Copies::of(&reply)).flatten();
+        let copies = match &reply {
+            Reply::Value(Some(value)) => Copies::of(value),
+            _ => None,
+        };
         list.push(Arc::new(Kept { read: read.clone(), reply, copies, bytes, dies }));
         entry
     }
@@ -140,16 +111,26 @@ impl Entry {
     pub(super) fn replies(&self) -> usize {
         self.strong.len() + self.eventual.len()
     }
-    /// How many bytes it takes, more or less.
+    /// How many bytes it takes, more or less, without copies.
     pub(super) fn bytes(&self) -> usize {
         self.strong.iter().chain(&self.eventual).map(|kept| kept.bytes).sum()
+    }
+    /// How many bytes its copies take. It stays the same while nobody asks.
+    pub(super) fn copied(&self) -> u64 {
+        let copies = self.strong.iter().chain(&self.eventual).filter_map(|it| it.copies.as_ref());
+        copies.map(Copies::bytes).sum()
+    }
+    /// Gives up its copies, but for those that somebody holds who makes a new entry of it.
+    pub(super) fn give_up_copies(&mut self) {
+        let kept = self.strong.iter_mut().chain(&mut self.eventual).filter_map(Arc::get_mut);
+        kept.filter_map(|kept| kept.copies.as_mut()).for_each(Copies::clear);
     }
 }
 
 #[inline]
-fn find(list: &[Arc<Kept>], read: &Read) -> Option<Reply> {
+fn find(list: &[Arc<Kept>], read: &Read, room: Option<Room<'_>>) -> Option<Reply> {
     list.iter().find_map(|kept| {
-        let reply = answer(kept, read)?;
+        let reply = answer(kept, read, room)?;
         match kept.dies {
             Some(dies) if dies <= Instant::now() => None,
             _ => Some(reply),
@@ -159,11 +140,13 @@ fn find(list: &[Arc<Kept>], read: &Read) -> Option<Reply> {
 
 /// What `kept` says to `asked`, which is about the same key.
 #[inline]
-fn answer(kept: &Kept, asked: &Read) -> Option<Reply> {
+fn answer(kept: &Kept, asked: &Read, room: Option<Room<'_>>) -> Option<Reply> {
     let reply = &kept.reply;
     match (&kept.read, asked) {
-        (Read::Get(_), Read::Get(_)) => Some(match (reply, &kept.copies) {
-            (Reply::Value(Some(value)), Some(copies)) => Reply::Value(Some(copies.mine(value))),
+        (Read::Get(_), Read::Get(_)) => Some(match (reply, &kept.copies, room) {
+            (Reply::Value(Some(value)), Some(copies), Some(room)) => {
+                Reply::Value(Some(copies.mine(value, room)))
+            }
             _ => reply.clone(),
         }),
         (Read::HGetAll(_), Read::HGet(asked)) => field(reply, asked),
@@ -253,21 +236,21 @@ mod tests {
         Reply::Values((0..n).map(|i| Value::from(format!("{i:03}"))).collect())
     }
     fn kept(read: &Read, reply: &Reply) -> Entry {
-        Entry::with(None, Consistency::Strong, read, reply, None, true)
+        Entry::with(None, Consistency::Strong, read, reply, None)
     }
 
     #[test]
     fn a_cached_range_answers_a_smaller_limit_and_never_a_longer_one() {
         let five = kept(&range(Some(5)), &members(5));
         for limit in 0..=5 {
-            let answer = five.answer(Consistency::Strong, &range(Some(limit)));
+            let answer = five.answer(Consistency::Strong, &range(Some(limit)), None);
             assert_eq!(answer, Some(members(limit)));
         }
-        assert_eq!(five.answer(Consistency::Strong, &range(Some(6))), None);
-        assert_eq!(five.answer(Consistency::Strong, &range(None)), None);
+        assert_eq!(five.answer(Consistency::Strong, &range(Some(6)), None), None);
+        assert_eq!(five.answer(Consistency::Strong, &range(None), None), None);
         // Three where five were asked for: there are no more.
         let all = kept(&range(Some(5)), &members(3));
-        assert_eq!(all.answer(Consistency::Strong, &range(None)), Some(members(3)));
+        assert_eq!(all.answer(Consistency::Strong, &range(None), None), Some(members(3)));
     }
 
     #[test]
@@ -275,45 +258,23 @@ mod tests {
         let get = Read::from(crate::ops::Get::new("k"));
         let (now, reply) = (Instant::now(), Reply::Value(None));
         for (dies, known) in [(now, false), (now + Duration::from_secs(60), true)] {
-            let entry = Entry::with(None, Consistency::Strong, &get, &reply, Some(dies), true);
-            assert_eq!(entry.answer(Consistency::Strong, &get).is_some(), known);
+            let entry = Entry::with(None, Consistency::Strong, &get, &reply, Some(dies));
+            assert_eq!(entry.answer(Consistency::Strong, &get, None).is_some(), known);
         }
     }
 
     #[test]
     fn what_a_write_has_outdated_lives_as_long_as_stated_and_for_eventual_reads_alone() {
         let get = Read::from(crate::ops::Get::new("k"));
-        let entry = Entry::with(None, Consistency::Eventual, &get, &Reply::Value(None), None, true);
+        let entry = Entry::with(None, Consistency::Eventual, &get, &Reply::Value(None), None);
         let now = Instant::now();
         for (dies, known) in [(now, false), (now + Duration::from_secs(60), true)] {
             let entry = entry.outdated(dies).expect("it holds a reply");
-            assert_eq!(entry.answer(Consistency::Eventual, &get).is_some(), known);
-            assert_eq!(entry.answer(Consistency::Strong, &get), None);
+            assert_eq!(entry.answer(Consistency::Eventual, &get, None).is_some(), known);
+            assert_eq!(entry.answer(Consistency::Strong, &get, None), None);
             // A second write does not make it live longer.
             let later = entry.outdated(now + Duration::from_secs(90)).expect("it holds a reply");
             assert_eq!(later.outdated, Some(dies));
-        }
-    }
-
-    #[test]
-    fn another_thread_is_handed_a_copy_of_its_own_and_the_same_one_each_time() {
-        let get = Read::from(crate::ops::Get::new("k"));
-        let reply = |len| Reply::Value(Some(Value::from(vec![7; len])));
-        let place = |entry: &Entry| match entry.answer(Consistency::Strong, &get) {
-            Some(Reply::Value(Some(value))) => value.as_ptr() as usize,
-            other => panic!("{other:?}"),
-        };
-        for (len, copied) in [(100, true), (LONGEST_COPY, true), (LONGEST_COPY + 1, false)] {
-            let entry = kept(&get, &reply(len));
-            let ours = place(&entry);
-            assert_eq!(place(&entry), ours);
-            // Which of them have the same number as this one is not known.
-            let entry = &entry;
-            let theirs = || std::thread::scope(|s| s.spawn(|| [place(entry), place(entry)]).join());
-            let theirs: Vec<_> = (0..COPIES).map(|_| theirs().expect("no panic")).collect();
-            assert!(theirs.iter().all(|[first, second]| first == second));
-            assert_eq!(theirs.iter().any(|[first, _]| *first != ours), copied, "{len} bytes");
-            assert_eq!(entry.answer(Consistency::Strong, &get), Some(reply(len)));
         }
     }
 
@@ -322,17 +283,11 @@ mod tests {
         let mut entry = Entry::default();
         for i in 0..2 * MOST {
             let read = HGet::new("h", Value::from(i.to_string())).into();
-            entry = Entry::with(
-                Some(&entry),
-                Consistency::Strong,
-                &read,
-                &Reply::Value(None),
-                None,
-                true,
-            );
+            entry =
+                Entry::with(Some(&entry), Consistency::Strong, &read, &Reply::Value(None), None);
         }
         assert_eq!(entry.replies(), MOST);
         let newest = HGet::new("h", Value::from((2 * MOST - 1).to_string())).into();
-        assert!(entry.answer(Consistency::Strong, &newest).is_some());
+        assert!(entry.answer(Consistency::Strong, &newest, None).is_some());
     }
 }

@@ -6,12 +6,14 @@
 //!  batch.rs    what is known of a batch is answered, the rest is one batch
 //!  gate.rs     the protocol: which replies may be kept at all
 //!  entry.rs    the replies of one key, and which questions they answer
+//!  copies.rs   a value once more for each thread that asks for it often
 //!  table.rs    where entries are: shared by all, or of one request
 //!  shared.rs   the table that all share: shards whose readers do not meet, and what gives way
 //!  counts.rs   hits and misses
 //! ```
 
 mod batch;
+mod copies;
 mod core;
 mod counts;
 mod entry;
@@ -55,13 +57,13 @@ impl CacheOptions {
             settle: Duration::from_secs(5),
         }
     }
-    /// Holds at most `n` replies. The string of a key, up to 1 KiB, is copied for threads that ask for it, so that they do not
-    /// write one count together: that is up to 8 times its bytes.
+    /// Holds at most `n` replies, whatever they weigh. The string of a key, up to 1 KiB, is there once more for each thread that
+    /// asks for it often, up to 8 times, so that threads do not write one count together.
     pub const fn entries(n: u64) -> Self {
         CacheOptions::new(Unit::Replies, n)
     }
-    /// Holds at most about `n` bytes, keys and what the cache needs itself included. Nothing is there twice, so threads that ask for
-    /// the same string write its count together.
+    /// Holds at most about `n` bytes, keys and what the cache needs itself included. A sixteenth of them is for copies of strings, up
+    /// to 1 KiB long, for threads that ask for them often; threads that find no room there write the count of the string together.
     pub const fn bytes(n: u64) -> Self {
         CacheOptions::new(Unit::Bytes, n)
     }
@@ -96,7 +98,7 @@ pub struct CacheCounts {
     pub misses: u64,
     /// Replies that had to give way to others.
     pub evictions: u64,
-    /// What it holds, in replies or bytes, as it is bounded.
+    /// What it holds, in replies or in bytes, copies included, as it is bounded.
     pub held: u64,
 }
 

@@ -1,17 +1,21 @@
 //! The table that all callers share: shards, each a map and a clock, behind a lock that readers do not write together.
 //!
-//! A hit writes no memory that another thread writes, too, but for the count of what it hands out, unless that is a copy (see `entry.rs`):
+//! A hit of a string that is used often writes no memory that another thread writes, too:
 //!
 //! - The lock of a shard is a `ShardedLock`: each thread takes a part of its own to read, and whoever changes the shard takes
 //!   all of its parts. So reading is cheap and changing is not, as it should be: a change comes with a call to the backend.
 //! - What is asked is answered under that lock, so that nobody counts who holds the entry.
 //! - That an entry was used is written until it is known to be used often, and then only read.
+//! - From then on a thread is handed a copy of its own (see `copies.rs`), while there is room: in a table that is bounded in bytes
+//!   a sixteenth of the bound. What leaves the table and what a hand goes by, gives that room back, so it follows what is used.
+//!   Longer values, and those of collections, are counted where they are.
 //!
 //! What gives way is found as S3-FIFO does it: what is new is young, and old only if it was used, or asked for again soon after it
 //! had to go. A tenth of the bound is for the young, so a scan of any length takes no more than that. Each of the two is a clock:
 //! a hand goes round, and removes what was not used since it last came by. The old are spared as often as they were used, up to
 //! [`OFTEN`] times.
 
+use super::copies::Room;
 use super::entry::{Entry, Unit};
 use crate::Key;
 use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
@@ -31,8 +35,10 @@ pub(super) struct Shared {
     hasher: Hasher,
     evicted: AtomicU64,
     unit: Unit,
-    /// Of each shard; what does not divide is not rounded up.
+    /// What the entries of each shard may weigh; what does not divide is not rounded up.
     bound: u64,
+    /// How many bytes the copies of each shard may take.
+    copied: u64,
 }
 
 struct Slot {
@@ -65,6 +71,8 @@ struct Shard {
     clocks: [Clock; 2],
     /// The hashes of what had to go young, lately and before: as many as there are slots, at most.
     gone: [HashSet<u64, Hasher>; 2],
+    /// The bytes that the copies of all slots take. Readers write it.
+    copied: AtomicU64,
 }
 
 impl Shared {
@@ -75,12 +83,17 @@ impl Shared {
             Unit::Bytes => 512,
         };
         let shards = 1 << (bound / each / 256).clamp(1, 64).ilog2();
+        let (bound, copied) = match unit {
+            Unit::Replies => (bound / shards, u64::MAX),
+            Unit::Bytes => (bound / shards - bound / shards / 16, bound / shards / 16),
+        };
         Shared {
             shards: (0..shards).map(|_| ShardedLock::default()).collect(),
             hasher: Default::default(),
             evicted: AtomicU64::new(0),
             unit,
-            bound: bound / shards,
+            bound,
+            copied,
         }
     }
     #[inline]
@@ -101,18 +114,24 @@ impl Shared {
         self.shard(hash).write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands the entry of `key` to `f`, under the lock of its shard.
+    /// Hands the entry of `key` to `f`, under the lock of its shard, and the room for copies of it.
     #[inline]
-    pub(super) fn with<T>(&self, key: &Key, f: impl FnOnce(&Entry) -> Option<T>) -> Option<T> {
+    pub(super) fn with<T>(
+        &self,
+        key: &Key,
+        f: impl FnOnce(&Entry, Room<'_>) -> Option<T>,
+    ) -> Option<T> {
         let hash = self.hash(key);
         let shard = self.read(hash);
         let slot = shard.find(hash, key)?;
         // Two who write it at once count as one use, which does no harm.
         let used = slot.used.load(Ordering::Relaxed);
+        let mut room = Room { taken: &shard.copied, most: self.copied };
         if used < OFTEN {
             slot.used.store(used + 1, Ordering::Relaxed);
+            room.most = 0;
         }
-        f(&slot.entry)
+        f(&slot.entry, room)
     }
     pub(super) fn get(&self, key: &Key) -> Option<Arc<Entry>> {
         let hash = self.hash(key);
@@ -161,7 +180,11 @@ impl Shared {
     }
     pub(super) fn weight(&self) -> u64 {
         let weight = |shard: &ShardedLock<Shard>| {
-            shard.read().unwrap_or_else(PoisonError::into_inner).weight()
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            match self.unit {
+                Unit::Replies => shard.weight(),
+                Unit::Bytes => shard.weight() + shard.copied.load(Ordering::Relaxed),
+            }
         };
         self.shards.iter().map(weight).sum()
     }
@@ -188,6 +211,7 @@ impl Shard {
         let (hand, last) = (clock.hand, clock.hashes.len());
         clock.hashes.push(hash);
         clock.weight += unit.of(&slot.entry);
+        *self.copied.get_mut() += slot.entry.copied();
         clock.hand = (hand + 1) % clock.hashes.len();
         if hand < last {
             self.relocate(slot.age, hand, last);
@@ -215,10 +239,12 @@ impl Shard {
             let (place, hash) = (clock.hand, *clock.hashes.get(clock.hand)?);
             let is_it = |slot: &Slot| slot.age == age && slot.place == place;
             let mut found = self.slots.find_entry(hash, is_it).ok()?;
-            let used = found.get_mut().used.get_mut();
+            let Slot { entry, used, .. } = found.get_mut();
+            let used = used.get_mut();
             if age == Age::Old && *used > 0 {
                 *used -= 1;
                 clock.hand = (place + 1) % clock.hashes.len();
+                *self.copied.get_mut() -= give_up_copies(entry);
                 continue;
             }
             let slot = found.remove().0;
@@ -247,6 +273,7 @@ impl Shard {
     fn leave(&mut self, slot: &Slot, unit: Unit) {
         let clock = &mut self.clocks[slot.age as usize];
         clock.weight -= unit.of(&slot.entry);
+        *self.copied.get_mut() -= slot.entry.copied();
         let last = clock.hashes.len() - 1;
         if clock.hand >= last {
             clock.hand = 0;
@@ -267,21 +294,49 @@ impl Shard {
     }
 }
 
+/// How many bytes that are.
+fn give_up_copies(entry: &mut Arc<Entry>) -> u64 {
+    let taken = entry.copied();
+    // Nobody else holds it, but for one who is about to replace it.
+    if let Some(entry) = Arc::get_mut(entry) {
+        entry.give_up_copies();
+    }
+    taken - entry.copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::backend::Consistency;
-    use crate::{Read, Reply, ops::Get};
+    use crate::{Read, Reply, Value, ops::Get};
 
     fn entry(key: &Key) -> Arc<Entry> {
         let read = Read::from(Get::new(key));
-        Entry::with(None, Consistency::Strong, &read, &Reply::Value(None), None, false).into()
+        Entry::with(None, Consistency::Strong, &read, &Reply::Value(None), None).into()
     }
     fn key(i: u64) -> Key {
         i.to_string().into()
     }
+    /// Of 100 bytes, so that copies are worth it.
+    fn long(key: &Key) -> Arc<Entry> {
+        let (read, reply) = (Read::from(Get::new(key)), Reply::Value(Some(Value::from(&[7; 100]))));
+        Entry::with(None, Consistency::Strong, &read, &reply, None).into()
+    }
+    fn ask(table: &Shared, key: &Key) -> Option<Value> {
+        let read = Read::from(Get::new(key));
+        match table.with(key, |it, room| it.answer(Consistency::Strong, &read, Some(room)))? {
+            Reply::Value(value) => value,
+            other => panic!("{other:?}"),
+        }
+    }
+    /// Some threads, of which at least one has another number than this one.
+    fn on_others(f: impl Fn() + Sync) {
+        for _ in 0..2 {
+            std::thread::scope(|s| s.spawn(&f).join().expect("no panic"));
+        }
+    }
     fn knows(table: &Shared, i: u64) -> bool {
-        table.with(&key(i), |_| Some(())).is_some()
+        table.with(&key(i), |_, _| Some(())).is_some()
     }
 
     /// Every slot is where its clock says, no hash is on a clock without one, and the weights are the sums.
@@ -297,6 +352,8 @@ mod tests {
             }
             assert_eq!(clock.weight, slots.iter().map(|slot| unit.of(&slot.entry)).sum::<u64>());
         }
+        let copied: u64 = shard.slots.iter().map(|slot| slot.entry.copied()).sum();
+        assert_eq!(shard.copied.load(Ordering::Relaxed), copied);
     }
 
     #[test]
@@ -338,5 +395,76 @@ mod tests {
         table.put(&long, entry(&long));
         assert!(knows(&table, 1) && table.get(&long).is_none());
         assert_eq!(table.evicted(), 1);
+    }
+
+    #[test]
+    fn copies_and_entries_keep_the_bound_whoever_asks_and_whatever_is_removed() {
+        let bound = 50_000;
+        let table = Shared::new(Unit::Bytes, bound);
+        let most = AtomicU64::new(0);
+        let work = &|seed| {
+            let mut random = fastrand::Rng::with_seed(seed);
+            for _ in 0..200 {
+                // Some are asked for often.
+                let key = key(random.u64(..20) * random.u64(..40));
+                match random.u8(..100) {
+                    0 => table.remove(&key),
+                    1..10 => table.put(&key, long(&key)),
+                    _ => drop(ask(&table, &key)),
+                }
+                assert!(table.weight() <= bound);
+            }
+        };
+        for round in 0..300 {
+            std::thread::scope(|s| {
+                (0..4).for_each(|thread| drop(s.spawn(move || work(4 * round + thread))));
+            });
+            if round % 100 == 0 {
+                table.clear();
+            }
+            for shard in &table.shards {
+                let shard = shard.read().unwrap();
+                check(&shard, Unit::Bytes);
+                most.fetch_max(shard.copied.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+        assert!(table.evicted() > 100);
+        let most = most.into_inner();
+        assert!(bound / 20 < most && most <= bound / 16, "{most}");
+    }
+
+    #[test]
+    fn what_is_asked_for_a_few_times_is_not_copied() {
+        let (table, key) = (Shared::new(Unit::Replies, 100), key(1));
+        table.put(&key, long(&key));
+        let copied = || table.get(&key).map(|entry| entry.copied());
+        on_others(|| drop(ask(&table, &key)));
+        assert!(ask(&table, &key).is_some());
+        assert_eq!(copied(), Some(0));
+        on_others(|| drop(ask(&table, &key)));
+        assert!(copied() > Some(0));
+        // What replaces it begins without.
+        table.put(&key, long(&key));
+        assert_eq!(copied(), Some(0));
+    }
+
+    #[test]
+    fn what_the_hand_goes_by_gives_up_its_copies_and_stays() {
+        let (table, hot) = (Shared::new(Unit::Bytes, 40_000), key(0));
+        table.put(&hot, long(&hot));
+        assert!(ask(&table, &hot).is_some());
+        (1_000..2_000).map(key).for_each(|key| table.put(&key, long(&key)));
+        (0..OFTEN).for_each(|_| drop(ask(&table, &hot)));
+        on_others(|| drop(ask(&table, &hot)));
+        let copied = || table.get(&hot).map(|entry| entry.copied());
+        assert!(copied() > Some(0));
+        // All of them are asked for again, so they become old.
+        for key in (1..1_000).map(key) {
+            table.put(&key, long(&key));
+            assert!(ask(&table, &key).is_some() && ask(&table, &hot).is_some());
+        }
+        assert_eq!(copied(), Some(0));
+        on_others(|| drop(ask(&table, &hot)));
+        assert!(copied() > Some(0));
     }
 }

@@ -3,6 +3,7 @@
 //! The shared one is in `shared.rs`. The one of a request is two maps behind a lock that nobody outside of the
 //! request knows: what is used moves to the young one, and when that is half of the bound, the old one is dropped.
 
+use super::copies::Room;
 use super::entry::{Entry, Unit};
 use super::shared::Shared;
 use crate::Key;
@@ -76,13 +77,18 @@ impl Table {
         Table::Request(Request { maps: Mutex::default(), unit, bound })
     }
 
-    /// Hands the entry of `key` to `f`.
+    /// Hands the entry of `key` to `f`, and the room for copies where several threads ask.
     #[inline]
-    pub(super) fn with<T>(&self, key: &Key, f: impl FnOnce(&Entry) -> Option<T>) -> Option<T> {
+    pub(super) fn with<T>(
+        &self,
+        key: &Key,
+        f: impl FnOnce(&Entry, Option<Room<'_>>) -> Option<T>,
+    ) -> Option<T> {
         match self {
-            Table::Shared(shared) => shared.with(key, f),
+            Table::Shared(shared) => shared.with(key, |entry, room| f(entry, Some(room))),
             Table::Request(request) => {
-                request.lock().get(key, request.unit, request.bound).and_then(|entry| f(entry))
+                let mut maps = request.lock();
+                maps.get(key, request.unit, request.bound).and_then(|entry| f(entry, None))
             }
         }
     }
