@@ -154,124 +154,95 @@ mod redis_cluster_spread {
     );
 }
 
-/// What the wrappers are put around: new and empty, and what has to live as long.
-mod on {
-    #[cfg(any(feature = "redis", feature = "dynamodb"))]
+/// Every wrapper, and all of them in either order, on each backend.
+mod wrapped {
     use super::support;
+    use super::support::stacks::{self, every_stack};
     use keyvaluestore::Memory;
+    use keyvaluestore::backend::DynBackend;
+    use keyvaluestore::conformance::Subject;
 
-    pub(super) async fn memory() -> (Memory, ()) {
-        (Memory::new(), ())
-    }
-    #[cfg(feature = "embedded")]
-    pub(super) async fn embedded() -> (keyvaluestore::Embedded, tempfile::TempDir) {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = keyvaluestore::Embedded::open(dir.path().join("store")).await;
-        (store.expect("a new file"), dir)
-    }
-    #[cfg(feature = "redis")]
-    pub(super) async fn redis() -> (keyvaluestore::Redis, ()) {
-        let store = keyvaluestore::Redis::open(support::redis::database()).await;
-        (store.expect("a database"), ())
-    }
-    #[cfg(feature = "dynamodb")]
-    pub(super) async fn dynamodb()
-    -> (keyvaluestore::DynamoDb, Option<std::sync::Arc<support::dynamodb::Table>>) {
-        use support::doubles::{Double, Strict};
-        let place = support::dynamodb::place().await;
-        let client = keyvaluestore::backend::DynamoClient::new(place.client);
-        let api = Double { api: client, rules: Strict.into() };
-        (keyvaluestore::DynamoDb::with_api(api, place.table), place.kept)
-    }
-}
-
-/// A module per wrapper, and one for all of them in either order, on each backend.
-macro_rules! wrapped {
-    (on $backend:ident: $($row:ident = $stack:ident $({ $feature:literal })*
-        $(opt_out $out:tt)?;)*) => {$(
-        #[cfg(all($(feature = $feature),*))]
-        mod $row {
-            use super::support::stacks;
-            use keyvaluestore::backend::DynBackend;
-            use keyvaluestore::conformance::Subject;
-
-            async fn subject() -> Subject {
-                let (backend, kept) = super::on::$backend().await;
-                Subject::new(stacks::$stack(DynBackend::new(backend))).keep(kept)
+    /// A module per stack on what `$fresh` makes: a new and empty backend, and what has to live as long.
+    macro_rules! on {
+        ({ $fresh:ident, prefixed $out:tt }
+            $($stack:ident [$($feature:literal),*] $($prefixed:ident)?;)*) => {$(
+            #[cfg(all($(feature = $feature),*))]
+            mod $stack {
+                async fn subject() -> super::Subject {
+                    let (backend, kept) = super::$fresh().await;
+                    let stack = super::stacks::$stack(super::DynBackend::new(backend));
+                    super::Subject::new(stack).keep(kept)
+                }
+                super::super::cases!($($prefixed $out)?);
             }
-            keyvaluestore::conformance::tests!(subject $(, opt_out: $out)?);
+        )*};
+    }
+    macro_rules! cases {
+        () => { keyvaluestore::conformance::tests!(subject); };
+        (prefixed $out:tt) => { keyvaluestore::conformance::tests!(subject, opt_out: $out); };
+    }
+    use cases;
+
+    mod memory {
+        use super::*;
+
+        async fn fresh() -> (Memory, ()) {
+            (Memory::new(), ())
         }
-    )*};
-}
+        every_stack!(on! { fresh, prefixed {} });
+    }
 
-wrapped! {
-    on memory:
-    prefix_on_memory = prefix;
-    invalidate_on_memory = invalidate;
-    observed_on_memory = observed;
-    cache_on_memory = cache { "cache" };
-    cache_of_a_request_on_memory = cache_of_a_request { "cache" };
-    retry_on_memory = retry { "retry" };
-    timeout_on_memory = timeout { "retry" };
-    metrics_on_memory = metrics { "metrics" };
-    trace_on_memory = trace { "tracing" };
-    nested_on_memory = nested { "cache" } { "retry" } { "metrics" } { "tracing" };
-    nested_inside_out_on_memory = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
-}
+    #[cfg(feature = "embedded")]
+    mod embedded {
+        use super::*;
+        use keyvaluestore::Embedded;
 
-#[cfg(feature = "embedded")]
-wrapped! {
-    on embedded:
-    prefix_on_embedded = prefix;
-    invalidate_on_embedded = invalidate;
-    observed_on_embedded = observed;
-    cache_on_embedded = cache { "cache" };
-    cache_of_a_request_on_embedded = cache_of_a_request { "cache" };
-    retry_on_embedded = retry { "retry" };
-    timeout_on_embedded = timeout { "retry" };
-    metrics_on_embedded = metrics { "metrics" };
-    trace_on_embedded = trace { "tracing" };
-    nested_on_embedded = nested { "cache" } { "retry" } { "metrics" } { "tracing" };
-    nested_inside_out_on_embedded = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
-}
+        async fn fresh() -> (Embedded, tempfile::TempDir) {
+            let dir = tempfile::tempdir().expect("a directory");
+            (Embedded::open(dir.path().join("store")).await.expect("a new file"), dir)
+        }
+        every_stack!(on! { fresh, prefixed {} });
+    }
 
-#[cfg(feature = "redis")]
-wrapped! {
-    on redis:
-    prefix_on_redis = prefix;
-    invalidate_on_redis = invalidate;
-    observed_on_redis = observed;
-    cache_on_redis = cache { "cache" };
-    cache_of_a_request_on_redis = cache_of_a_request { "cache" };
-    retry_on_redis = retry { "retry" };
-    timeout_on_redis = timeout { "retry" };
-    metrics_on_redis = metrics { "metrics" };
-    trace_on_redis = trace { "tracing" };
-    nested_on_redis = nested { "cache" } { "retry" } { "metrics" } { "tracing" };
-    nested_inside_out_on_redis = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
-}
+    #[cfg(feature = "redis")]
+    mod redis {
+        use super::*;
+        use keyvaluestore::Redis;
 
-#[cfg(feature = "dynamodb")]
-wrapped! {
-    on dynamodb:
-    prefix_on_dynamodb = prefix opt_out {
-        what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
-        keys_are_any_bytes_and_neighbours_are_strangers => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
-    };
-    invalidate_on_dynamodb = invalidate;
-    observed_on_dynamodb = observed;
-    cache_on_dynamodb = cache { "cache" };
-    cache_of_a_request_on_dynamodb = cache_of_a_request { "cache" };
-    retry_on_dynamodb = retry { "retry" };
-    timeout_on_dynamodb = timeout { "retry" };
-    metrics_on_dynamodb = metrics { "metrics" };
-    trace_on_dynamodb = trace { "tracing" };
-    nested_on_dynamodb = nested { "cache" } { "retry" } { "metrics" } { "tracing" } opt_out {
-        what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
-        keys_are_any_bytes_and_neighbours_are_strangers => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
-    };
-    nested_inside_out_on_dynamodb = nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" } opt_out {
-        what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
-        keys_are_any_bytes_and_neighbours_are_strangers => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
-    };
+        async fn fresh() -> (Redis, ()) {
+            (Redis::open(support::redis::database()).await.expect("a database"), ())
+        }
+        every_stack!(on! { fresh, prefixed {} });
+    }
+
+    #[cfg(feature = "dynamodb")]
+    mod dynamodb {
+        use super::support::doubles::{Double, Strict};
+        use super::support::dynamodb::{self, Table};
+        use super::*;
+        use keyvaluestore::DynamoDb;
+        use keyvaluestore::backend::DynamoClient;
+        use std::sync::Arc;
+
+        async fn fresh() -> (DynamoDb, Option<Arc<Table>>) {
+            let place = dynamodb::place().await;
+            let api = Double { api: DynamoClient::new(place.client), rules: Strict.into() };
+            (DynamoDb::with_api(api, place.table), place.kept)
+        }
+        every_stack!(on! { fresh, prefixed {
+            what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
+            keys_are_any_bytes_and_neighbours_are_strangers => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
+        } });
+    }
+    #[cfg(feature = "foundationdb")]
+    mod foundationdb {
+        use super::support::foundationdb;
+        use super::*;
+        use keyvaluestore::FoundationDb;
+
+        async fn fresh() -> (FoundationDb, ()) {
+            (FoundationDb::open(foundationdb::subspace()).await.expect("a subspace"), ())
+        }
+        every_stack!(on! { fresh, prefixed {} });
+    }
 }

@@ -153,120 +153,87 @@ async fn on_dynamodb(rules: impl support::doubles::Rules) -> keyvaluestore::conf
 
 /// Every wrapper, and all of them in either order, on each backend: a share of the programs for each.
 mod wrapped {
-    use super::support::stacks;
+    use super::support;
+    use super::support::stacks::{self, every_stack};
     use super::{check, plan};
+    use keyvaluestore::Memory;
     use keyvaluestore::backend::DynBackend;
     use keyvaluestore::conformance::Subject;
 
+    /// A test per stack on what `$fresh` makes: a new and empty backend, and what has to live as long.
     macro_rules! on {
-        ($(#[$when:meta])* $backend:ident / $share:literal:
-            $($stack:ident $({ $feature:literal })*;)*) => {
-            $(#[$when])*
-            mod $backend {
-                use super::*;
-                $(
-                    #[cfg(all($(feature = $feature),*))]
-                    #[tokio::test]
-                    async fn $stack() {
-                        let empty = async || {
-                            let (backend, kept) = super::fresh::$backend().await;
-                            Subject::new(stacks::$stack(DynBackend::new(backend))).keep(kept)
-                        };
-                        check(empty, plan($share)).await;
-                    }
-                )*
+        ({ $fresh:ident, share $share:literal }
+            $($stack:ident [$($feature:literal),*] $($prefixed:ident)?;)*) => {$(
+            #[cfg(all($(feature = $feature),*))]
+            #[tokio::test]
+            async fn $stack() {
+                let empty = async || {
+                    let (backend, kept) = $fresh().await;
+                    Subject::new(stacks::$stack(DynBackend::new(backend))).keep(kept)
+                };
+                check(empty, plan($share)).await;
             }
-        };
-    }
-    on! {
-        memory / 20:
-        prefix;
-        invalidate;
-        observed;
-        cache { "cache" };
-        cache_of_a_request { "cache" };
-        retry { "retry" };
-        timeout { "retry" };
-        metrics { "metrics" };
-        trace { "tracing" };
-        nested { "cache" } { "retry" } { "metrics" } { "tracing" };
-        nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
-    }
-    on! {
-        #[cfg(feature = "embedded")]
-        embedded / 40:
-        prefix;
-        invalidate;
-        observed;
-        cache { "cache" };
-        cache_of_a_request { "cache" };
-        retry { "retry" };
-        timeout { "retry" };
-        metrics { "metrics" };
-        trace { "tracing" };
-        nested { "cache" } { "retry" } { "metrics" } { "tracing" };
-        nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
-    }
-    on! {
-        #[cfg(feature = "redis")]
-        redis / 100:
-        prefix;
-        invalidate;
-        observed;
-        cache { "cache" };
-        cache_of_a_request { "cache" };
-        retry { "retry" };
-        timeout { "retry" };
-        metrics { "metrics" };
-        trace { "tracing" };
-        nested { "cache" } { "retry" } { "metrics" } { "tracing" };
-        nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
-    }
-    on! {
-        #[cfg(feature = "dynamodb")]
-        dynamodb / 200:
-        prefix;
-        invalidate;
-        observed;
-        cache { "cache" };
-        cache_of_a_request { "cache" };
-        retry { "retry" };
-        timeout { "retry" };
-        metrics { "metrics" };
-        trace { "tracing" };
-        nested { "cache" } { "retry" } { "metrics" } { "tracing" };
-        nested_inside_out { "cache" } { "retry" } { "metrics" } { "tracing" };
+        )*};
     }
 
-    mod fresh {
-        #[cfg(any(feature = "redis", feature = "dynamodb"))]
-        use super::super::support;
-        use keyvaluestore::Memory;
+    mod memory {
+        use super::*;
 
-        pub(super) async fn memory() -> (Memory, ()) {
+        async fn fresh() -> (Memory, ()) {
             (Memory::new(), ())
         }
-        #[cfg(feature = "embedded")]
-        pub(super) async fn embedded() -> (keyvaluestore::Embedded, ()) {
-            let options = keyvaluestore::backend::EmbeddedOptions::default();
-            (options.in_memory().await.expect("it is in memory"), ())
+        every_stack!(on! { fresh, share 20 });
+    }
+
+    #[cfg(feature = "embedded")]
+    mod embedded {
+        use super::*;
+        use keyvaluestore::Embedded;
+        use keyvaluestore::backend::EmbeddedOptions;
+
+        async fn fresh() -> (Embedded, ()) {
+            (EmbeddedOptions::default().in_memory().await.expect("it is in memory"), ())
         }
-        #[cfg(feature = "redis")]
-        pub(super) async fn redis() -> (keyvaluestore::Redis, ()) {
-            let url = support::redis::database();
-            (keyvaluestore::Redis::open(&url).await.expect("a database"), ())
+        every_stack!(on! { fresh, share 40 });
+    }
+
+    #[cfg(feature = "redis")]
+    mod redis {
+        use super::*;
+        use keyvaluestore::Redis;
+
+        async fn fresh() -> (Redis, ()) {
+            (Redis::open(support::redis::database()).await.expect("a database"), ())
         }
-        #[cfg(feature = "dynamodb")]
-        pub(super) async fn dynamodb() -> (
-            keyvaluestore::wrap::Prefix<keyvaluestore::DynamoDb>,
-            Option<std::sync::Arc<support::dynamodb::Table>>,
-        ) {
-            let (place, prefix) = support::dynamodb::shared().await;
-            let client = keyvaluestore::backend::DynamoClient::new(place.client);
-            let rules = support::doubles::Strict.into();
-            let api = support::doubles::Double { api: client, rules };
-            let inner = keyvaluestore::DynamoDb::with_api(api, place.table);
-            (keyvaluestore::wrap::Prefix::new(inner, prefix), place.kept)
+        every_stack!(on! { fresh, share 100 });
+    }
+
+    #[cfg(feature = "dynamodb")]
+    mod dynamodb {
+        use super::support::doubles::{Double, Strict};
+        use super::support::dynamodb::{self, Table};
+        use super::*;
+        use keyvaluestore::DynamoDb;
+        use keyvaluestore::backend::DynamoClient;
+        use keyvaluestore::wrap::Prefix;
+        use std::sync::Arc;
+
+        async fn fresh() -> (Prefix<DynamoDb>, Option<Arc<Table>>) {
+            let (place, prefix) = dynamodb::shared().await;
+            let api = Double { api: DynamoClient::new(place.client), rules: Strict.into() };
+            (Prefix::new(DynamoDb::with_api(api, place.table), prefix), place.kept)
         }
+        every_stack!(on! { fresh, share 200 });
+    }
+    #[cfg(feature = "foundationdb")]
+    mod foundationdb {
+        use super::support::foundationdb;
+        use super::*;
+        use keyvaluestore::FoundationDb;
+
+        async fn fresh() -> (FoundationDb, ()) {
+            (FoundationDb::open(foundationdb::subspace()).await.expect("a subspace"), ())
+        }
+        every_stack!(on! { fresh, share 400 });
     }
 }

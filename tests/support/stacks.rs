@@ -1,9 +1,30 @@
-//! Every wrapper on whatever is given, and all of them one in another.
+//! Every wrapper on whatever is given, and all of them one in another. A new one is a function here and a line in the list.
 
 use keyvaluestore::Backend;
 use keyvaluestore::wrap::*;
 #[cfg(any(feature = "cache", feature = "retry"))]
 use std::time::Duration;
+
+/// Hands all stacks to the macro `$each`, behind what else it wants: the name of the function, the features that it needs, and
+/// `prefixed` where keys get longer on their way.
+macro_rules! every_stack {
+    ($each:ident! $args:tt) => {
+        $each! { $args
+            prefix [] prefixed;
+            invalidate [];
+            observed [];
+            cache ["cache"];
+            cache_of_a_request ["cache"];
+            retry ["retry"];
+            timeout ["retry"];
+            metrics ["metrics"];
+            trace ["tracing"];
+            nested ["cache", "retry", "metrics", "tracing"] prefixed;
+            nested_inside_out ["cache", "retry", "metrics", "tracing"] prefixed;
+        }
+    };
+}
+pub(crate) use every_stack;
 
 pub(crate) fn prefix<B: Backend>(inner: B) -> impl Backend {
     Prefix::new(inner, "a:prefix")

@@ -57,7 +57,7 @@ impl Report {
         self.passed += u32::from(result == "ok");
         self.failed += u32::from(result == "FAILED");
         if self.in_conformance
-            && let Some((backend, case)) = name.split_once("::")
+            && let Some((backend, case)) = name.rsplit_once("::")
         {
             let backend = format!("{backend}{}", self.server);
             let tally = self.backends.entry(backend).or_default();
@@ -77,12 +77,12 @@ impl Report {
         let asked = |tally: &Tally| tally.run() + tally.opted_out.len() as u32;
         let cases = self.backends.values().map(asked).max().unwrap_or(0);
         println!(
-            "\n{:<34}{:>8}{:>8}{:>8}{:>11}{:>9}",
+            "\n{:<38}{:>8}{:>8}{:>8}{:>11}{:>9}",
             "backend", "run", "passed", "failed", "opted out", "not run"
         );
         for (backend, tally) in &self.backends {
             println!(
-                "{backend:<34}{:>8}{:>8}{:>8}{:>11}{:>9}",
+                "{backend:<38}{:>8}{:>8}{:>8}{:>11}{:>9}",
                 tally.run(),
                 tally.passed,
                 tally.failed,
@@ -91,7 +91,7 @@ impl Report {
             );
         }
         for (backend, _) in &self.not_run {
-            println!("{backend:<34}{:>8}{:>8}{:>8}{:>11}{cases:>9}", 0, 0, 0, 0);
+            println!("{backend:<38}{:>8}{:>8}{:>8}{:>11}{cases:>9}", 0, 0, 0, 0);
         }
         for (backend, why) in &self.not_run {
             println!("{backend} was NOT RUN: {why}");
@@ -119,6 +119,7 @@ mod tests {
             "     Running tests/conformance.rs (target/debug/deps/conformance-1)",
             "test memory::a_case ... ok",
             "test memory::another ... FAILED",
+            "test wrapped::memory::cache::a_case ... ok",
             "test redis::a_case ... ignored, the server is too old",
             "     Running tests/differential.rs (target/debug/deps/differential-1)",
             "test memory::not_a_case ... ok",
@@ -128,7 +129,8 @@ mod tests {
         report.on(" on another");
         report.line("     Running tests/conformance.rs (target/debug/deps/conformance-1)");
         report.line("test redis::a_case ... ok");
-        assert_eq!((report.passed, report.failed), (4, 1));
+        assert_eq!((report.passed, report.failed), (5, 1));
+        assert_eq!(report.backends["wrapped::memory::cache"].passed, 1);
         let (memory, redis) = (&report.backends["memory"], &report.backends["redis"]);
         assert_eq!((memory.passed, memory.failed, memory.opted_out.len()), (1, 1, 0));
         assert_eq!((redis.run(), &redis.opted_out[0].1[..]), (0, "the server is too old"));

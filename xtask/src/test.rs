@@ -62,7 +62,7 @@ fn on_ministack(report: &mut Report, features: &[&str]) -> io::Result<bool> {
     report.on(" on ministack");
     // The wrappers have been there, on dynoxide.
     let which = ["--test", "conformance", "--test", "differential", "dynamodb"];
-    let but = ["--", "--skip", "on_dynamodb", "--skip", "wrapped"];
+    let but = ["--", "--skip", "wrapped"];
     tests(report, &[features, &which[..], &but[..]].concat(), Some(&ministack.endpoint()))
 }
 
