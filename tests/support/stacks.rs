@@ -24,6 +24,7 @@ macro_rules! every_stack {
         }
     };
 }
+#[allow(unused_imports, reason = "every test file uses a part of it")]
 pub(crate) use every_stack;
 
 pub(crate) fn prefix<B: Backend>(inner: B) -> impl Backend {

@@ -1,8 +1,9 @@
 //! A write as DynamoDB has it: what it does to one item under which condition. Alone it becomes a `PutItem`, an
 //! `UpdateItem` or a `DeleteItem`, in an atomic write a part of `TransactWriteItems`.
 
-use super::api::{DynamoError, Found, Item, What};
+use super::api::Item;
 use super::call::{Again, Trip};
+use super::error::{DynamoError, Found, What};
 use super::items::{RK, map, primary};
 use crate::{Error, Key};
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemInputBuilder;

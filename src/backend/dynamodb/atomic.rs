@@ -1,8 +1,9 @@
 //! Atomic writes: one `TransactWriteItems`, and another one if what its conditions have found asks for that.
 
 use super::action::unbuildable;
-use super::api::{DynamoError, Found, Item, Told, What, by_code};
+use super::api::Item;
 use super::call::{Again, Tries, Trip, contention};
+use super::error::{DynamoError, Found, Told, What, by_code};
 use super::items::{PLAIN, primary};
 use super::write::{Step, first, informed, marking};
 use super::{read, rk_of};

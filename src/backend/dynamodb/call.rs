@@ -1,6 +1,7 @@
 //! One request: sent once, or again where that is safe, for as long as the caller is patient; and told to the observer.
 
-use super::api::{DynamoAnswer, DynamoApi, DynamoError, Failed, What};
+use super::api::{DynamoAnswer, DynamoApi};
+use super::error::{DynamoError, Failed, What};
 use super::{BACKEND, Inner};
 use crate::backend::{Capacity, Context, Heard, Observer};
 use crate::{Error, ErrorKind};

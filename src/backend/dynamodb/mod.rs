@@ -2,7 +2,7 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `api.rs` | the seam: the nine calls, and what their errors mean |
+//! | `api.rs`, `error.rs` | the seam: the nine calls, and what their errors mean |
 //! | `items.rs` | the layout: what is written into an item, and what one that was read holds |
 //! | `write.rs` | every write: what is sent at first, and what next if its condition has failed |
 //! | `action.rs` | a write as the service has it, alone or in a transaction |
@@ -20,6 +20,7 @@ mod api;
 mod atomic;
 mod batch;
 mod call;
+mod error;
 mod items;
 mod options;
 mod range;
@@ -27,16 +28,18 @@ mod read;
 mod setup;
 mod write;
 
-pub use api::{DynamoAnswer, DynamoApi, DynamoClient, DynamoError};
+pub use api::{DynamoAnswer, DynamoApi, DynamoClient};
+pub use error::DynamoError;
 pub use options::DynamoDbOptions;
 
 use super::{Backend, Context};
 use crate::{Error, Key, Op, Outcome, Read, Reply, Result, Store, Write};
 use action::Action;
-use api::{Found, Item};
+use api::Item;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::ReturnValue;
 use call::{Tries, Trip, contention};
+use error::Found;
 use items::{Holds, PLAIN, holds};
 use std::sync::Arc;
 use write::{Done, Step, first, informed, marking, reply, sweeping};

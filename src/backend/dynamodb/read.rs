@@ -1,7 +1,8 @@
 //! The reads of one item, alone and in groups.
 
-use super::api::{DynamoApi, DynamoError, Item};
+use super::api::{DynamoApi, Item};
 use super::call::{Again, Tries, Trip};
+use super::error::DynamoError;
 use super::items::*;
 use crate::backend::Consistency;
 use crate::ops::*;

@@ -2,7 +2,7 @@
 
 use super::DynamoDb;
 use super::action::unbuildable;
-use super::api::kind_of;
+use super::error::kind_of;
 use super::items::{HK, RK, RK2};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_dynamodb::Client;
