@@ -133,3 +133,27 @@ fn two_writers_and_a_reader() {
         assert_eq!(world.read(), world.stored.load(SeqCst));
     });
 }
+
+/// All keys are written at once by somebody else, while a reply is put beside what is kept of one: as bits, the old reply and the new one.
+#[test]
+fn what_is_forgotten_with_everything_is_not_brought_back() {
+    model(|| {
+        let gate = Arc::new(Gate::<()>::new(2, Duration::ZERO));
+        let kept = Arc::new(AtomicU64::new(1));
+        let reader = {
+            let (gate, kept) = (Arc::clone(&gate), Arc::clone(&kept));
+            thread::spawn(move || {
+                let Ok(reading) = gate.read(7, false, |_, _| None::<()>) else { return };
+                reading.end(|_, may| {
+                    if may {
+                        let old = kept.load(SeqCst);
+                        kept.store(old | 2, SeqCst);
+                    }
+                });
+            })
+        };
+        gate.write_all(|| kept.store(0, SeqCst));
+        reader.join().unwrap();
+        assert_eq!(kept.load(SeqCst) & 1, 0);
+    });
+}

@@ -5,14 +5,15 @@
 
 use allocation_counter::measure;
 use futures_util::FutureExt;
+use keyvaluestore::backend::{Context, one_by_one};
 use keyvaluestore::wrap::*;
-use keyvaluestore::{Backend, Key, Memory, Store};
+use keyvaluestore::{Backend, Key, Memory, Op, Outcome, Read, Reply, Result, Store, Write};
 use std::time::Duration;
 
 const VALUE: &str = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
 const NAME: &str = "string:0123456789012345678901";
 
-fn now<T>(future: impl Future<Output = keyvaluestore::Result<T>>) -> T {
+fn now<T>(future: impl Future<Output = Result<T>>) -> T {
     future.now_or_never().expect("memory does not wait").expect("it works")
 }
 
@@ -67,4 +68,95 @@ fn no_other_wrapper_allocates_for_a_get() {
     get_allocates(1, "prefix", &prefix);
     now(prefix.get("short"));
     at_most(0, "prefix, short key", || now(prefix.get("short")));
+}
+
+/// Holds nothing: every string is 100 bytes, and every write is done.
+#[derive(Clone, Debug)]
+struct Nothing;
+
+impl Backend for Nothing {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        match op {
+            Read::Get(_) => Ok(Reply::Value(Some(VALUE.into()))),
+            op => Memory::new().read(cx, op).await,
+        }
+    }
+    async fn write(&self, _: &Context, _: &Write) -> Result<Reply> {
+        Ok(Reply::Done)
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        one_by_one(self, cx, ops).await
+    }
+    async fn transact(&self, _: &Context, _: &[Write]) -> Result<Outcome> {
+        Ok(Outcome::Committed)
+    }
+}
+
+type Call = fn(&Store<Cache<Nothing>>, usize);
+
+/// A bound is for the memory that a cache takes, whatever it is asked.
+#[test]
+fn a_cache_bounded_in_bytes_takes_no_more_of_them() {
+    const CALLS: [(&str, Call); 5] = [
+        ("get", |store, i| drop(now(store.get(format!("key {i}"))))),
+        ("hget, one key each", |store, i| drop(now(store.hget(format!("key {i}"), "field")))),
+        ("hget", |store, i| {
+            drop(now(store.hget(format!("key {}", i / 64), format!("field {i}"))));
+        }),
+        ("zscore, long", |store, i| {
+            now(store.zscore(format!("key {}", i / 64), format!("{i:01000}")));
+        }),
+        ("zlexcount, long", |store, i| {
+            let member = format!("{i:01000}");
+            now(store.zlexcount(format!("key {}", i / 64), &member[..]..));
+        }),
+    ];
+    for bound in [1 << 20, 8 << 20] {
+        for (name, call) in CALLS {
+            let cache = Cache::shared(Nothing, CacheOptions::bytes(bound));
+            let store = Store::with_backend(cache.clone());
+            let counted = measure(|| (0..50_000).for_each(|i| call(&store, i)));
+            let (taken, held) = (counted.bytes_current as f64, cache.counts().held as f64);
+            println!("{name}, {bound} bytes: {taken} bytes taken, {held} said");
+            assert!(cache.counts().evictions > 0 && held <= bound as f64, "{name}: {held}");
+            assert!(taken < 1.15 * held && taken > 0.5 * held, "{name}: {taken} of {held}");
+        }
+    }
+}
+
+/// What is noted of the keys that were written lately has a bound, too, and is not looked through at every write.
+#[test]
+fn what_is_noted_of_writes_is_bounded() {
+    let store = Store::with_backend(Cache::shared(Nothing, CacheOptions::entries(100)));
+    let counted = measure(|| (0..200_000).for_each(|i| now(store.set(format!("key {i}"), 1))));
+    println!("{} bytes", counted.bytes_current);
+    assert!(counted.bytes_current < 4 << 20, "{} bytes", counted.bytes_current);
+}
+
+#[test]
+fn whoever_has_given_up_waiting_takes_no_room() {
+    /// Does not answer.
+    #[derive(Debug)]
+    struct Never;
+    impl Backend for Never {
+        async fn read(&self, _: &Context, _: &Read) -> Result<Reply> {
+            std::future::pending().await
+        }
+        async fn write(&self, _: &Context, _: &Write) -> Result<Reply> {
+            std::future::pending().await
+        }
+        async fn batch(&self, _: &Context, _: &[Op]) -> Vec<Result<Reply>> {
+            std::future::pending().await
+        }
+        async fn transact(&self, _: &Context, _: &[Write]) -> Result<Outcome> {
+            std::future::pending().await
+        }
+    }
+    let store = Store::with_backend(Cache::shared(Never, CacheOptions::entries(100)));
+    let mut first = Box::pin(store.get("k"));
+    assert!(first.as_mut().now_or_never().is_none());
+    let counted = measure(|| {
+        (0..10_000).for_each(|_| assert!(store.get("k").now_or_never().is_none()));
+    });
+    assert!(counted.bytes_current < 10_000, "{} bytes", counted.bytes_current);
 }

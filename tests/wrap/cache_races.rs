@@ -238,3 +238,68 @@ fn many_threads_never_see_less_than_what_was_written_before() {
         assert!(store.backend().counts().hits > 0);
     }
 }
+
+/// A reply that joins what is kept of its key does not bring back what was there.
+#[test]
+fn what_all_was_forgotten_with_does_not_come_back() {
+    let memory = keyvaluestore::Memory::new();
+    let past = Store::with_backend(memory.clone());
+    let cache = Cache::shared(memory, CacheOptions::entries(100_000));
+    let store = Store::with_backend(cache.clone());
+    let end = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (store, end) = (&store, &end);
+            scope.spawn(move || {
+                for i in (0_u64..).take_while(|_| !end.load(SeqCst)) {
+                    block_on(store.hget("h", format!("{thread} {i}"))).unwrap();
+                }
+            });
+        }
+        let mut stale = 0;
+        for round in 0..5_000 {
+            now(past.hset("h", [("a", round)])).unwrap();
+            cache.invalidate_all();
+            let value = block_on(store.hget("h", "a")).unwrap().unwrap();
+            stale += u32::from(value != round.to_string().as_str());
+        }
+        end.store(true, SeqCst);
+        assert_eq!(stale, 0);
+    });
+}
+
+/// A replica may lag behind the writes for which everything was forgotten.
+#[test]
+fn what_a_replica_says_soon_after_all_was_forgotten_is_not_kept() {
+    let (double, options) = (Double::default(), CacheOptions::entries(9));
+    for cache in
+        [Cache::shared(double.clone(), options), Cache::request_with(double.clone(), options)]
+    {
+        let store = Store::with_backend(cache.clone());
+        let eventual = store.eventually_consistent();
+        cache.invalidate_all();
+        (0..2).for_each(|_| drop(now(eventual.get("k")).unwrap()));
+        assert_eq!(double.calls().len(), 2);
+        (0..2).for_each(|_| drop(now(store.get("k")).unwrap()));
+        assert_eq!(double.calls().len(), 1);
+    }
+}
+
+/// Of so many written keys it is noted of all keys together, and not forgotten.
+#[test]
+fn what_a_replica_says_soon_after_very_many_writes_is_not_kept() {
+    let (double, options) = (Double::default(), CacheOptions::entries(100_000));
+    for cache in
+        [Cache::shared(double.clone(), options), Cache::request_with(double.clone(), options)]
+    {
+        let store = Store::with_backend(cache.clone());
+        (0..100_000).for_each(|i| now(store.set(format!("key {i}"), 1)).unwrap());
+        let eventual = store.eventually_consistent();
+        for _ in 0..2 {
+            (0..1_000).for_each(|i| drop(now(eventual.get(format!("key {i}"))).unwrap()));
+        }
+        assert_eq!((cache.counts().hits, cache.counts().held), (0, 0));
+        (0..2).for_each(|_| drop(now(store.get("key 1")).unwrap()));
+        assert_eq!(cache.counts().hits, 1);
+    }
+}

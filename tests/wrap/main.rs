@@ -13,6 +13,8 @@ mod cache;
 #[cfg(feature = "cache")]
 mod cache_batches;
 #[cfg(feature = "cache")]
+mod cache_bounds;
+#[cfg(feature = "cache")]
 mod cache_flights;
 #[cfg(feature = "cache")]
 mod cache_races;

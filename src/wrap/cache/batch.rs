@@ -25,7 +25,10 @@ fn look(core: &Core, cx: &Context, ops: &[Op]) -> Vec<Option<Reply>> {
             written.insert(core.number(op));
             None
         }
-        Op::Read(_) if written.contains(&core.number(op)) => None,
+        Op::Read(_) if written.contains(&core.number(op)) => {
+            core.counts.miss();
+            None
+        }
         Op::Read(read) => {
             let reply = core.look(cx, read);
             match reply {

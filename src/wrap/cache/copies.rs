@@ -46,26 +46,33 @@ impl Room<'_> {
 
 type Others = [OnceLock<Value>; COPIES];
 
-/// Those of one value.
+/// Those of one value. A clone begins without any.
 #[derive(Debug)]
 pub(super) struct Copies {
-    keeper: usize,
-    each: usize,
+    keeper: u8,
+    each: u16,
     others: OnceLock<Box<Others>>,
+}
+
+impl Clone for Copies {
+    fn clone(&self) -> Self {
+        Copies { others: OnceLock::new(), ..*self }
+    }
 }
 
 impl Copies {
     /// If they are worth it.
     pub(super) fn of(value: &Value) -> Option<Self> {
-        let each = OVERHEAD + value.len();
+        let keeper = (thread() % COPIES) as u8;
+        let each = u16::try_from(OVERHEAD + value.len()).ok()?;
         let worth = value.is_counted() && value.len() <= LONGEST;
-        worth.then(|| Copies { keeper: thread() % COPIES, each, others: OnceLock::new() })
+        worth.then(|| Copies { keeper, each, others: OnceLock::new() })
     }
     /// A clone of the copy of this thread, or of `value` itself while it has none.
     #[inline]
     pub(super) fn mine(&self, value: &Value, room: Room<'_>) -> Value {
         let mine = thread() % COPIES;
-        match mine == self.keeper {
+        match mine == usize::from(self.keeper) {
             true => value.clone(),
             false => self.other(mine, value, room),
         }
@@ -74,14 +81,15 @@ impl Copies {
     fn other(&self, mine: usize, value: &Value, room: Room<'_>) -> Value {
         let others = room.get_or_make(&self.others, size_of::<Others>(), Box::default);
         let copy = || Value::from(value.as_bytes());
-        let other = others.and_then(|others| room.get_or_make(&others[mine], self.each, copy));
+        let other =
+            others.and_then(|others| room.get_or_make(&others[mine], self.each.into(), copy));
         other.unwrap_or(value).clone()
     }
     /// How many bytes they take of the room.
     pub(super) fn bytes(&self) -> u64 {
         let Some(others) = self.others.get() else { return 0 };
         let made = others.iter().filter(|other| other.get().is_some()).count();
-        (size_of::<Others>() + made * self.each) as u64
+        (size_of::<Others>() + made * usize::from(self.each)) as u64
     }
     /// Gives them up. Whoever asks again gets one again.
     pub(super) fn clear(&mut self) {

@@ -49,7 +49,7 @@ impl Core {
         self.table.with(read.key(), |entry, room| entry.answer(cx.consistency, read, room))
     }
     pub(super) fn contains(&self, key: &Key) -> bool {
-        self.table.get(key).is_some()
+        self.table.get(key).is_some_and(|entry| entry.is_alive())
     }
     pub(super) fn counted(&self) -> CacheCounts {
         let (hits, misses) = self.counts.sums();
@@ -104,6 +104,10 @@ impl Core {
             let same = |f: &&mut Flight| f.noted == noted && f.how == how && f.read == *read;
             if let Some(flight) = state.flights.iter_mut().find(same) {
                 let (sender, landing) = oneshot::channel();
+                // Whoever has given up takes no room, however many there are.
+                if flight.waiting.len() == flight.waiting.capacity() {
+                    flight.waiting.retain(|waiting| !waiting.is_closed());
+                }
                 flight.waiting.push(sender);
                 return Some(Met::UnderWay(landing));
             }
@@ -137,7 +141,8 @@ impl Core {
         if let (true, Ok(reply)) = (may, result) {
             let dies = self.options.time_to_live.map(|time| Instant::now() + time);
             let old = self.table.get(read.key());
-            self.table.put(read.key(), Entry::with(old.as_deref(), how, read, reply, dies));
+            let entry = Entry::with(old.as_deref(), how, read, reply, dies);
+            self.table.put(read.key(), entry, how);
         }
     }
 
@@ -155,7 +160,7 @@ impl Core {
         };
         match spared {
             None => self.table.remove(key),
-            Some(entry) => self.table.put(key, entry),
+            Some(entry) => self.table.put(key, entry, Consistency::Eventual),
         }
     }
     pub(super) fn invalidate(&self, key: &Key) {
@@ -163,8 +168,7 @@ impl Core {
         writing.is_certain();
     }
     pub(super) fn invalidate_all(&self) {
-        self.gate.spoil();
-        self.table.clear();
+        self.gate.write_all(|| self.table.clear());
     }
     /// Where the keys of earlier writes of a batch are noted.
     pub(super) fn number(&self, op: &Op) -> u64 {

@@ -2,39 +2,54 @@
 //!
 //! An entry never changes: to keep one more reply is to make a new entry. So a hit needs no lock of its own, and what it
 //! hands out is a clone of an immutable value. The question is the operation itself, so that a new kind of read is cached
-//! without a line here; two kinds know more than their own question, and `answer` is the list of them.
+//! with no line here but for its weight; two kinds know more than their own question, and `answer` is the list of them.
 //!
 //! The value of a string can be there once for each thread, which changes nothing of what an entry says: see `copies.rs`.
 
 use super::copies::{Copies, Room};
 use crate::backend::Consistency;
 use crate::ops::{HGet, ZRange};
-use crate::{Read, Reply, Value};
+use crate::{LexRange, Range, Read, Reply, Value};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The most replies that are kept of one key. The one that is the oldest then gives way.
+/// The most replies that are kept of one key, strong and eventual ones each. The one that is the oldest then gives way.
 const MOST: usize = 128;
-/// What a reply costs beside its bytes: the question, the counts, the places in the tables.
-const OVERHEAD: usize = 160;
+/// What a reply takes beside its bytes and those of its question: both of them, and what else is here of it.
+const OF_REPLY: usize = 192;
+/// What an entry takes beside that: the places in the tables, the key in them, and what an allocation takes.
+const OF_ENTRY: usize = 320;
 
-/// One reply.
-#[derive(Debug)]
+/// One reply, in one entry.
+#[derive(Clone, Debug)]
 struct Kept {
+    known: Arc<Known>,
+    /// Of the reply, if it is a value and they are worth it. They go with the entry.
+    copies: Option<Copies>,
+}
+
+#[derive(Debug)]
+struct Known {
     read: Read,
     reply: Reply,
-    /// Of the reply, if it is a value and they are worth it.
-    copies: Option<Copies>,
     bytes: usize,
     /// When it may no longer be handed out.
     dies: Option<Instant>,
 }
 
+impl Kept {
+    #[inline]
+    fn is_dead(&self) -> bool {
+        self.known.dies.is_some_and(|dies| dies <= Instant::now())
+    }
+}
+
 /// The replies of one key, by how fresh they had to be.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entry {
-    strong: Vec<Arc<Kept>>,
-    eventual: Vec<Arc<Kept>>,
+    strong: Vec<Kept>,
+    eventual: Vec<Kept>,
     /// When the replies in `eventual` die, if a write has invalidated them.
     outdated: Option<Instant>,
 }
@@ -56,10 +71,18 @@ impl Entry {
         }
     }
     fn answer_eventual(&self, read: &Read, room: Option<Room<'_>>) -> Option<Reply> {
+        find(self.still_eventual(), read, room)
+    }
+    /// The eventual ones, while what a write has outdated may be seen.
+    fn still_eventual(&self) -> &[Kept] {
         match self.outdated {
-            Some(dies) if dies <= Instant::now() => None,
-            _ => find(&self.eventual, read, room),
+            Some(dies) if dies <= Instant::now() => &[],
+            _ => &self.eventual,
         }
+    }
+    /// Whether there is anything that it answers.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.strong.iter().chain(self.still_eventual()).all(Kept::is_dead)
     }
 
     /// The same and one more reply.
@@ -85,17 +108,36 @@ impl Entry {
         if let Reply::Fields(fields) = &mut reply {
             fields.sort_unstable();
         }
-        list.retain(|kept| !is_same_but_for_limit(&kept.read, read));
-        if list.len() >= MOST {
-            list.remove(0);
-        }
-        let bytes = OVERHEAD + read.key().len() + size(&reply);
+        list.retain(|kept| !is_same_but_for_limit(&kept.known.read, read));
+        let bytes = OF_REPLY + read.key().len() + size_of_question(read) + size(&reply);
         let copies = match &reply {
             Reply::Value(Some(value)) => Copies::of(value),
             _ => None,
         };
-        list.push(Arc::new(Kept { read: read.clone(), reply, copies, bytes, dies }));
+        list.reserve_exact(1);
+        list.push(Kept {
+            known: Arc::new(Known { read: read.clone(), reply, bytes, dies }),
+            copies,
+        });
         entry
+    }
+    /// Has the oldest replies give way until those that are left are not heavier than `most`, or there is only the one that was added
+    /// last, which is one of `how`. Those that had to be as fresh go last. The answer is how many.
+    pub(super) fn fit(&mut self, how: Consistency, unit: Unit, most: u64) -> usize {
+        let before = self.replies();
+        loop {
+            let is_heavy = unit.of(self) > most;
+            let (own, other) = match how {
+                Consistency::Strong => (&mut self.strong, &mut self.eventual),
+                Consistency::Eventual => (&mut self.eventual, &mut self.strong),
+            };
+            match is_heavy {
+                _ if own.len() > MOST => own.remove(0),
+                true if !other.is_empty() => other.remove(0),
+                true if own.len() > 1 => own.remove(0),
+                _ => return before - self.replies(),
+            };
+        }
     }
 
     /// What is left of it after a write: what eventual reads may still see until `dies`.
@@ -113,27 +155,28 @@ impl Entry {
     }
     /// How many bytes it takes, more or less, without copies.
     pub(super) fn bytes(&self) -> usize {
-        self.strong.iter().chain(&self.eventual).map(|kept| kept.bytes).sum()
+        let replies = self.strong.iter().chain(&self.eventual);
+        OF_ENTRY + replies.map(|kept| kept.known.bytes).sum::<usize>()
     }
     /// How many bytes its copies take. It stays the same while nobody asks.
     pub(super) fn copied(&self) -> u64 {
         let copies = self.strong.iter().chain(&self.eventual).filter_map(|it| it.copies.as_ref());
         copies.map(Copies::bytes).sum()
     }
-    /// Gives up its copies, but for those that somebody holds who makes a new entry of it.
+    /// Gives up its copies.
     pub(super) fn give_up_copies(&mut self) {
-        let kept = self.strong.iter_mut().chain(&mut self.eventual).filter_map(Arc::get_mut);
+        let kept = self.strong.iter_mut().chain(&mut self.eventual);
         kept.filter_map(|kept| kept.copies.as_mut()).for_each(Copies::clear);
     }
 }
 
 #[inline]
-fn find(list: &[Arc<Kept>], read: &Read, room: Option<Room<'_>>) -> Option<Reply> {
+fn find(list: &[Kept], read: &Read, room: Option<Room<'_>>) -> Option<Reply> {
     list.iter().find_map(|kept| {
         let reply = answer(kept, read, room)?;
-        match kept.dies {
-            Some(dies) if dies <= Instant::now() => None,
-            _ => Some(reply),
+        match kept.is_dead() {
+            true => None,
+            false => Some(reply),
         }
     })
 }
@@ -141,8 +184,8 @@ fn find(list: &[Arc<Kept>], read: &Read, room: Option<Room<'_>>) -> Option<Reply
 /// What `kept` says to `asked`, which is about the same key.
 #[inline]
 fn answer(kept: &Kept, asked: &Read, room: Option<Room<'_>>) -> Option<Reply> {
-    let reply = &kept.reply;
-    match (&kept.read, asked) {
+    let reply = &kept.known.reply;
+    match (&kept.known.read, asked) {
         (Read::Get(_), Read::Get(_)) => Some(match (reply, &kept.copies, room) {
             (Reply::Value(Some(value)), Some(copies), Some(room)) => {
                 Reply::Value(Some(copies.mine(value, room)))
@@ -194,6 +237,26 @@ fn is_same_but_for_limit(a: &Read, b: &Read) -> bool {
     match (a, b) {
         (Read::ZRange(a), Read::ZRange(b)) => is_same_range(a, b),
         _ => a == b,
+    }
+}
+
+/// But for its key.
+fn size_of_question(read: &Read) -> usize {
+    let end = |end: &Bound<Value>| match end {
+        Bound::Included(end) | Bound::Excluded(end) => end.len(),
+        Bound::Unbounded => 0,
+    };
+    let range = |range: &Range| match range {
+        Range::Lex(range) => size_of::<LexRange>() + end(&range.min) + end(&range.max),
+        Range::Score(_) => 0,
+    };
+    match read {
+        Read::Get(_) | Read::SMembers(_) | Read::HGetAll(_) => 0,
+        Read::HGet(op) => op.field.len(),
+        Read::ZHGet(op) => op.field.len(),
+        Read::ZScore(op) => op.member.len(),
+        Read::ZCount(op) => range(&op.range),
+        Read::ZRange(op) => range(&op.range),
     }
 }
 
@@ -280,13 +343,14 @@ mod tests {
 
     #[test]
     fn the_replies_of_one_key_are_bounded() {
-        let mut entry = Entry::default();
+        let (mut entry, mut gave_way) = (Entry::default(), 0);
+        let (how, reply) = (Consistency::Strong, Reply::Value(None));
         for i in 0..2 * MOST {
             let read = HGet::new("h", Value::from(i.to_string())).into();
-            entry =
-                Entry::with(Some(&entry), Consistency::Strong, &read, &Reply::Value(None), None);
+            entry = Entry::with(Some(&entry), how, &read, &reply, None);
+            gave_way += entry.fit(how, Unit::Replies, u64::MAX);
         }
-        assert_eq!(entry.replies(), MOST);
+        assert_eq!((entry.replies(), gave_way), (MOST, MOST));
         let newest = HGet::new("h", Value::from((2 * MOST - 1).to_string())).into();
         assert!(entry.answer(Consistency::Strong, &newest, None).is_some());
     }

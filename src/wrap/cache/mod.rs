@@ -47,6 +47,13 @@ pub struct CacheOptions {
     settle: Duration,
 }
 
+/// As good as for ever, and still a time at which a clock arrives.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
+
+const fn at_most(time: Duration, longest: Duration) -> Duration {
+    if time.as_nanos() > longest.as_nanos() { longest } else { time }
+}
+
 impl CacheOptions {
     const fn new(unit: Unit, bound: u64) -> Self {
         CacheOptions {
@@ -62,28 +69,31 @@ impl CacheOptions {
     pub const fn entries(n: u64) -> Self {
         CacheOptions::new(Unit::Replies, n)
     }
-    /// Holds at most about `n` bytes, keys and what the cache needs itself included. A sixteenth of them is for copies of strings, up
-    /// to 1 KiB long, for threads that ask for them often; threads that find no room there write the count of the string together.
+    /// Holds at most about `n` bytes, keys, questions and what the cache needs itself included: that is about 510 for the first reply of a
+    /// key, and 190 for each other one. A sixteenth of them is for copies of strings, up to 1 KiB long, for threads that ask for them
+    /// often; threads that find no room there write the count of the string together. A shared cache is divided into parts of 1 MiB or
+    /// more, up to 64 of them, and keeps nothing that does not fit into one: so a value of the greatest portable length is kept by
+    /// caches of 1 MiB and more. Beside the bound, up to 2 MiB tell which keys were written lately.
     pub const fn bytes(n: u64) -> Self {
         CacheOptions::new(Unit::Bytes, n)
     }
     /// Forgets every reply after `time`, so that writes of others, which do not pass this cache, are seen by then. Without
     /// it a reply is kept until it is written or has to give way.
     pub const fn time_to_live(mut self, time: Duration) -> Self {
-        self.time_to_live = Some(time);
+        self.time_to_live = Some(at_most(time, LONGEST));
         self
     }
     /// Lets [eventual](crate::Store::eventually_consistent) reads see what a write has invalidated for `time` longer.
     /// 0 without it.
     pub const fn eventual_staleness(mut self, time: Duration) -> Self {
-        self.eventual_staleness = time;
+        self.eventual_staleness = at_most(time, LONGEST);
         self
     }
     /// For how long after a write a replica may still answer the older value, and a write whose outcome is not known may
     /// still be applied: that long, nothing that may be outdated by it is kept. 5 seconds without it. Where there are no
     /// replicas and writes are carried out in their order, 0 will do.
     pub const fn settle(mut self, time: Duration) -> Self {
-        self.settle = time;
+        self.settle = at_most(time, LONGEST);
         self
     }
 }
@@ -96,7 +106,7 @@ pub struct CacheCounts {
     pub hits: u64,
     /// Reads that were not.
     pub misses: u64,
-    /// Replies that had to give way to others.
+    /// Replies that had to give way to others, or found no room.
     pub evictions: u64,
     /// What it holds, in replies or in bytes, copies included, as it is bounded.
     pub held: u64,
@@ -118,6 +128,9 @@ pub struct CacheCounts {
 /// - In a batch, what is known is answered, and the rest is one batch. Behind a write of the same batch to the same key
 ///   nothing is answered from the cache.
 /// - What it hands out belongs to the caller.
+///
+/// Whoever began the one read has to go on with it: a future that is neither polled nor dropped, such as one that `select!` left behind,
+/// keeps the others waiting.
 ///
 /// It knows nothing of writes that do not pass it. [`invalidate`](Self::invalidate) tells it of them, and
 /// [`time_to_live`](CacheOptions::time_to_live) limits how long it does not know.
@@ -160,7 +173,7 @@ impl<B> Cache<B> {
         let table = Table::request(options.unit, options.bound);
         Cache { inner, core: Arc::new(Core::new(options, table, 1, 1)) }
     }
-    /// Whether it knows anything of `key`.
+    /// Whether it knows anything of `key` that it would still answer.
     pub fn contains(&self, key: impl Into<Key>) -> bool {
         self.core.contains(&key.into())
     }

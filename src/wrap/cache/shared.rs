@@ -18,6 +18,7 @@
 use super::copies::Room;
 use super::entry::{Entry, Unit};
 use crate::Key;
+use crate::backend::Consistency;
 use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard, ShardedLockWriteGuard};
 use hashbrown::HashTable;
 use std::collections::HashSet;
@@ -27,6 +28,9 @@ use std::sync::{Arc, PoisonError};
 
 /// How many rounds of the clock an entry can be spared.
 const OFTEN: u8 = 3;
+
+/// How many bytes of the bound a shard has at least, if it is bounded in bytes and there are two.
+const LEAST_SHARD: u64 = 1 << 20;
 
 type Hasher = foldhash::fast::RandomState;
 
@@ -77,12 +81,13 @@ struct Shard {
 
 impl Shared {
     pub(super) fn new(unit: Unit, bound: u64) -> Self {
-        // Many shards, so that a change keeps few readers waiting; not so many that chance fills some and leaves others empty.
-        let each = match unit {
-            Unit::Replies => 1,
-            Unit::Bytes => 512,
+        // Many shards, so that a change keeps few readers waiting; not so many that chance fills some and leaves others empty, or that a
+        // long value finds no room in any.
+        let least = match unit {
+            Unit::Replies => 256,
+            Unit::Bytes => LEAST_SHARD,
         };
-        let shards = 1 << (bound / each / 256).clamp(1, 64).ilog2();
+        let shards = 1 << (bound / least).clamp(1, 64).ilog2();
         let (bound, copied) = match unit {
             Unit::Replies => (bound / shards, u64::MAX),
             Unit::Bytes => (bound / shards - bound / shards / 16, bound / shards / 16),
@@ -137,29 +142,32 @@ impl Shared {
         let hash = self.hash(key);
         self.read(hash).find(hash, key).map(|slot| Arc::clone(&slot.entry))
     }
-    pub(super) fn put(&self, key: &Key, entry: Arc<Entry>) {
+    pub(super) fn put(&self, key: &Key, mut entry: Entry, how: Consistency) {
+        let gave_way = entry.fit(how, self.unit, self.bound);
+        self.gave_way(gave_way);
         let (hash, weight) = (self.hash(key), self.unit.of(&entry));
         let mut shard = self.change(hash);
         let old = shard.remove(hash, key, self.unit);
         if weight > self.bound {
-            self.gave_way(&entry);
+            self.gave_way(entry.replies());
             return;
         }
         while shard.weight() + weight > self.bound
             && let Some(slot) = shard.evict(self.unit, self.bound)
         {
-            self.gave_way(&slot.entry);
+            self.gave_way(slot.entry.replies());
         }
         let (age, used) = match old {
             Some(slot) => (slot.age, slot.used),
             None => (shard.age(hash), AtomicU8::new(0)),
         };
-        let slot = Slot { key: key.clone(), entry, age, place: 0, used };
+        let slot = Slot { key: key.clone(), entry: entry.into(), age, place: 0, used };
         shard.insert(hash, slot, self.unit);
     }
-    #[cold]
-    fn gave_way(&self, entry: &Entry) {
-        self.evicted.fetch_add(entry.replies() as u64, Ordering::Relaxed);
+    fn gave_way(&self, replies: usize) {
+        if replies > 0 {
+            self.evicted.fetch_add(replies as u64, Ordering::Relaxed);
+        }
     }
     pub(super) fn remove(&self, key: &Key) {
         let hash = self.hash(key);
@@ -307,20 +315,21 @@ fn give_up_copies(entry: &mut Arc<Entry>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::Consistency;
     use crate::{Read, Reply, Value, ops::Get};
 
-    fn entry(key: &Key) -> Arc<Entry> {
+    fn put(table: &Shared, key: &Key) {
         let read = Read::from(Get::new(key));
-        Entry::with(None, Consistency::Strong, &read, &Reply::Value(None), None).into()
+        let entry = Entry::with(None, Consistency::Strong, &read, &Reply::Value(None), None);
+        table.put(key, entry, Consistency::Strong);
     }
     fn key(i: u64) -> Key {
         i.to_string().into()
     }
     /// Of 100 bytes, so that copies are worth it.
-    fn long(key: &Key) -> Arc<Entry> {
+    fn put_long(table: &Shared, key: &Key) {
         let (read, reply) = (Read::from(Get::new(key)), Reply::Value(Some(Value::from(&[7; 100]))));
-        Entry::with(None, Consistency::Strong, &read, &reply, None).into()
+        let entry = Entry::with(None, Consistency::Strong, &read, &reply, None);
+        table.put(key, entry, Consistency::Strong);
     }
     fn ask(table: &Shared, key: &Key) -> Option<Value> {
         let read = Read::from(Get::new(key));
@@ -365,7 +374,7 @@ mod tests {
                 let i = random.u64(..300);
                 match random.u8(..10) {
                     0 => table.remove(&key(i)),
-                    1..=4 => table.put(&key(i), entry(&key(i))),
+                    1..=4 => put(&table, &key(i)),
                     _ => drop(knows(&table, i)),
                 }
                 assert!(table.weight() <= bound);
@@ -381,18 +390,18 @@ mod tests {
     fn what_is_read_again_outlasts_a_scan() {
         let table = Shared::new(Unit::Replies, 100);
         let used = || (0..50).filter(|i| knows(&table, *i)).count();
-        (0..50).for_each(|i| table.put(&key(i), entry(&key(i))));
+        (0..50).for_each(|i| put(&table, &key(i)));
         assert_eq!(used(), 50);
-        (1_000..3_000).for_each(|i| table.put(&key(i), entry(&key(i))));
+        (1_000..3_000).for_each(|i| put(&table, &key(i)));
         assert_eq!(used(), 50);
     }
 
     #[test]
     fn what_is_heavier_than_the_bound_is_not_kept_and_nothing_gives_way_to_it() {
         let table = Shared::new(Unit::Bytes, 1_000);
-        table.put(&key(1), entry(&key(1)));
+        put(&table, &key(1));
         let long = Key::from(vec![b'k'; 1_000]);
-        table.put(&long, entry(&long));
+        put(&table, &long);
         assert!(knows(&table, 1) && table.get(&long).is_none());
         assert_eq!(table.evicted(), 1);
     }
@@ -409,7 +418,7 @@ mod tests {
                 let key = key(random.u64(..20) * random.u64(..40));
                 match random.u8(..100) {
                     0 => table.remove(&key),
-                    1..10 => table.put(&key, long(&key)),
+                    1..10 => put_long(&table, &key),
                     _ => drop(ask(&table, &key)),
                 }
                 assert!(table.weight() <= bound);
@@ -436,31 +445,36 @@ mod tests {
     #[test]
     fn what_is_asked_for_a_few_times_is_not_copied() {
         let (table, key) = (Shared::new(Unit::Replies, 100), key(1));
-        table.put(&key, long(&key));
+        put_long(&table, &key);
         let copied = || table.get(&key).map(|entry| entry.copied());
         on_others(|| drop(ask(&table, &key)));
         assert!(ask(&table, &key).is_some());
         assert_eq!(copied(), Some(0));
         on_others(|| drop(ask(&table, &key)));
         assert!(copied() > Some(0));
-        // What replaces it begins without.
-        table.put(&key, long(&key));
+        // What replaces it begins without, and so gets no room that it was not given.
+        let (old, read) =
+            (table.get(&key), Read::from(crate::ops::HGet::new(&key, Value::from("f"))));
+        let how = Consistency::Strong;
+        let more = Entry::with(old.as_deref(), how, &read, &Reply::Value(None), None);
+        table.put(&key, more, how);
         assert_eq!(copied(), Some(0));
+        assert!(ask(&table, &key).is_some());
     }
 
     #[test]
     fn what_the_hand_goes_by_gives_up_its_copies_and_stays() {
         let (table, hot) = (Shared::new(Unit::Bytes, 40_000), key(0));
-        table.put(&hot, long(&hot));
+        put_long(&table, &hot);
         assert!(ask(&table, &hot).is_some());
-        (1_000..2_000).map(key).for_each(|key| table.put(&key, long(&key)));
+        (1_000..2_000).map(key).for_each(|key| put_long(&table, &key));
         (0..OFTEN).for_each(|_| drop(ask(&table, &hot)));
         on_others(|| drop(ask(&table, &hot)));
         let copied = || table.get(&hot).map(|entry| entry.copied());
         assert!(copied() > Some(0));
         // All of them are asked for again, so they become old.
         for key in (1..1_000).map(key) {
-            table.put(&key, long(&key));
+            put_long(&table, &key);
             assert!(ask(&table, &key).is_some() && ask(&table, &hot).is_some());
         }
         assert_eq!(copied(), Some(0));

@@ -7,6 +7,7 @@ use super::copies::Room;
 use super::entry::{Entry, Unit};
 use super::shared::Shared;
 use crate::Key;
+use crate::backend::Consistency;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,10 +20,15 @@ pub(super) enum Table {
 
 #[derive(Default)]
 struct Maps {
-    young: HashMap<Key, Arc<Entry>, Hasher>,
-    old: HashMap<Key, Arc<Entry>, Hasher>,
-    weight: u64,
+    young: Half,
+    old: Half,
     evicted: u64,
+}
+
+#[derive(Default)]
+struct Half {
+    entries: HashMap<Key, Arc<Entry>, Hasher>,
+    weight: u64,
 }
 
 pub(super) struct Request {
@@ -37,35 +43,50 @@ impl Request {
     }
 }
 
+impl Half {
+    fn insert(&mut self, key: Key, entry: Arc<Entry>, unit: Unit) {
+        self.weight += unit.of(&entry);
+        self.entries.insert(key, entry);
+    }
+    fn remove(&mut self, key: &Key, unit: Unit) -> Option<(Key, Arc<Entry>)> {
+        let (key, entry) = self.entries.remove_entry(key)?;
+        self.weight -= unit.of(&entry);
+        Some((key, entry))
+    }
+    fn replies(&self) -> u64 {
+        self.entries.values().map(|entry| entry.replies() as u64).sum()
+    }
+}
+
 impl Maps {
     fn get(&mut self, key: &Key, unit: Unit, bound: u64) -> Option<&Arc<Entry>> {
-        if !self.old.is_empty()
-            && let Some((key, entry)) = self.old.remove_entry(key)
+        if !self.old.entries.is_empty()
+            && let Some((key, entry)) = self.old.remove(key, unit)
         {
             self.insert(key, entry, unit, bound);
         }
-        self.young.get(key)
+        self.young.entries.get(key)
     }
-    /// Each of the two holds at most half of the bound.
+    /// The young one is the old one when it would get above half of the bound, and the old one goes then; it also goes if there is no
+    /// room for both.
     fn insert(&mut self, key: Key, entry: Arc<Entry>, unit: Unit, bound: u64) {
-        let (weight, half) = (unit.of(&entry), bound.div_ceil(2));
-        if weight > half {
+        let weight = unit.of(&entry);
+        if weight > bound {
             self.evicted += entry.replies() as u64;
             return;
         }
-        if self.weight + weight > half {
+        if self.young.weight + weight > bound.div_ceil(2) {
             let given_up = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-            self.evicted += given_up.values().map(|entry| entry.replies() as u64).sum::<u64>();
-            self.weight = 0;
+            self.evicted += given_up.replies();
         }
-        self.weight += weight;
-        self.young.insert(key, entry);
+        if self.old.weight + self.young.weight + weight > bound {
+            self.evicted += std::mem::take(&mut self.old).replies();
+        }
+        self.young.insert(key, entry, unit);
     }
     fn remove(&mut self, key: &Key, unit: Unit) {
-        if let Some(entry) = self.young.remove(key) {
-            self.weight -= unit.of(&entry);
-        }
-        self.old.remove(key);
+        self.young.remove(key, unit);
+        self.old.remove(key, unit);
     }
 }
 
@@ -100,14 +121,16 @@ impl Table {
             }
         }
     }
-    pub(super) fn put(&self, key: &Key, entry: Entry) {
-        let entry = Arc::new(entry);
+    /// Keeps `entry`, of which the newest reply is one of `how`, but for replies for which there is no room.
+    pub(super) fn put(&self, key: &Key, mut entry: Entry, how: Consistency) {
         match self {
-            Table::Shared(shared) => shared.put(key, entry),
+            Table::Shared(shared) => shared.put(key, entry, how),
             Table::Request(request) => {
+                let gave_way = entry.fit(how, request.unit, request.bound);
                 let mut maps = request.lock();
+                maps.evicted += gave_way as u64;
                 maps.remove(key, request.unit);
-                maps.insert(key.clone(), entry, request.unit, request.bound);
+                maps.insert(key.clone(), entry.into(), request.unit, request.bound);
             }
         }
     }
@@ -139,7 +162,7 @@ impl Table {
             Table::Shared(shared) => shared.weight(),
             Table::Request(request) => {
                 let maps = request.lock();
-                maps.young.values().chain(maps.old.values()).map(|e| request.unit.of(e)).sum()
+                maps.young.weight + maps.old.weight
             }
         }
     }
