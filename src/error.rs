@@ -37,6 +37,26 @@ pub enum ErrorKind {
     Other,
 }
 
+impl ErrorKind {
+    /// Its name in metrics and spans: `"wrong_type"`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidArgument => "invalid_argument",
+            ErrorKind::TooLarge => "too_large",
+            ErrorKind::WrongType => "wrong_type",
+            ErrorKind::Overflow => "overflow",
+            ErrorKind::Conflict => "conflict",
+            ErrorKind::Throttled => "throttled",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::AccessDenied => "access_denied",
+            ErrorKind::Corrupt => "corrupt",
+            ErrorKind::Unsupported => "unsupported",
+            ErrorKind::Other => "other",
+        }
+    }
+}
+
 /// An operation that did not happen, or may not have.
 ///
 /// ```

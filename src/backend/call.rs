@@ -46,7 +46,7 @@ impl Observer for Both {
         self.0.round_trip(backend, request, took);
         self.1.round_trip(backend, request, took);
     }
-    fn retry(&self, backend: &'static str, because: ErrorKind) {
+    fn retry(&self, backend: Option<&'static str>, because: ErrorKind) {
         self.0.retry(backend, because);
         self.1.retry(backend, because);
     }

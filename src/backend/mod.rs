@@ -71,8 +71,9 @@ pub trait Observer: Debug + Send + Sync {
     fn round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
         let _ = (backend, request, took);
     }
-    /// A request is about to be sent again, because of an error of this kind.
-    fn retry(&self, backend: &'static str, because: ErrorKind) {
+    /// A request is about to be sent again by `backend`, because of an error of this kind; or a whole call by
+    /// [`Retry`](crate::wrap::Retry), which is no backend.
+    fn retry(&self, backend: Option<&'static str>, because: ErrorKind) {
         let _ = (backend, because);
     }
     /// The storage system charged for a request: once for the table, and once for each index.

@@ -87,37 +87,30 @@ impl MetricsObserver {
     }
 }
 
-/// A kind of error as a label.
-pub(super) fn label(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::InvalidArgument => "invalid_argument",
-        ErrorKind::TooLarge => "too_large",
-        ErrorKind::WrongType => "wrong_type",
-        ErrorKind::Overflow => "overflow",
-        ErrorKind::Conflict => "conflict",
-        ErrorKind::Throttled => "throttled",
-        ErrorKind::Unavailable => "unavailable",
-        ErrorKind::Timeout => "timeout",
-        ErrorKind::AccessDenied => "access_denied",
-        ErrorKind::Corrupt => "corrupt",
-        ErrorKind::Unsupported => "unsupported",
-        ErrorKind::Other => "other",
+/// A backend as OpenTelemetry names the system behind it, where it does.
+fn system_of(backend: &'static str) -> &'static str {
+    match backend {
+        "dynamodb" => "aws.dynamodb",
+        other => other,
     }
 }
 
 impl Observer for MetricsObserver {
     fn round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
-        histogram!(ROUND_TRIP, "db.system.name" => backend, "request" => request).record(took);
+        let system = system_of(backend);
+        histogram!(ROUND_TRIP, "db.system.name" => system, "request" => request).record(took);
     }
-    fn retry(&self, backend: &'static str, because: ErrorKind) {
-        counter!(RETRIES, "db.system.name" => backend, "error.type" => label(because)).increment(1);
+    fn retry(&self, backend: Option<&'static str>, because: ErrorKind) {
+        let system = backend.map_or(self.system, system_of);
+        let because = because.as_str();
+        counter!(RETRIES, "db.system.name" => system, "error.type" => because).increment(1);
     }
     fn capacity(&self, backend: &'static str, used: &Capacity<'_>) {
         for (direction, units) in [("read", used.read), ("write", used.write)] {
             if units > 0.0 {
                 histogram!(
                     CAPACITY,
-                    "db.system.name" => backend,
+                    "db.system.name" => system_of(backend),
                     "db.collection.name" => used.table.to_owned(),
                     "index" => used.index.unwrap_or_default().to_owned(),
                     "direction" => direction
@@ -128,7 +121,7 @@ impl Observer for MetricsObserver {
     }
     fn call(&self, call: &Call) {
         match call.error {
-            Some(kind) => self.failed(call.name, label(kind), call.took),
+            Some(kind) => self.failed(call.name, kind.as_str(), call.took),
             None if call.given_up => self.failed(call.name, GIVEN_UP, call.took),
             None => self.done(call.name, call.took),
         }
@@ -159,7 +152,7 @@ impl<'m, N: Fn() -> &'static str> Timing<'m, N> {
         match (reply, place.and_then(|at| self.observer.durations[at].get())) {
             (Ok(_), Some(histogram)) => histogram.record(nanos as f64 * 1e-9),
             (Ok(_), None) => self.observer.done((self.name)(), Duration::from_nanos(nanos)),
-            (Err(e), _) => self.failed(label(e.kind()), nanos),
+            (Err(e), _) => self.failed(e.kind().as_str(), nanos),
         }
         std::mem::forget(self);
     }
@@ -177,8 +170,8 @@ impl<N: Fn() -> &'static str> Drop for Timing<'_, N> {
 
 /// Counts and times every call that gets here, and everything that happens below, through the facade [`metrics`].
 ///
-/// Install the recorder (an exporter to Prometheus, or to whatever collects them) before the first call. The example `metrics`
-/// does. Keys and values are in none of the labels.
+/// Install the recorder (an exporter to Prometheus, or to whatever collects them) before [`Metrics::new`], which describes the metrics
+/// to it. The example `metrics` does. Keys and values are in none of the labels.
 ///
 /// | metric | kind | labels |
 /// |---|---|---|

@@ -152,26 +152,26 @@ struct Ear {
 }
 
 impl Ear {
-    fn heard(&self, backend: &'static str) -> MutexGuard<'_, CallProfile> {
+    fn heard(&self, backend: Option<&'static str>) -> MutexGuard<'_, CallProfile> {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.backend.get_or_insert(backend);
+        heard.backend = heard.backend.or(backend);
         heard
     }
 }
 
 impl Observer for Ear {
     fn round_trip(&self, backend: &'static str, _: &'static str, took: Duration) {
-        let mut heard = self.heard(backend);
+        let mut heard = self.heard(Some(backend));
         heard.round_trips += 1;
         heard.round_trip_time += took;
     }
-    fn retry(&self, backend: &'static str, because: ErrorKind) {
+    fn retry(&self, backend: Option<&'static str>, because: ErrorKind) {
         let mut heard = self.heard(backend);
         heard.retries += 1;
         heard.failed(because);
     }
     fn capacity(&self, backend: &'static str, used: &Capacity<'_>) {
-        let mut heard = self.heard(backend);
+        let mut heard = self.heard(Some(backend));
         let place = (used.table.to_owned(), used.index.map(str::to_owned));
         let sum = heard.capacity.entry(place).or_default();
         sum.read += used.read;

@@ -33,7 +33,8 @@ pub struct RetryPolicy {
     pub per_success: f64,
     /// Whether a write whose outcome is unknown is sent again if twice is as good as once: an unconditional `set`, `sadd`,
     /// `srem`, `hset`, `hdel`, `zadd`, `zrem`. Off without it, since such a write can undo what somebody else has
-    /// written between the two.
+    /// written between the two. Put a [`Cache`](super::Cache) below such a `Retry`, not above it: the first of the two may still be applied
+    /// after the second, and only what is below hears of it.
     pub repeat_unknown: bool,
 }
 
@@ -64,11 +65,11 @@ const ONE: u64 = 1_000;
 impl Budget {
     #[inline]
     fn earn(&self) {
-        let left = self.left.load(Ordering::Relaxed);
-        if left < self.most {
-            // What is lost to a race is a part of a token.
-            self.left.store((left + self.per_success).min(self.most), Ordering::Relaxed);
-        }
+        let more = |left: u64| {
+            (left < self.most).then(|| left.saturating_add(self.per_success).min(self.most))
+        };
+        // As a rule there is nothing to add.
+        let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
     fn spend(&self) -> bool {
         let less = |left: u64| left.checked_sub(ONE);
@@ -131,7 +132,7 @@ impl<B> Retry<B> {
             return false;
         }
         if let Some(observer) = &cx.observer {
-            observer.retry("retry", because.kind());
+            observer.retry(None, because.kind());
         }
         tokio::time::sleep(pause).await;
         true
@@ -144,17 +145,35 @@ impl<B> Retry<B> {
         may: impl Fn(&Error) -> bool,
         call: impl Fn() -> F,
     ) -> Result<T> {
+        match call().await {
+            Ok(answer) => {
+                self.budget.earn();
+                Ok(answer)
+            }
+            Err(e) if may(&e) => Box::pin(self.again_until_done(cx, e, may, call)).await,
+            Err(e) => Err(e),
+        }
+    }
+    async fn again_until_done<T, F: Future<Output = Result<T>>>(
+        &self,
+        cx: &Context,
+        mut error: Error,
+        may: impl Fn(&Error) -> bool,
+        call: impl Fn() -> F,
+    ) -> Result<T> {
         let mut tries = None;
-        loop {
+        let mut unknown = error.outcome_is_unknown();
+        while may(&error) && self.again(cx, &mut tries, &error).await {
             match call().await {
                 Ok(answer) => {
                     self.budget.earn();
                     return Ok(answer);
                 }
-                Err(e) if may(&e) && Box::pin(self.again(cx, &mut tries, &e)).await => {}
-                Err(e) => return Err(e),
+                Err(e) => error = e,
             }
+            unknown |= error.outcome_is_unknown();
         }
+        Err(still_unknown(unknown, error))
     }
 
     fn may_repeat(&self, op: &Op, error: &Error) -> bool {
@@ -187,6 +206,11 @@ impl<B> Retry<B> {
         again.reverse();
         again
     }
+}
+
+/// Of a write that may have been applied by an earlier try, that is still all that is known when a later one fails.
+fn still_unknown(unknown: bool, error: Error) -> Error {
+    if unknown { error.with_unknown_outcome() } else { error }
 }
 
 /// Whether to do it twice is as good as once, the answer included.
@@ -232,7 +256,9 @@ impl<B: Backend> Backend for Retry<B> {
             }
             let rest: Vec<Op> = failed.iter().map(|i| ops[*i].clone()).collect();
             for (i, result) in failed.into_iter().zip(self.inner.batch(cx, &rest).await) {
-                results[i] = result;
+                let before = std::mem::replace(&mut results[i], Ok(Reply::Done));
+                let unknown = before.is_err_and(|e| e.outcome_is_unknown());
+                results[i] = result.map_err(|e| still_unknown(unknown, e));
             }
         }
         results
@@ -240,5 +266,32 @@ impl<B: Backend> Backend for Retry<B> {
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
         let may = |e: &Error| e.is_retryable() && !e.outcome_is_unknown();
         self.until_done(cx, may, || self.inner.transact(cx, writes)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_spent_is_spent_whoever_succeeds_meanwhile() {
+        let most = 20_000;
+        let budget =
+            Budget { left: AtomicU64::new(most * ONE + 1), most: 2 * most * ONE, per_success: 0 };
+        let (end, mut spent) = (std::sync::atomic::AtomicBool::new(false), 0);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !end.load(Ordering::Relaxed) {
+                        budget.earn();
+                    }
+                });
+            }
+            while spent <= most && budget.spend() {
+                spent += 1;
+            }
+            end.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(spent, most);
     }
 }

@@ -70,7 +70,8 @@ impl<B> Trace<B> {
         if span.is_disabled() {
             return None;
         }
-        if let Some(operations) = operations {
+        // The conventions leave out a size of one.
+        if let Some(operations) = operations.filter(|n| *n != 1) {
             span.record("db.operation.batch.size", operations);
         }
         if let (true, Some(key)) = (self.keys, key) {
@@ -90,7 +91,7 @@ fn within<'c, T: 'c>(
     Box::pin(async move {
         let answer = call.instrument(span.clone()).await;
         if let Some(error) = error(&answer) {
-            span.record("error.type", tracing::field::debug(error.kind()));
+            span.record("error.type", error.kind().as_str());
         }
         answer
     })

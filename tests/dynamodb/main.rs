@@ -86,7 +86,7 @@ impl Observer for Notes {
         assert_eq!(backend, "dynamodb");
         self.trips.lock().unwrap().push(request);
     }
-    fn retry(&self, _: &'static str, because: ErrorKind) {
+    fn retry(&self, _: Option<&'static str>, because: ErrorKind) {
         self.retries.lock().unwrap().push(because);
     }
     fn capacity(&self, _: &'static str, used: &Capacity<'_>) {

@@ -21,7 +21,7 @@ impl Observer for Trips {
         assert_eq!(backend, "foundationdb");
         self.0.lock().unwrap().push(request);
     }
-    fn retry(&self, _: &'static str, because: ErrorKind) {
+    fn retry(&self, _: Option<&'static str>, because: ErrorKind) {
         panic!("nobody is in the way, but: {because:?}");
     }
 }

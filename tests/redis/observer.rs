@@ -14,7 +14,8 @@ impl Observer for Notes {
         assert!(took > Duration::ZERO);
         self.0.lock().unwrap().push(format!("{backend} {request}"));
     }
-    fn retry(&self, backend: &'static str, because: ErrorKind) {
+    fn retry(&self, backend: Option<&'static str>, because: ErrorKind) {
+        let backend = backend.unwrap();
         self.0.lock().unwrap().push(format!("{backend} again: {because:?}"));
     }
 }

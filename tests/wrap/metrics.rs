@@ -3,7 +3,8 @@
 use crate::double::Double;
 use crate::now;
 use futures_util::FutureExt;
-use keyvaluestore::wrap::Metrics;
+use keyvaluestore::backend::Observer;
+use keyvaluestore::wrap::{Metrics, MetricsObserver};
 use keyvaluestore::{ErrorKind, Store};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use std::time::{Duration, Instant};
@@ -78,4 +79,22 @@ fn a_call_is_timed_by_the_clock_on_the_wall_and_told_when_it_is_given_up() {
         }
     }
     assert_eq!(given_up, 1);
+}
+
+/// The system is named as the conventions name it, whoever tells of it.
+#[test]
+fn all_that_happens_below_bears_the_name_of_the_system() {
+    let recorder = DebuggingRecorder::new();
+    let snapshots = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || {
+        let observer = MetricsObserver::new("aws.dynamodb");
+        observer.round_trip("dynamodb", "GetItem", Duration::from_millis(1));
+        observer.retry(Some("dynamodb"), ErrorKind::Throttled);
+        // A wrapper, which does not know what is below it.
+        observer.retry(None, ErrorKind::Throttled);
+    });
+    for (key, _, _, _) in snapshots.snapshot().into_vec() {
+        let system = key.key().labels().find(|label| label.key() == "db.system.name");
+        assert_eq!(system.unwrap().value(), "aws.dynamodb");
+    }
 }

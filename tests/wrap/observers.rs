@@ -16,8 +16,8 @@ impl Distant {
     fn tell(cx: &Context) {
         if let Some(observer) = &cx.observer {
             observer.round_trip("distant", "Request", Duration::from_millis(2));
-            observer.retry("distant", ErrorKind::Throttled);
-            observer.retry("distant", ErrorKind::Conflict);
+            observer.retry(Some("distant"), ErrorKind::Throttled);
+            observer.retry(Some("distant"), ErrorKind::Conflict);
             observer.round_trip("distant", "Request", Duration::from_millis(3));
         }
     }

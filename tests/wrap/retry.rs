@@ -1,7 +1,7 @@
 //! Retries and timeouts. Time is tokio's, and passes when everybody waits.
 
 use crate::double::Double;
-use keyvaluestore::wrap::{Retry, RetryPolicy, Timeout};
+use keyvaluestore::wrap::{Profiler, Retry, RetryPolicy, Timeout};
 use keyvaluestore::{Error, ErrorKind, Store};
 use std::time::Duration;
 
@@ -238,4 +238,52 @@ async fn a_read_that_was_given_up_is_tried_again() {
     double.pass();
     assert_eq!(store.get("k").await.unwrap(), None);
     assert_eq!(double.calls().len(), 2);
+}
+
+/// Nor is it forgotten: whoever keeps values by that, such as a cache, would keep the wrong one.
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_try_may_have_done_is_told_when_a_later_one_fails() {
+    let (double, store) = store(|policy| {
+        policy.repeat_unknown = true;
+        policy.attempts = 2;
+    });
+    double.lose(ErrorKind::Timeout);
+    double.fail(ErrorKind::Throttled);
+    let error = store.set("k", 1).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Throttled && error.outcome_is_unknown());
+    double.lose(ErrorKind::Timeout);
+    double.fail(ErrorKind::Throttled);
+    let mut batch = store.batch();
+    batch.set("k", 2);
+    assert!(batch.exec().await.unwrap_err().outcome_is_unknown());
+    // Without such a try it is known.
+    (0..2).for_each(|_| double.fail(ErrorKind::Throttled));
+    assert!(!store.set("k", 3).await.unwrap_err().outcome_is_unknown());
+    assert_eq!(store.get("k").await.unwrap().unwrap(), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_may_fill_the_whole_budget() {
+    let (double, store) = store(|policy| {
+        policy.budget = 2;
+        policy.per_success = f64::INFINITY;
+    });
+    for _ in 0..10 {
+        (0..2).for_each(|_| double.fail(ErrorKind::Unavailable));
+        store.get("k").await.unwrap();
+    }
+}
+
+/// A call that was tried again is one call, of the backend that carried it out, if one did.
+#[tokio::test(start_paused = true)]
+async fn retries_are_told_and_are_no_backend() {
+    let (double, store) = store(|_| {});
+    let profiler = Profiler::new();
+    let store = store.with_profiler(&profiler);
+    double.fail(ErrorKind::Unavailable);
+    store.get("k").await.unwrap();
+    store.get("k").await.unwrap();
+    let calls = profiler.calls();
+    let told: Vec<_> = calls.iter().map(|c| (c.backend, c.name, c.calls, c.retries)).collect();
+    assert_eq!(told, [(None, "get", 2, 1)]);
 }

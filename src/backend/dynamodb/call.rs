@@ -199,7 +199,7 @@ impl<'t> Trip<'t> {
             return false;
         }
         if let Some(observer) = &self.cx.observer {
-            observer.retry(BACKEND, because);
+            observer.retry(Some(BACKEND), because);
         }
         tokio::time::sleep(pause).await;
         true

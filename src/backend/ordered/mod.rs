@@ -67,7 +67,7 @@ impl<E: Engine> Ordered<E> {
                 });
             }
             if let Some(observer) = &cx.observer {
-                observer.retry(E::NAME, error.kind());
+                observer.retry(Some(E::NAME), error.kind());
             }
         }
     }

@@ -39,9 +39,8 @@ fn bucket(nanos: u64) -> usize {
 /// Where it begins.
 fn start(bucket: usize) -> Duration {
     let (doublings, part) = (bucket as u32 / PARTS, bucket as u32 % PARTS);
-    let nanos =
-        u64::from(PARTS + part).checked_shl(doublings.saturating_sub(2)).unwrap_or(u64::MAX);
-    Duration::from_nanos(nanos)
+    let nanos = u128::from(PARTS + part) << doublings.saturating_sub(2);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 impl Histogram {
@@ -72,7 +71,9 @@ impl Histogram {
             seen += n;
             seen >= rank
         });
-        reached.map_or(Duration::ZERO, |bucket| (start(bucket) + start(bucket + 1)) / 2)
+        reached.map_or(Duration::ZERO, |bucket| {
+            start(bucket) + (start(bucket + 1) - start(bucket)) / 2
+        })
     }
     /// From, to (exclusive) and how many, from the first that is not empty to the last.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, Duration, u64)> + '_ {
@@ -112,6 +113,13 @@ mod tests {
             let i = bucket(nanos);
             assert!(start(i) <= Duration::from_nanos(nanos), "{nanos}");
             assert!(Duration::from_nanos(nanos) < start(i + 1), "{nanos}");
+        }
+        for nanos in [u64::MAX - 1, u64::MAX / 8 * 7, u64::MAX / 4 * 3] {
+            let mut histogram = Histogram::default();
+            histogram.record(Duration::from_nanos(nanos));
+            let (from, to, n) = histogram.buckets().next().unwrap();
+            assert!(from <= Duration::from_nanos(nanos) && Duration::from_nanos(nanos) < to);
+            assert!(n == 1 && (from..to).contains(&histogram.quantile(0.5)));
         }
         assert_eq!(bucket(0), bucket(4));
         assert!(bucket(u64::MAX) < BUCKETS);
