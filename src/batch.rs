@@ -1,5 +1,6 @@
 //! Many operations in few round trips, and the handles by which their results are told apart.
 
+use crate::ops::Named;
 use crate::{Backend, Error, ErrorKind, FromReply, Op, Reply, Result, Store};
 use std::fmt;
 use std::marker::PhantomData;
@@ -83,12 +84,15 @@ impl<'s, B: Backend> Batch<'s, B> {
         Handle::new(self.ticket, index)
     }
     /// Adds an operation, or what was wrong with its arguments.
-    pub(crate) fn try_push<T: FromReply>(&mut self, op: Result<impl Into<Op>>) -> Handle<T> {
+    pub(crate) fn try_push<T: FromReply, O: Into<Op> + Named>(
+        &mut self,
+        op: Result<O>,
+    ) -> Handle<T> {
         match op {
             Ok(op) => self.push(op),
             Err(e) => {
                 let index = self.len();
-                self.refused.push((index, e));
+                self.refused.push((index, e.in_operation(O::NAME)));
                 Handle::new(self.ticket, index)
             }
         }

@@ -282,6 +282,17 @@ byte_string! {
     /// `Debug` prints the bytes; errors never do.
     Key
 }
+/// What was read, such as a member of a set, is what is read next.
+impl From<Value> for Key {
+    fn from(value: Value) -> Key {
+        Key(value.0)
+    }
+}
+impl From<&Value> for Key {
+    fn from(value: &Value) -> Key {
+        value.clone().into()
+    }
+}
 byte_string! {
     /// Bytes that the store holds: a string, a set member, a hash field or its value.
     ///

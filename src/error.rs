@@ -78,6 +78,8 @@ struct Inner {
     operation: Option<&'static str>,
     message: Cow<'static, str>,
     outcome_unknown: bool,
+    /// Whether it will not be otherwise later, although its kind mostly is.
+    for_good: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -90,6 +92,7 @@ impl Error {
             operation: None,
             message: message.into(),
             outcome_unknown: false,
+            for_good: false,
             source: None,
         }))
     }
@@ -115,7 +118,8 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
-    /// The operation that failed, by the name of its method: `"zadd"`.
+    /// The operation that failed, by the name of its method: `"zadd"`. (`delete_xx` and `zhrem` are `"delete"` and `"zrem"`, which is
+    /// what they are sent as; what could not even be made is named without its condition.)
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation
     }
@@ -124,13 +128,19 @@ impl Error {
     /// idempotent.
     pub fn is_retryable(&self) -> bool {
         use ErrorKind::*;
-        matches!(self.0.kind, Conflict | Throttled | Unavailable | Timeout)
+        matches!(self.0.kind, Conflict | Throttled | Unavailable | Timeout) && !self.0.for_good
     }
     /// Whether the write may have been applied although it failed: the answer was lost.
     pub fn outcome_is_unknown(&self) -> bool {
         self.0.outcome_unknown
     }
 
+    /// Says that trying again does not help.
+    #[cfg(feature = "embedded")]
+    pub(crate) fn for_good(mut self) -> Self {
+        self.0.for_good = true;
+        self
+    }
     /// Says which write of an atomic write was refused.
     pub(crate) fn of_write(mut self, position: usize) -> Self {
         self.0.message = format!("write {position}: {}", self.0.message).into();
@@ -144,6 +154,7 @@ impl Error {
             operation: None,
             message: self.0.message.clone(),
             outcome_unknown: self.0.outcome_unknown,
+            for_good: self.0.for_good,
             source: None,
         }))
     }

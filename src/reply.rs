@@ -32,7 +32,8 @@ pub trait FromReply: Sized {
     /// Decodes it.
     ///
     /// # Errors
-    /// `Other` if a backend answered with the wrong variant, which is a bug in that backend.
+    /// `Other` if it is another variant. The methods of [`Store`](crate::Store) ask for the right one, so there it is a bug in a backend;
+    /// in [`run`](crate::Store::run) and [`Batch::push`](crate::Batch::push) the caller says what it is. (A write has been applied all the same.)
     fn from_reply(reply: Reply) -> Result<Self>;
 }
 
@@ -81,5 +82,5 @@ fn unexpected(reply: &Reply, wanted: &str) -> Error {
         Reply::Scored(_) => "Scored",
         Reply::Fields(_) => "Fields",
     };
-    Error::new(ErrorKind::Other, format!("the backend answered {name}, which is not a {wanted}"))
+    Error::new(ErrorKind::Other, format!("the answer is {name}, which is not a {wanted}"))
 }

@@ -1,6 +1,7 @@
 //! [`Store`]: the handle that an application holds. Its operations are in `ops/`, by data type.
 
 use crate::backend::{Both, Consistency, Context, DynBackend, Observer, Watched, as_memory};
+use crate::ops::Named;
 use crate::wrap::Profiler;
 use crate::{
     AtomicWrite, Backend, Batch, FromReply, Limits, Memory, Op, Outcome, Read, Reply, Result, Write,
@@ -16,7 +17,8 @@ use std::sync::Arc;
 /// small allocation per call (none for a bare [`Memory`]). `Store<Memory>`, or any other concrete type, costs none.
 ///
 /// The methods do nothing until their future is awaited. The future is `Send`, whatever was passed in: arguments are
-/// turned into the operation on the spot, and only that is kept.
+/// turned into the operation on the spot, and only that is kept. Dropped before its end, a write may be applied or not, or later, but never
+/// half of it; nothing is lost by it, and nobody else has to wait.
 #[derive(Clone, Debug)]
 pub struct Store<B = DynBackend> {
     backend: B,
@@ -49,6 +51,9 @@ impl Store {
     /// | `redis://host:port`, `rediss://…`, `redis+unix:///path` | `Redis`: one server |
     /// | `redis+cluster://host:port,host:port`, `rediss+cluster://…` | `Redis`: a cluster |
     /// | `dynamodb://table?region=…`, `dynamodb://table?endpoint=…` | `DynamoDb`: a table |
+    /// | `foundationdb:cluster-file?subspace=…` | `FoundationDb`: a part of a cluster |
+    ///
+    /// To put [wrappers](crate::wrap) around it, take its backend: `Store::new(Prefix::new(store.backend().clone(), "app"))`.
     ///
     /// A file is closed with the last clone of the store, which waits for that on the spot; to close it without
     /// holding up a thread, keep the `Embedded` that you made the store of.
@@ -165,59 +170,72 @@ impl<B: Backend> Store<B> {
     // where it stays. Returned from a function it is a copy of what has been written a moment ago in smaller pieces, for
     // which a processor waits longer than for the map of the memory backend.
     #[inline]
-    pub(crate) fn run_read<T: FromReply>(
+    pub(crate) fn run_read<T: FromReply, O>(
         &self,
-        op: Result<impl Into<Read>>,
-    ) -> impl Future<Output = Result<T>> + Send {
+        op: Result<O>,
+    ) -> impl Future<Output = Result<T>> + Send
+    where
+        O: Into<Read> + Named,
+    {
         let op = op.map(Into::into);
         async move {
             // By reference: to move it out would be another copy.
             let op = match op {
                 Ok(ref op) => op,
-                Err(e) => return Err(e),
+                Err(e) => return Err(e.in_operation(O::NAME)),
             };
             if let Err(e) = self.limits.check_read(op) {
                 return Err(e.in_operation(op.name()));
             }
             let reply = match (self.context.observer.as_deref(), as_memory(&self.backend)) {
-                (None, Some(memory)) => return decoded(memory.answer(op), || op.name()),
+                (None, Some(memory)) => return decoded(memory.answer(op), || op.name(), false),
                 (None, None) => self.backend.read(&self.context, op).await,
                 (Some(observer), _) => Box::pin(self.watched_read(observer, op)).await,
             };
-            decoded(reply, || op.name())
+            decoded(reply, || op.name(), false)
         }
     }
 
     #[inline(always)]
-    pub(crate) fn run_write<T: FromReply>(
+    pub(crate) fn run_write<T: FromReply, O>(
         &self,
-        op: Result<impl Into<Write>>,
-    ) -> impl Future<Output = Result<T>> + Send {
+        op: Result<O>,
+    ) -> impl Future<Output = Result<T>> + Send
+    where
+        O: Into<Write> + Named,
+    {
         let mut op = op.map(Into::into);
         async move {
             // By reference: to move it out would be another copy.
             let op = match op {
                 Ok(ref mut op) => op,
-                Err(e) => return Err(e),
+                Err(e) => return Err(e.in_operation(O::NAME)),
             };
             if let Err(e) = self.limits.check_write(op) {
                 return Err(e.in_operation(op.name()));
             }
             let reply = match (self.context.observer.as_deref(), as_memory(&self.backend)) {
-                (None, Some(memory)) => return decoded(memory.apply(op), || op.name()),
+                (None, Some(memory)) => return decoded(memory.apply(op), || op.name(), true),
                 (None, None) => self.backend.write(&self.context, op).await,
                 (Some(observer), _) => Box::pin(self.watched_write(observer, op)).await,
             };
-            decoded(reply, || op.name())
+            decoded(reply, || op.name(), true)
         }
     }
 }
 
-/// What the caller asked for.
+/// What the caller asked for. A write whose reply is not that has been applied all the same.
 #[inline]
-fn decoded<T: FromReply>(reply: Result<Reply>, name: impl FnOnce() -> &'static str) -> Result<T> {
+fn decoded<T: FromReply>(
+    reply: Result<Reply>,
+    name: impl FnOnce() -> &'static str,
+    is_write: bool,
+) -> Result<T> {
     match reply {
-        Ok(reply) => T::from_reply(reply).map_err(|e| e.in_operation(name())),
+        Ok(reply) => T::from_reply(reply).map_err(|e| {
+            let e = e.in_operation(name());
+            if is_write { e.with_unknown_outcome() } else { e }
+        }),
         Err(e) => Err(e.in_operation(name())),
     }
 }
@@ -334,5 +352,15 @@ mod tests {
         assert_eq!(below, 0);
         let refused = store.get(&long[..]).now_or_never().unwrap().unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::TooLarge);
+    }
+    /// It cannot be taken back, and is not to be done again.
+    #[test]
+    fn a_write_that_answers_something_else_than_was_asked_for_has_been_applied() {
+        let store = Store::memory();
+        let wrong = store.run::<u64>(crate::ops::IncrBy::new("n", 1)).now_or_never().unwrap();
+        assert!(wrong.unwrap_err().outcome_is_unknown());
+        let wrong = store.run::<u64>(crate::ops::Get::new("n")).now_or_never().unwrap();
+        assert!(!wrong.unwrap_err().outcome_is_unknown());
+        assert_eq!(store.get("n").now_or_never().unwrap().unwrap().unwrap(), "1");
     }
 }

@@ -29,6 +29,10 @@ use ::bytes::Bytes;
 /// assert_eq!(Value::from("7").to::<UserId>()?, UserId(7));
 /// # Ok::<_, keyvaluestore::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored as it is",
+    note = "bytes, text and integers can; wrap what serde serializes in `Json` or `MsgPack`, or implement `ToValue`"
+)]
 pub trait ToValue {
     /// Makes the bytes.
     ///

@@ -97,7 +97,7 @@ macro_rules! __conformance_cases {
             (types, incr_by_of_a_collection_never_corrupts_it)
             (types, set_over_a_sorted_set_is_refused_or_readable)
             (types, a_wrong_type_in_an_atomic_write_applies_nothing)
-            (types, set_xx_and_set_eq_do_not_see_sorted_sets)
+            (types, conditional_sets_do_not_see_sorted_sets)
             (types, an_emptied_key_may_become_any_type)
             (types, nothing_is_left_of_long_values)
             (batches, a_batch_answers_every_kind_of_operation)

@@ -31,6 +31,20 @@ fn pairs<F: ToValue, V: ToValue>(
     pairs.into_iter().map(|(field, value)| Ok((field.to_value()?, value.to_value()?))).collect()
 }
 
+/// What an operation is called that could not even be made.
+pub(crate) trait Named {
+    /// The name of its method, without `_nx` and the like.
+    const NAME: &'static str;
+}
+
+// Made already by whoever holds them.
+impl Named for crate::Read {
+    const NAME: &'static str = "run";
+}
+impl Named for crate::Write {
+    const NAME: &'static str = "run";
+}
+
 /// A payload: a public struct whose fields a backend reads, and the name of its method.
 macro_rules! payload {
     ($(#[$doc:meta])* $op:ident $name:literal { $($(#[$fdoc:meta])* $field:ident: $t:ty),* $(,)? }) => {
@@ -51,6 +65,9 @@ macro_rules! payload {
             pub(crate) fn name(&self) -> &'static str {
                 $name
             }
+        }
+        impl crate::ops::Named for $op {
+            const NAME: &'static str = $name;
         }
     };
 }

@@ -6,7 +6,7 @@
 use super::payload;
 use crate::backend::BoxFuture;
 use crate::{
-    AtomicWrite, Backend, Batch, Conditional, FromReply, Handle, Key, Range, Read, Result, Score,
+    AtomicWrite, Backend, Batch, Conditional, FromReply, Handle, Key, Range, Result, Score,
     ScoreRange, Store, ToLexRange, ToValue, Value,
 };
 use std::marker::PhantomData;
@@ -46,6 +46,10 @@ pub struct ZCount {
     pub range: Range,
 }
 
+impl super::Named for ZCount {
+    const NAME: &'static str = "zcount";
+}
+
 impl ZCount {
     /// An operation for [`Store::run`], [`Batch::push`] or a backend.
     pub fn new(key: impl Into<Key>, range: Range) -> Self {
@@ -79,6 +83,10 @@ pub struct ZAdd {
     pub score: Score,
     /// Whether it is only applied if the member is absent.
     pub nx: bool,
+}
+
+impl super::Named for ZAdd {
+    const NAME: &'static str = "zadd";
 }
 
 impl ZAdd {
@@ -127,6 +135,10 @@ pub struct ZRange {
     pub scores: bool,
     /// Whether it answers the values (`zhrange`), not the members (`zrange`).
     pub values: bool,
+}
+
+impl super::Named for ZRange {
+    const NAME: &'static str = "zrange";
 }
 
 impl ZRange {
@@ -180,7 +192,33 @@ impl<T, O> RangeQuery<T, O> {
         }
         self
     }
-    /// Only scores in `range`: `1.0..=2.0`, `(Bound::Excluded(a), Bound::Included(b))`.
+    /// Only scores in `range`: `1.0..=2.0`, `(Bound::Excluded(a), Bound::Included(b))`. Of this and [`by_lex`](Self::by_lex) the last
+    /// one counts.
+    ///
+    /// Page by page, also where scores are equal: each begins at the last score of the one before, and leaves out what was shown of it.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let store = keyvaluestore::Store::memory();
+    /// # let mut all = Vec::new();
+    /// # for (member, score) in [("a", 1.0), ("b", 5.0), ("c", 5.0), ("d", 5.0), ("e", 5.0), ("f", 6.0)] {
+    /// #     store.zadd("scores", member, score).await?;
+    /// # }
+    /// let (mut from, mut shown) = (f64::NEG_INFINITY, 0);
+    /// loop {
+    ///     let range = store.zrange("scores").by_score(from..);
+    ///     let page = range.limit(shown + 2).with_scores().await?;
+    ///     let page = page.get(shown..).unwrap_or_default();
+    ///     let Some((_, last)) = page.last() else { break };
+    ///     let ties = page.iter().filter(|(_, score)| score == last).count();
+    ///     shown = if *last == from { shown + ties } else { ties };
+    ///     from = *last;
+    ///     println!("{page:?}");
+    /// #   all.extend(page.iter().map(|(member, _)| member.clone()));
+    /// }
+    /// # assert_eq!(all, ["a", "b", "c", "d", "e", "f"]);
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
     pub fn by_score(self, range: impl RangeBounds<f64>) -> Self {
         self.range(ScoreRange::new(range).map(Range::Score))
     }
@@ -230,7 +268,7 @@ impl<'s, B: Backend, O: FromReply + 's> IntoFuture for RangeQuery<&'s Store<B>, 
 
     fn into_future(self) -> Self::IntoFuture {
         let (store, read) = (self.target, self.read);
-        Box::pin(store.run_read(read.map(Read::ZRange)))
+        Box::pin(store.run_read(read))
     }
 }
 

@@ -38,6 +38,10 @@ pub struct Set {
     pub condition: Condition,
 }
 
+impl super::Named for Set {
+    const NAME: &'static str = "set";
+}
+
 impl Set {
     /// An operation for [`Store::run`], [`Batch::push`] or a backend.
     pub fn new(key: impl Into<Key>, value: Value, condition: Condition) -> Self {
@@ -105,7 +109,7 @@ impl<B: Backend> Store<B> {
     }
     /// Sets `key` if no string, counter, set or hash is there; tells whether it did.
     ///
-    /// One round trip. Redis: `SET NX`. DynamoDB: `PutItem` with a condition.
+    /// One round trip. Redis: a script around `SET NX`. DynamoDB: `PutItem` with a condition.
     ///
     /// # Errors
     /// As [`set`](Self::set).

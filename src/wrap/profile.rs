@@ -204,7 +204,7 @@ impl fmt::Display for Profiler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<10}{:<14}{:>8}{:>8}{:>12}{:>12}{:>8}{:>8}{:>9}{:>10}{:>9}{:>9}",
+            "{:<12} {:<12}{:>8}{:>8}{:>12}{:>12}{:>8}{:>8}{:>10}{:>10}{:>10}{:>10}",
             "backend",
             "call",
             "calls",
@@ -222,7 +222,7 @@ impl fmt::Display for Profiler {
             let capacity = call.capacity_total();
             writeln!(
                 f,
-                "{:<10}{:<14}{:>8}{:>8}{:>12}{:>12}{:>8}{:>8}{:>9}{:>10}{:>9.1}{:>9.1}",
+                "{:<12} {:<12}{:>8}{:>8}{:>12}{:>12}{:>8}{:>8}{:>10}{:>10}{:>10.1}{:>10.1}",
                 call.backend.unwrap_or("-"),
                 call.name,
                 call.calls,

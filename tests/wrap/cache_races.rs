@@ -289,9 +289,7 @@ fn what_a_replica_says_soon_after_all_was_forgotten_is_not_kept() {
 #[test]
 fn what_a_replica_says_soon_after_very_many_writes_is_not_kept() {
     let (double, options) = (Double::default(), CacheOptions::entries(100_000));
-    for cache in
-        [Cache::shared(double.clone(), options), Cache::request_with(double.clone(), options)]
-    {
+    for cache in [Cache::shared(double.clone(), options), Cache::request_with(double, options)] {
         let store = Store::with_backend(cache.clone());
         (0..100_000).for_each(|i| now(store.set(format!("key {i}"), 1)).unwrap());
         let eventual = store.eventually_consistent();

@@ -34,6 +34,7 @@ pub(super) fn io_error(kind: io::ErrorKind) -> Error {
         }
         NotFound => Error::invalid("the directory of the file does not exist; make it first"),
         IsADirectory => Error::invalid("the path names a directory; name a file in it"),
+        InvalidInput | InvalidFilename => Error::invalid("the path cannot be the name of a file"),
         NotADirectory => Error::invalid("a part of the path is a file, not a directory"),
         StorageFull | QuotaExceeded => Error::new(ErrorKind::Unavailable, "the disk is full"),
         _ => Error::new(ErrorKind::Unavailable, "the file cannot be read or written"),
@@ -93,5 +94,5 @@ pub(super) fn away() -> Error {
 }
 
 pub(super) fn closed() -> Error {
-    Error::new(ErrorKind::Unavailable, "the store is closed")
+    Error::new(ErrorKind::Unavailable, "the store is closed").for_good()
 }

@@ -218,7 +218,7 @@ impl State {
             match judge(self.entries.get(op.key()), op) {
                 Ok(Verdict::Holds) => {}
                 Ok(Verdict::ConditionFailed) => failed.push(i),
-                Err(e) => error = error.or(Some(e)),
+                Err(e) => drop(error.get_or_insert_with(|| e.of_write(i))),
             }
         }
         if !failed.is_empty() {

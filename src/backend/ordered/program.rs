@@ -83,7 +83,7 @@ impl Program for Transact {
                 Ok(Plan::ConditionFailed) => failed.push(i),
                 Ok(Plan::Apply { changes, .. }) => all.extend(changes),
                 Err(e) if ends_transaction(e.kind()) => return Err(e),
-                Err(e) => error = error.or(Some(e)),
+                Err(e) => drop(error.get_or_insert_with(|| e.of_write(i))),
             }
         }
         // A condition that failed is told before an error, as on every backend.

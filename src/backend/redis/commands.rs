@@ -194,7 +194,7 @@ impl Naming {
         Some(match op {
             Write::Set(Set { key, value, condition, .. }) => match condition {
                 Condition::Always => plain("SET", key, &[value]),
-                Condition::NotExists => plain("SET", key, &[value, b"NX"]),
+                Condition::NotExists => single(&scripts::SET_NX, by, key, &[value]),
                 Condition::Exists => single(&scripts::SET_XX, by, key, &[value]),
                 Condition::Equals(old) => single(&scripts::SET_EQ, by, key, &[value, old]),
             },

@@ -64,6 +64,9 @@ pub(super) fn not_connected(error: RedisError) -> Error {
                 (ErrorKind::AccessDenied, "the server denies access")
             }
             Some("LOADING") => (ErrorKind::Unavailable, "the server is loading its data"),
+            _ if error.to_string().contains("DB index is out of range") => {
+                (ErrorKind::InvalidArgument, "the server has no database of that number")
+            }
             _ if error.to_string().contains("invalid password") => {
                 (ErrorKind::AccessDenied, "the server denies access")
             }

@@ -49,6 +49,7 @@ scripts! {
     DELETE = "delete.lua";
     PAGE = "page.lua";
     SET_EQ = "set_eq.lua";
+    SET_NX = "set_nx.lua";
     SET_XX = "set_xx.lua";
     TRANSACT = "transact.lua";
     ZADD = "zadd.lua";

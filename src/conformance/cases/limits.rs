@@ -174,13 +174,18 @@ pub(crate) async fn errors_tell_the_operation_and_no_data(s: Store) -> Result<()
     tx.set("secret-other", "secret-value");
     tx.incr_by("secret-key", 1);
     let atomic = assert_kind(tx.exec().await, ErrorKind::WrongType);
-    assert!(atomic.operation().is_some() && twice.operation().is_some());
+    assert!(atomic.to_string().contains("write 1"), "which one it was: {atomic}");
+    assert_eq!((atomic.operation(), nan.operation()), (Some("atomic_write"), Some("zadd")));
+    assert_eq!(twice.operation(), Some("atomic_write"));
     let mut b = s.batch();
     let (incr, long) = (b.incr_by("secret-key", 1), b.hget("secret-h", "secret".repeat(200)));
+    let not_one = b.zincr_by("secret-key", "secret-m", f64::NAN);
     let mut r = b.exec_each().await;
     let incr = assert_kind(r.take(incr), ErrorKind::WrongType);
     let long = assert_kind(r.take(long), ErrorKind::TooLarge);
     assert_eq!((incr.operation(), long.operation()), (Some("incr_by"), Some("hget")));
+    let not_one = assert_kind(r.take(not_one), ErrorKind::InvalidArgument);
+    assert_eq!(not_one.operation(), Some("zincr_by"));
     for error in [error, twice, nan, atomic, incr, long] {
         for text in [error.to_string(), format!("{error:?}")] {
             assert!(!text.contains("secret"), "{text}");

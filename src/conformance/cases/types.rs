@@ -206,14 +206,16 @@ pub(crate) async fn a_wrong_type_in_an_atomic_write_applies_nothing(s: Store) ->
     Ok(())
 }
 
-pub(crate) async fn set_xx_and_set_eq_do_not_see_sorted_sets(s: Store) -> Result<()> {
+pub(crate) async fn conditional_sets_do_not_see_sorted_sets(s: Store) -> Result<()> {
     make(&s, "sorted", "k").await?;
     wrong_type_or(s.set_xx("k", "x").await, false);
     for old in ["", "f", "v", "m"] {
         wrong_type_or(s.set_eq("k", "x", old).await, false);
     }
     assert!(is_intact(&s, "sorted", "k").await?);
-    Ok(())
+    // The last, as both may then be there.
+    wrong_type_or(s.set_nx("k", "x").await, true);
+    delete_misused(&s, "k").await
 }
 
 pub(crate) async fn an_emptied_key_may_become_any_type(s: Store) -> Result<()> {

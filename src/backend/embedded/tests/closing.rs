@@ -46,6 +46,7 @@ async fn a_closed_store_refuses_everything_and_closes_again() {
     ];
     for e in errors {
         assert_eq!(e.kind(), ErrorKind::Unavailable, "{e:?}");
+        assert!(!e.is_retryable(), "it stays closed");
         assert!(!e.outcome_is_unknown() && e.to_string().contains("closed"), "{e}");
     }
 }

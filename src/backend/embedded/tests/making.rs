@@ -22,6 +22,8 @@ async fn a_path_that_cannot_be_a_file_is_an_invalid_argument() {
     assert_eq!(refusal(&dir.path().join("..")).await, ErrorKind::InvalidArgument);
     std::fs::write(dir.path().join("file"), "text").unwrap();
     assert_eq!(refusal(&dir.path().join("file/store")).await, ErrorKind::InvalidArgument);
+    assert_eq!(refusal(&dir.path().join("a\0b")).await, ErrorKind::InvalidArgument);
+    assert_eq!(refusal(&dir.path().join("n".repeat(300))).await, ErrorKind::InvalidArgument);
     assert_eq!(names(dir.path()), ["file"]);
 }
 
