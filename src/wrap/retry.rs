@@ -65,11 +65,12 @@ const ONE: u64 = 1_000;
 impl Budget {
     #[inline]
     fn earn(&self) {
-        let more = |left: u64| {
-            (left < self.most).then(|| left.saturating_add(self.per_success).min(self.most))
-        };
-        // As a rule there is nothing to add.
-        let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        let left = self.left.load(Ordering::Relaxed);
+        if left < self.most {
+            let more = left.saturating_add(self.per_success).min(self.most);
+            // Who loses a race adds nothing: that is a part of a token.
+            let _ = self.left.compare_exchange(left, more, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
     fn spend(&self) -> bool {
         let less = |left: u64| left.checked_sub(ONE);
