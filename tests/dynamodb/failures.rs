@@ -525,3 +525,64 @@ async fn reads_go_where_reads_go_and_what_a_write_depends_on_does_not() {
     assert_eq!((taken["GetItem"], taken["Query"], taken["BatchGetItem"]), (1, 1, 1));
     assert_eq!(writes.take().into_iter().collect::<Vec<_>>(), [("PutItem", 1)]);
 }
+
+/// One that was applied, and then only throttled or refused: what the last answer says of itself does not hold for the first.
+#[tokio::test]
+async fn what_a_transaction_may_have_done_before_is_told_when_it_is_given_up() {
+    for last in ["ThrottlingError", "TransactionConflict", "AccessDeniedException"] {
+        let (first, calls) = (at_first(1), AtomicUsize::new(0));
+        let reason = |code: &str| CancellationReason::builder().code(code).build();
+        let rules = Script::default()
+            .before(move |call| match call {
+                Call::TransactWriteItems(_) => match calls.fetch_add(1, Ordering::SeqCst) {
+                    0 => Ok(()),
+                    1 => Err(DynamoError::transaction_cancelled(vec![reason("ThrottlingError")])),
+                    _ if last == "AccessDeniedException" => Err(DynamoError::service(last, "")),
+                    _ => Err(DynamoError::transaction_cancelled(vec![reason(last)])),
+                },
+                _ => Ok(()),
+            })
+            .after(move |call| match call == "TransactWriteItems" && first() {
+                true => Err(DynamoError::lost("the connection was closed")),
+                false => Ok(()),
+            });
+        let (store, _, _) = under(rules, quick().attempts(4)).await;
+        let mut tx = store.atomic_write();
+        tx.incr_by("n", 1);
+        let error = tx.exec().await.unwrap_err();
+        assert!(error.outcome_is_unknown(), "{last}: {error:?}");
+        assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
+    }
+}
+
+#[tokio::test]
+async fn pauses_of_any_length_are_taken() {
+    let rules = Script::default().before(code("ThrottlingException"));
+    let long = DynamoDbOptions::new().pauses(Duration::MAX, Duration::MAX);
+    let (store, _, _) = under(rules, long).await;
+    for _ in 0..30 {
+        is(&store.set("k", "v").await.unwrap_err(), ErrorKind::Throttled, false);
+    }
+}
+
+/// All that an expression refers to may have two megabytes.
+#[tokio::test]
+async fn members_that_are_not_there_are_not_sent_if_they_are_very_many() {
+    let longest = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&longest);
+    let rules = Script::default().before(move |call| {
+        if let Call::UpdateItem(input) = call {
+            let values = input.get_expression_attribute_values().iter().flatten();
+            let members = values.filter_map(|(_, value)| value.as_bs().ok()).flatten();
+            let bytes = members.map(|member| member.as_ref().len()).sum();
+            seen.fetch_max(bytes, Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    let (store, _, _) = under(rules, quick()).await;
+    store.sadd("s", 0..5_000).await.unwrap();
+    let absent = (0..2_200).map(|i| format!("{i:01016}"));
+    store.srem("s", absent.chain((0..100).map(|i| i.to_string()))).await.unwrap();
+    assert_eq!(store.smembers("s").await.unwrap().len(), 4_900);
+    assert!(longest.load(Ordering::SeqCst) < 1 << 20, "{longest:?} bytes");
+}

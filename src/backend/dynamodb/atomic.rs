@@ -260,14 +260,12 @@ async fn send(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Option<Refused>>
         match passing(&reasons) {
             Some(kind) if trip.pause(&mut tries, kind).await => {}
             Some(ErrorKind::Throttled) => {
-                return Err(Error::new(
-                    ErrorKind::Throttled,
-                    "DynamoDB throttles, as often as it was tried",
-                ));
+                let message = "DynamoDB throttles, as often as it was tried";
+                return Err(tries.end(Error::new(ErrorKind::Throttled, message)));
             }
             Some(kind) => {
                 let message = "other transactions had the items, as often as it was tried";
-                return Err(Error::new(kind, message));
+                return Err(tries.end(Error::new(kind, message)));
             }
             None => return refused(trip, writes, &at, reasons, told).await.map(Some),
         }

@@ -62,14 +62,22 @@ pub(super) struct Trip<'t> {
 
 /// How often a request has been sent, or a write has lost to another.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tries(u32);
+pub(super) struct Tries {
+    made: u32,
+    /// Whether one of them may have been applied, although its answer was an error.
+    maybe_applied: bool,
+}
 
 impl Tries {
     pub(super) fn is_first(self) -> bool {
-        self.0 == 0
+        self.made == 0
     }
     pub(super) fn count(&mut self) {
-        self.0 += 1;
+        self.made += 1;
+    }
+    /// The error that the last one of them ends with.
+    pub(super) fn end(self, error: Error) -> Error {
+        if self.maybe_applied { error.with_unknown_outcome() } else { error }
     }
 }
 
@@ -116,14 +124,13 @@ impl<'t> Trip<'t> {
         mut send: impl FnMut() -> DynamoAnswer<'t, T>,
         tries: &mut Tries,
     ) -> Result<T, DynamoError> {
-        let mut maybe_applied = false;
         loop {
             let error = match self.once(name, send()).await {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
             let What::Failed(failed) = error.what() else { return Err(error) };
-            maybe_applied |= failed.maybe_applied;
+            tries.maybe_applied |= failed.maybe_applied;
             let worth = matches!(
                 failed.kind,
                 ErrorKind::Throttled
@@ -133,7 +140,7 @@ impl<'t> Trip<'t> {
             );
             let allowed = again == Again::Safe || !failed.maybe_applied;
             if !worth || !allowed || !self.pause(tries, failed.kind).await {
-                return Err(error.having(maybe_applied));
+                return Err(error.having(tries.maybe_applied));
             }
         }
     }
@@ -165,37 +172,33 @@ impl<'t> Trip<'t> {
 
     /// Waits before a request is sent again; `false` if it has been sent often enough, or there is no time left.
     pub(super) async fn pause(&self, tries: &mut Tries, because: ErrorKind) -> bool {
-        tries.0 += 1;
+        tries.count();
         let options = &self.db.options;
-        tries.0 < options.attempts
-            && self.wait(*tries, because, options.pause, options.longest_pause).await
+        tries.made < options.attempts
+            && self.wait(tries.made, because, options.pause, options.longest_pause).await
     }
     /// Waits before what a group has left unprocessed is sent again. Where some was processed, it is no further try.
     pub(super) async fn go_on(&self, tries: &mut Tries, has_progressed: bool) -> bool {
         if has_progressed {
             *tries = Tries::default();
             let first = self.db.options.pause;
-            return self.wait(Tries(1), ErrorKind::Throttled, first, first).await;
+            return self.wait(1, ErrorKind::Throttled, first, first).await;
         }
         self.pause(tries, ErrorKind::Throttled).await
     }
     /// Waits before a write is tried again that has lost to another one; `false` if there is no time left. Whoever loses
     /// has lost to somebody who has got on, so that only time is a reason to give up.
     pub(super) async fn give_way(&self, tries: &mut Tries) -> bool {
-        tries.0 += 1;
-        self.wait(*tries, ErrorKind::Conflict, CONTENTION, LONGEST_CONTENTION).await
+        tries.count();
+        self.wait(tries.made, ErrorKind::Conflict, CONTENTION, LONGEST_CONTENTION).await
     }
 
-    async fn wait(
-        &self,
-        tries: Tries,
-        because: ErrorKind,
-        first: Duration,
-        most: Duration,
-    ) -> bool {
-        let longest = first.saturating_mul(1 << (tries.0 - 1).min(16)).min(most);
+    async fn wait(&self, made: u32, because: ErrorKind, first: Duration, most: Duration) -> bool {
+        let longest = first.saturating_mul(1 << (made - 1).min(16)).min(most);
         let pause = longest.mul_f64(fastrand::f64());
-        if self.deadline.is_some_and(|end| Instant::now() + pause >= end) {
+        // As far away as never, if it cannot be written down.
+        let ends = Instant::now().checked_add(pause);
+        if self.deadline.is_some_and(|deadline| ends.is_none_or(|ends| ends >= deadline)) {
             return false;
         }
         if let Some(observer) = &self.cx.observer {

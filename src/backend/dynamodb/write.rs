@@ -73,9 +73,7 @@ pub(super) fn first(op: &Write) -> Result<Step> {
         Write::SAdd(op) => (sadd(op)?, Done::Unit),
         Write::SRem(op) if op.members.is_empty() => return Ok(Step::Nothing(None)),
         // More than a set can hold: some of them are not there.
-        Write::SRem(op) if check_size(op.members.iter().map(|member| member.len())).is_err() => {
-            return Ok(Step::Look(PLAIN.to_vec()));
-        }
+        Write::SRem(op) if is_too_long(op) => return Ok(Step::Look(PLAIN.to_vec())),
         Write::SRem(op) => (srem(op), Done::Unit),
         Write::HSet(op) if op.fields.is_empty() => return Ok(Step::Nothing(None)),
         Write::HSet(op) => match last_of_each(&op.fields)? {
@@ -303,9 +301,13 @@ fn srem(op: &SRem) -> Action {
         .value(":bs", AttributeValue::S("BS".into()))
         .value(":n", number(n as u64))
 }
+/// Whether its members do not fit into a set, and so are not all there, nor into a request.
+fn is_too_long(op: &SRem) -> bool {
+    check_size(op.members.iter().map(|member| member.len())).is_err()
+}
 fn srem_next(op: &SRem, members: &[Blob]) -> Step {
     let removed: HashSet<&[u8]> = op.members.iter().map(|member| &member[..]).collect();
-    if members.len() > removed.len() {
+    if members.len() > removed.len() && !is_too_long(op) {
         return Step::Do(srem(op), Done::Unit);
     }
     let (gone, left): (Vec<&Blob>, Vec<&Blob>) =
