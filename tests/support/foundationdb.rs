@@ -118,7 +118,7 @@ impl Drop for Cluster {
 /// The cluster that the tests of this process share.
 static SHARED: LazyLock<Mutex<Cluster>> = LazyLock::new(|| {
     let cluster = Cluster::start();
-    watch(cluster.pid());
+    watch(cluster.pid(), &cluster.dir);
     Mutex::new(cluster)
 });
 

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
 
 /// Where a program is: in `home`, in `PATH`, or where packages put it.
 pub(crate) fn program(name: &str, home: Option<PathBuf>) -> Option<PathBuf> {
@@ -34,14 +35,17 @@ pub(crate) fn signal(pid: u32, name: &str) {
     assert!(status.expect("kill").success());
 }
 
-/// Ends the process `pid` when this one has ended, however it has: statics are never dropped.
-pub(crate) fn watch(pid: u32) {
+/// Ends the process `pid` when this one has ended, however it has, and removes `dir`, which is that of a server: statics are never
+/// dropped.
+pub(crate) fn watch(pid: u32, dir: &TempDir) {
     let script = format!(
-        "while kill -0 {} 2>/dev/null; do sleep 0.2; done; kill -9 {pid} 2>/dev/null",
+        "while kill -0 {} 2>/dev/null; do sleep 0.2; done
+         kill -9 {pid} 2>/dev/null; sleep 0.2; rm -rf \"$1\"",
         std::process::id()
     );
     let mut watch = Command::new("sh")
-        .args(["-c", &script])
+        .args(["-c", &script, "watch"])
+        .arg(dir.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -129,7 +129,7 @@ impl Drop for Server {
 static SHARED: LazyLock<Mutex<Server>> = LazyLock::new(|| {
     let server = Server::start(&[]);
     // Statics are never dropped, so someone else has to look after it.
-    watch(server.child.as_ref().expect("it runs").id());
+    watch(server.child.as_ref().expect("it runs").id(), &server.dir);
     Mutex::new(server)
 });
 
@@ -266,7 +266,7 @@ impl Server {
 static SHARED_CLUSTER: LazyLock<Mutex<Cluster>> = LazyLock::new(|| {
     let cluster = Cluster::start(3, 0);
     for node in &cluster.nodes {
-        watch(node.child.as_ref().expect("it runs").id());
+        watch(node.child.as_ref().expect("it runs").id(), &node.dir);
     }
     Mutex::new(cluster)
 });
