@@ -135,6 +135,13 @@ impl Error {
         self.0.outcome_unknown
     }
 
+    /// The same for a read, of which there is nothing to know.
+    #[cfg(feature = "ordered")]
+    pub(crate) fn of_read(&self) -> Self {
+        let mut error = self.without_source();
+        error.0.outcome_unknown = false;
+        error
+    }
     /// Says that trying again does not help.
     #[cfg(feature = "embedded")]
     pub(crate) fn for_good(mut self) -> Self {

@@ -164,6 +164,9 @@ impl Drop for InWave<'_> {
 }
 
 impl Transaction for Tx<'_> {
+    fn moves_on(&self) -> bool {
+        self.access != Access::Write
+    }
     async fn get<R: Send>(
         &self,
         row: &[u8],

@@ -23,6 +23,8 @@ use std::hash::{DefaultHasher, Hasher};
 
 /// No value has as many.
 const MOST_CHUNKS: u64 = 1 << 26;
+/// How many are read at once. A length that is not true is found out before the memory is taken that it asks for.
+const AT_ONCE: u64 = 64;
 
 /// From this length on, the value of a sorted hash is kept once, in chunks, and not in both of its rows.
 const LONG_IN_SORTED: usize = 1_024;
@@ -140,22 +142,32 @@ impl Cell {
                 let chunks = len.checked_div(chunk.into()).filter(|n| *n < MOST_CHUNKS);
                 let chunks =
                     chunks.ok_or_else(corrupt)? + u64::from(!len.is_multiple_of(chunk.into()));
-                // All at once, by their names: a range of them would come page by page.
-                let chunks = try_join_all((0..chunks).map(async |n| {
-                    let row = long.chunk(stamp, n as usize);
-                    tx.get(&row, |chunk| Ok(chunk.to_vec())).await?.ok_or_else(moved_on)
-                }));
-                let value = chunks.await?.concat();
-                if value.len() as u64 == len { Ok(value.into()) } else { Err(moved_on()) }
+                let mut value = Vec::new();
+                for first in (0..chunks).step_by(AT_ONCE as usize) {
+                    // At once, by their names: a range of them would come page by page.
+                    let next = chunks.min(first + AT_ONCE);
+                    let some = try_join_all((first..next).map(async |n| {
+                        let row = long.chunk(stamp, n as usize);
+                        tx.get(&row, |chunk| Ok(chunk.to_vec())).await?.ok_or_else(|| not_whole(tx))
+                    }));
+                    some.await?.iter().for_each(|chunk| value.extend_from_slice(chunk));
+                }
+                if value.len() as u64 == len { Ok(value.into()) } else { Err(not_whole(tx)) }
             }
         }
     }
 }
 
-/// The chunks are not those of the row: the view has moved on in between. Only a transaction for reading can
-/// see that, and reading again settles it.
-fn moved_on() -> Error {
-    Error::new(ErrorKind::Conflict, "a long value was replaced while it was read")
+/// The chunks are not those of the row: the view has moved on in between, where it can, and reading again settles that.
+fn not_whole<T: Transaction>(tx: &T) -> Error {
+    match tx.moves_on() {
+        true => Error::new(ErrorKind::Conflict, "a long value was replaced while it was read"),
+        false => incomplete(),
+    }
+}
+/// Somebody else has been at the rows.
+pub(super) fn incomplete() -> Error {
+    Error::new(ErrorKind::Corrupt, "a long value lacks some of its chunks")
 }
 
 #[cfg(test)]

@@ -113,6 +113,11 @@ pub(crate) trait Transaction: Send + Sync {
     /// Makes the transaction conflict with whoever changes `row`, as though it had been read.
     fn guard(&self, row: &[u8]) -> Result<()>;
 
+    /// Whether it may go over to a newer state between two calls.
+    fn moves_on(&self) -> bool {
+        false
+    }
+
     /// Changes rows, in the order given.
     fn apply(&self, changes: Vec<Change>) -> Result<()>;
 }

@@ -29,7 +29,7 @@ pub(crate) use engine::{Access, Engine, Failure, Program};
 pub(crate) use engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
 
 use super::{Backend, Context};
-use crate::{Error, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
+use crate::{ErrorKind, Op, Outcome, Read, Reply, Result, Write};
 use program::{Batch, ReadOne};
 pub(crate) use program::{Transact, WriteOne};
 use std::sync::Arc;
@@ -62,7 +62,8 @@ impl<E: Engine> Ordered<E> {
             left = left.saturating_sub(1);
             if !again || left == 0 {
                 return Err(match (access, error.kind()) {
-                    (Access::Read(_), ErrorKind::Conflict) => incomplete().with_source(error),
+                    // A long value that was replaced while it was read is not so time after time.
+                    (Access::Read(_), ErrorKind::Conflict) => cell::incomplete().with_source(error),
                     _ => error,
                 });
             }
@@ -71,11 +72,6 @@ impl<E: Engine> Ordered<E> {
             }
         }
     }
-}
-
-/// A read conflicts only when a long value is replaced while it is read, and not time after time.
-fn incomplete() -> Error {
-    Error::new(ErrorKind::Corrupt, "a long value lacks some of its chunks")
 }
 
 impl<E: Engine> Backend for Ordered<E> {
@@ -98,10 +94,17 @@ impl<E: Engine> Backend for Ordered<E> {
             let program = Batch { ops: chunk.to_vec(), limits };
             match self.run(cx, access, program).await {
                 Ok(chunk) => replies.extend(chunk),
-                // An error has one source; the others of the chunk are told its kind and sentence.
+                // An error has one source; the others of the chunk are told its kind and sentence, and reads nothing of what
+                // may have been applied.
                 Err(e) => {
-                    replies.extend((1..chunk.len()).map(|_| Err(e.without_source())));
-                    replies.push(Err(e));
+                    let told = |op: &Op| match op {
+                        Op::Read(_) => e.of_read(),
+                        Op::Write(_) => e.without_source(),
+                    };
+                    replies.extend(chunk.iter().map(|op| Err(told(op))));
+                    let of_write = chunk.iter().rposition(|op| matches!(op, Op::Write(_)));
+                    let at = replies.len() - chunk.len() + of_write.unwrap_or(0);
+                    replies[at] = Err(e);
                 }
             }
         }

@@ -252,6 +252,9 @@ impl Future for Yield {
 }
 
 impl Transaction for Tx<'_> {
+    fn moves_on(&self) -> bool {
+        self.access != Access::Write
+    }
     async fn get<R: Send>(
         &self,
         row: &[u8],

@@ -262,3 +262,45 @@ async fn a_reader_whose_view_moves_on_never_sees_half_of_a_value() {
     }
     writer.await.unwrap().unwrap();
 }
+
+/// Who adds much and who adds without looking do conflict: between them the counter would be past its end.
+#[tokio::test]
+async fn a_counter_does_not_overflow_between_two_who_add_at_once() {
+    use futures_util::FutureExt;
+    let s = store(Unkindness::default());
+    s.set("n", "0").await.unwrap();
+    let mut tx = s.atomic_write();
+    tx.incr_by("n", 1);
+    let mut tx = Box::pin(tx.exec());
+    assert!(
+        (&mut tx).now_or_never().is_none(),
+        "it has looked at the counter, and has not committed"
+    );
+    assert_eq!(s.incr_by("n", i64::MAX).await.unwrap(), i64::MAX);
+    assert_eq!(tx.await.unwrap_err().kind(), ErrorKind::Overflow);
+    assert_eq!(s.get("n").await.unwrap().unwrap(), i64::MAX.to_string());
+}
+
+/// A pair that was looked for: the hash that stands for them in their rows is the same.
+#[tokio::test]
+async fn two_values_of_the_same_stamp_are_two_values() {
+    let value = |end: u64| [&[b'x'; 1_016][..], &end.to_le_bytes()].concat();
+    let (one, other) = (value(0x47f6_42ab_a49e_7ac6), value(0xf2e0_1eda_4d46_b93c));
+    for (s, score) in [(store(Unkindness::default()), 1.0), (store(Unkindness::default()), 2.0)] {
+        s.zhadd("k", "f", &one, 1.0).await.unwrap();
+        s.zhadd("k", "f", &other, score).await.unwrap();
+        assert!(s.zhget("k", "f").await.unwrap().unwrap() == other[..]);
+    }
+}
+
+#[tokio::test]
+async fn a_read_in_a_batch_whose_outcome_is_unknown_has_none() {
+    let s = store(Unkindness { lose_every: 1, ..Unkindness::default() });
+    let mut batch = s.batch();
+    let (get, set, last) = (batch.get("a"), batch.set("b", "v"), batch.get("c"));
+    let mut replies = batch.exec_each().await;
+    assert!(replies.take(set).unwrap_err().outcome_is_unknown());
+    for read in [get, last] {
+        assert!(!replies.take(read).unwrap_err().outcome_is_unknown());
+    }
+}

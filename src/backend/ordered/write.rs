@@ -137,10 +137,12 @@ impl<T: Transaction> Planner<'_, T> {
             self.counter(false).await?.checked_add(op.by).ok_or_else(|| {
                 Error::new(ErrorKind::Overflow, "the sum does not fit into 64 bits")
             })?;
-        apply(
-            vec![Change::Put(self.rows.string(), Cell::Counter(sum).string_row())],
-            Reply::Integer(sum),
-        )
+        let mut changes = vec![Change::Put(self.rows.string(), Cell::Counter(sum).string_row())];
+        if op.by.unsigned_abs() > FAR {
+            // Whoever adds without knowing the sum takes it that nobody adds as much meanwhile.
+            changes.push(Change::Delete(self.rows.string_guard()));
+        }
+        apply(changes, Reply::Integer(sum))
     }
 
     /// The counter that the key holds; 0 if it holds nothing.
@@ -192,9 +194,8 @@ impl<T: Transaction> Planner<'_, T> {
         }
         let cell = Cell::of_sorted(op.value.as_ref(), self.limits);
         let mut changes = self.place(&op.member, old, op.score, &cell);
-        if let Some(value) = &op.value
-            && !changes.is_empty()
-        {
+        // Also where the rows are the same: of two long values they may be, if somebody has looked for such a pair.
+        if let Some(value) = &op.value {
             let long = self.rows.long(Place::Member(&op.member));
             cell.write_chunks(value, long, &mut changes);
         }

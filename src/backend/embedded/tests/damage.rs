@@ -7,7 +7,7 @@ use super::disk::Disk;
 use super::{filler, open, open_with};
 use crate::backend::EmbeddedOptions;
 use crate::{ErrorKind, Result, Store};
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableTable, TableDefinition};
 use std::path::Path;
 
 const STRINGS: u64 = 60;
@@ -201,4 +201,65 @@ async fn a_format_from_the_future_is_unsupported_and_one_from_nowhere_corrupt() 
     assert_eq!(refused_with(&of_format(Some(1))).await, ErrorKind::Unsupported);
     assert_eq!(refused_with(&of_format(Some(0))).await, ErrorKind::Corrupt);
     assert_eq!(refused_with(&of_format(None)).await, ErrorKind::Corrupt);
+}
+
+/// A sorted hash of one long value, whose rows `change` is shown: what it answers is there afterwards.
+async fn long_value(
+    path: &Path,
+    change: impl Fn(&[u8], &[u8]) -> Option<Vec<u8>>,
+) -> Store<Embedded> {
+    let store = Store::with_backend(Embedded::open(path).await.unwrap());
+    store.zhadd("k", "f", vec![b'v'; 5_000], 1.0).await.unwrap();
+    store.backend().close().await.unwrap();
+    let database = Database::open(path).unwrap();
+    let tx = database.begin_write().unwrap();
+    let mut rows = tx.open_table(ROWS).unwrap();
+    rows.retain(|name, row| change(name, row).is_some()).unwrap();
+    let changed: Vec<_> = rows
+        .iter()
+        .unwrap()
+        .map(|row| row.unwrap())
+        .map(|(name, row)| (name.value().to_vec(), change(name.value(), row.value()).unwrap()))
+        .collect();
+    for (name, row) in changed {
+        rows.insert(&name[..], &row[..]).unwrap();
+    }
+    drop(rows);
+    tx.commit().unwrap();
+    database.close().unwrap();
+    Store::with_backend(Embedded::open(path).await.unwrap())
+}
+
+/// It used to be a conflict, of the whole batch, which was applied all the same.
+#[tokio::test]
+async fn a_damaged_value_in_a_batch_is_an_error_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let without_chunk = |_: &[u8], row: &[u8]| (row.len() != 5_000).then(|| row.to_vec());
+    let store = long_value(&dir.path().join("store"), without_chunk).await;
+    let mut batch = store.batch();
+    let (n, value) = (batch.incr_by("n", 1), batch.zhget("k", "f"));
+    let mut replies = batch.exec_each().await;
+    assert_eq!(replies.take(n).unwrap(), 1);
+    let error = replies.take(value).unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Corrupt, false));
+    assert_eq!(store.zhget("k", "f").await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
+}
+
+/// One bit of it is wrong, and it says 16 million chunks.
+#[tokio::test]
+async fn a_length_that_is_not_true_takes_no_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let longer = |_: &[u8], row: &[u8]| {
+        let mut row = row.to_vec();
+        // Score, kind, stamp, length.
+        if row.len() == 29 && row[8] == 2 {
+            row[17] |= 1;
+        }
+        Some(row)
+    };
+    let store = long_value(&dir.path().join("store"), longer).await;
+    let start = std::time::Instant::now();
+    assert_eq!(store.zhget("k", "f").await.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(start.elapsed().as_secs() < 1, "{:?}", start.elapsed());
 }
