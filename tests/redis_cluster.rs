@@ -221,3 +221,13 @@ async fn a_server_without_a_cluster_is_told_apart() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error:?}");
     assert!(error.to_string().contains("`redis://`"), "{error}");
 }
+
+/// As good as for ever.
+#[tokio::test]
+async fn a_timeout_of_any_length_is_taken() {
+    let cluster = Cluster::start(1, 0);
+    let patient = RedisOptions::new().response_timeout(Duration::MAX);
+    let store = Store::new(patient.open(cluster.url()).await.unwrap());
+    store.set("k", "v").await.unwrap();
+    assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
+}

@@ -97,3 +97,63 @@ async fn what_a_user_may_not_do_is_denied_and_changes_nothing() {
     assert_kind(store.zhadd("k:z", "f", "v", 1.0).await, ErrorKind::AccessDenied);
     assert_eq!(admin.digest(), before);
 }
+
+/// What a user may do can depend on the key, from Redis 7 on.
+#[tokio::test]
+async fn an_atomic_write_of_which_one_key_is_denied_changes_none() {
+    let server = Server::start(&[]);
+    let mut admin = Admin::of(&server);
+    let clerk = ["ACL", "SETUSER", "clerk", "on", ">hunter2", "~*", "+@all", "-set", "(+set ~a:*)"];
+    admin.done(&clerk);
+    let store = open(&format!("redis://clerk:hunter2@{}/", server.address())).await;
+    store.set("a:1", "old").await.unwrap();
+    assert_kind(store.set("b:1", "x").await, ErrorKind::AccessDenied);
+    let mut tx = store.atomic_write();
+    tx.set("a:1", "new");
+    tx.set("b:1", "new");
+    assert_kind(tx.exec().await, ErrorKind::AccessDenied);
+    assert_eq!(store.get("a:1").await.unwrap().unwrap(), "old");
+}
+
+/// A sorted hash is in two places. Who may change one of them alone changes none.
+#[tokio::test]
+async fn a_call_of_which_one_half_is_denied_changes_nothing() {
+    let server = Server::start(&[]);
+    let mut admin = Admin::of(&server);
+    let all = open(&server.url()).await;
+    all.zhadd("k", "f", "value", 1.0).await.unwrap();
+    let before = admin.digest();
+    let clerk = |more: &[&'static str]| {
+        let user = ["ACL", "SETUSER", "clerk", "reset", "on", ">hunter2", "+@all"];
+        [&user[..], more].concat()
+    };
+    let url = format!("redis://clerk:hunter2@{}/", server.address());
+    for denied in [&["~*", "-zadd"][..], &["~*", "-hset", "-zadd"], &["~k"]] {
+        admin.done(&clerk(denied));
+        let store = open(&url).await;
+        for result in [
+            store.zhadd("k", "f", "new", 2.0).await,
+            store.zhadd("k", "other", "new", 2.0).await,
+            store.zhadd_nx("k", "other", "new", 2.0).await.map(drop),
+        ] {
+            assert_kind(result, ErrorKind::AccessDenied);
+            assert_eq!(admin.digest(), before, "{denied:?}");
+        }
+    }
+    for denied in [&["~*", "-hdel"][..], &["~*", "-hdel", "-zadd", "-zrem", "-zincrby"], &["~k"]] {
+        admin.done(&clerk(denied));
+        let store = open(&url).await;
+        for result in [
+            store.zadd("k", "f", 2.0).await,
+            store.zadd("k", "other", 2.0).await,
+            store.zrem("k", "f").await,
+            store.zincr_by("k", "other", 1.0).await.map(drop),
+        ] {
+            assert_kind(result, ErrorKind::AccessDenied);
+            assert_eq!(admin.digest(), before, "{denied:?}");
+        }
+    }
+    admin.done(&clerk(&["~k"]));
+    assert_kind(open(&url).await.delete("k").await, ErrorKind::AccessDenied);
+    assert_eq!(admin.digest(), before);
+}

@@ -376,16 +376,17 @@ fn is_read(cmd: &Cmd) -> bool {
 
 /// How long to go on.
 struct Backoff {
-    until: Instant,
+    /// None if that is too far away to be written down.
+    until: Option<Instant>,
     tries: usize,
 }
 
 impl Backoff {
     fn new(most: Duration) -> Self {
-        Backoff { until: Instant::now() + most, tries: 0 }
+        Backoff { until: Instant::now().checked_add(most), tries: 0 }
     }
     fn is_over(&self) -> bool {
-        self.tries >= REDIRECTIONS || Instant::now() >= self.until
+        self.tries >= REDIRECTIONS || self.until.is_some_and(|until| Instant::now() >= until)
     }
     async fn wait(&mut self) {
         self.tries += 1;

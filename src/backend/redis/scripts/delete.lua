@@ -1,4 +1,4 @@
--- KEYS: the key, its companion.
-local removed = redis.call('UNLINK', KEYS[1])
-redis.call('UNLINK', KEYS[2])
-return removed
+-- KEYS: the key, its companion. Both at once, as a user may be allowed the one alone.
+local there = redis.call('EXISTS', KEYS[1])
+redis.call('UNLINK', KEYS[1], KEYS[2])
+return there

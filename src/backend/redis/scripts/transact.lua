@@ -29,20 +29,12 @@ local function is_integer(text)
     and at_most('-9223372036854775808', text) and at_most(text, '9223372036854775807')
 end
 
--- Whether the user may run a command. One that is denied must not come in the middle. Before Redis 7 this cannot be asked.
-local may = {}
+-- Whether the user may run a command on a key. One that is denied must not come in the middle. Before Redis 7 this cannot be asked.
+local ask = redis.acl_check_cmd
 local function allowed(command, key)
-  if may[command] == nil then
-    local ask = redis.acl_check_cmd
-    if not ask then
-      may[command] = true
-    elseif command == 'UNLINK' then
-      may[command] = ask(command, key)
-    else
-      may[command] = ask(command, key, '0', '0')
-    end
-  end
-  return may[command]
+  if not ask then return true end
+  if command == 'UNLINK' then return ask(command, key) end
+  return ask(command, key, '0', '0')
 end
 
 local failed, wrong, wrong_at = {}, nil, nil
