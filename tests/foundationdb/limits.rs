@@ -77,3 +77,40 @@ async fn long_ranges_come_in_pages() {
     assert!(store.delete("z").await.unwrap());
     assert_eq!(store.zcount("z", ..).await.unwrap(), 0);
 }
+
+/// Whatever takes the room: names that are long, or many, or full of zeros, and those that are only read.
+#[tokio::test]
+async fn a_batch_of_any_size_is_cut_as_it_has_to_be() {
+    let store = store().await;
+    for filler in [b'x', 0] {
+        let name = |len: usize, i: usize| {
+            let mut name = vec![filler; len - 6];
+            name.extend(format!("{i:06}").bytes());
+            name
+        };
+        let key = name(2_048, 0);
+        let mut batch = store.batch();
+        for i in 0..600 {
+            batch.set(name(2_048, i), "v");
+            batch.sadd([&key[..2_047], b"s"].concat(), [name(1_016, i)]);
+            batch.srem([&key[..2_047], b"r"].concat(), [name(1_016, i)]);
+            batch.hset([&key[..2_047], b"h"].concat(), [(name(1_016, i), "v")]);
+            batch.zhadd([&key[..2_047], b"z"].concat(), name(1_016, i), "v", 1.0);
+            batch.zincr_by([&key[..2_047], b"i"].concat(), name(1_016, i), 1.0);
+        }
+        drop(batch.exec().await.unwrap());
+    }
+    let mut batch = store.batch();
+    for i in 0..2_000 {
+        batch.get(format!("{i:02000}"));
+    }
+    batch.set("k", "v");
+    drop(batch.exec().await.unwrap());
+    let mut batch = store.batch();
+    for i in 0..50_000 {
+        batch.sadd("tags", [format!("member {i}")]);
+        batch.get(format!("user {i}"));
+    }
+    drop(batch.exec().await.unwrap());
+    assert_eq!(store.smembers("tags").await.unwrap().len(), 50_000);
+}

@@ -32,6 +32,7 @@ use super::{Backend, Context};
 use crate::{ErrorKind, Op, Outcome, Read, Reply, Result, Write};
 use program::{Batch, ReadOne};
 pub(crate) use program::{Transact, WriteOne};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// The backend that an engine makes.
@@ -86,7 +87,8 @@ impl<E: Engine> Backend for Ordered<E> {
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
         let limits = self.engine.limits();
         let mut replies = Vec::with_capacity(ops.len());
-        for chunk in program::chunks(ops, limits.transaction) {
+        let mut chunks: VecDeque<&[Op]> = program::chunks(ops, limits.transaction).collect();
+        while let Some(chunk) = chunks.pop_front() {
             let access = match chunk.iter().all(|op| matches!(op, Op::Read(_))) {
                 true => Access::Read(cx.consistency),
                 false => Access::Write,
@@ -94,6 +96,12 @@ impl<E: Engine> Backend for Ordered<E> {
             let program = Batch { ops: chunk.to_vec(), limits };
             match self.run(cx, access, program).await {
                 Ok(chunk) => replies.extend(chunk),
+                // Nothing of it was applied, and each half may fit.
+                Err(e) if e.kind() == ErrorKind::TooLarge && chunk.len() > 1 => {
+                    let (first, second) = chunk.split_at(chunk.len() / 2);
+                    chunks.push_front(second);
+                    chunks.push_front(first);
+                }
                 // An error has one source; the others of the chunk are told its kind and sentence, and reads nothing of what
                 // may have been applied.
                 Err(e) => {

@@ -162,15 +162,16 @@ fn most_read(op: &Read) -> usize {
     }
 }
 
-/// Cuts a batch into runs that fit into one transaction each, whatever their operations do.
+/// Cuts a batch into runs that fit into one transaction each, whatever their operations do, as far as that is known beforehand.
 pub(super) fn chunks(ops: &[Op], transaction: usize) -> impl Iterator<Item = &[Op]> {
     let mut rest = ops;
+    let writes = ops.iter().any(|op| matches!(op, Op::Write(_)));
     std::iter::from_fn(move || {
         let mut weight = 0usize;
         let fitting = rest
             .iter()
             .take_while(|op| {
-                weight = weight.saturating_add(most_changed(op));
+                weight = weight.saturating_add(if writes { weight_of(op) } else { 0 });
                 weight <= transaction
             })
             .count();
@@ -181,27 +182,44 @@ pub(super) fn chunks(ops: &[Op], transaction: usize) -> impl Iterator<Item = &[O
     })
 }
 
-/// The most bytes of rows that an operation can change: names may double in escaping, a sorted member has three
-/// rows and leaves two old ones.
-fn most_changed(op: &Op) -> usize {
-    let Op::Write(op) = op else { return 0 };
-    let row = |member: usize| 2 * (op.key().len() + member) + 64;
-    match op {
-        Write::Set(Set { value, .. }) => 4 * row(0) + 2 * value.len(),
-        Write::Delete(_) | Write::IncrBy(_) => 4 * row(0),
-        Write::SAdd(SAdd { members, .. }) => members.iter().map(|m| row(m.len())).sum(),
-        Write::SRem(SRem { members, .. }) => members.iter().map(|m| row(m.len())).sum(),
-        Write::HDel(HDel { fields, .. }) => fields.iter().map(|f| 3 * row(f.len())).sum(),
+/// How many bytes an operation can add to a transaction that writes. Names count more than values: a row that is put has its name in
+/// the change and twice in the range of whom it conflicts with, one that is deleted twice in both, and one that is read twice.
+fn weight_of(op: &Op) -> usize {
+    const PUT: usize = 3;
+    const DELETED: usize = 4;
+    // A zero is written as two bytes; the rest is kinds, scores and stamps, and what is around it in a transaction.
+    let escaped = |name: &[u8]| name.len() + name.iter().filter(|byte| **byte == 0).count();
+    let key = escaped(op.key()) + 64;
+    let row = |member: &[u8]| key + escaped(member);
+    // With the chunks of a long one.
+    let put = |row: usize, value: &[u8]| PUT * row + value.len() + value.len() / 20_000 * PUT * row;
+    let write = match op {
+        Op::Write(op) => op,
+        Op::Read(Read::HGet(HGet { field, .. }) | Read::ZHGet(ZHGet { field, .. })) => {
+            return 4 * row(field);
+        }
+        Op::Read(Read::ZScore(ZScore { member, .. })) => return 4 * row(member),
+        Op::Read(_) => return 4 * key,
+    };
+    match write {
+        Write::Set(Set { value, .. }) => (2 + DELETED) * key + put(key, value),
+        Write::Delete(_) | Write::IncrBy(_) => (2 + PUT + DELETED) * key,
+        Write::SAdd(SAdd { members, .. }) => members.iter().map(|m| PUT * row(m)).sum(),
+        Write::SRem(SRem { members, .. }) => members.iter().map(|m| DELETED * row(m)).sum(),
+        Write::HDel(HDel { fields, .. }) => fields.iter().map(|f| 2 * DELETED * row(f)).sum(),
         Write::HSet(HSet { fields, .. }) => {
-            fields.iter().map(|(f, v)| 4 * row(f.len()) + 2 * v.len()).sum()
+            fields.iter().map(|(f, v)| DELETED * row(f) + put(row(f), v)).sum()
         }
-        Write::HSetNx(HSetNx { field, value, .. }) => 4 * row(field.len()) + 2 * value.len(),
+        Write::HSetNx(HSetNx { field, value, .. }) => {
+            (2 + DELETED) * row(field) + put(row(field), value)
+        }
+        // Three rows go, and three come; a value that moves along is at most a short one.
         Write::ZAdd(ZAdd { member, value, .. }) => {
-            8 * row(member.len()) + 3 * value.as_ref().map_or(0, |v| v.len())
+            let value = value.as_deref().unwrap_or_default();
+            (2 + 3 * DELETED + 2 * PUT) * row(member) + value.len() + put(row(member), value)
         }
-        Write::ZRem(ZRem { member, .. }) => 6 * row(member.len()),
-        // The value that moves along is at most a short one.
-        Write::ZIncrBy(ZIncrBy { member, .. }) => 8 * row(member.len()) + 4_096,
+        Write::ZRem(ZRem { member, .. }) => (2 + 4 * DELETED) * row(member),
+        Write::ZIncrBy(ZIncrBy { member, .. }) => (2 + 3 * DELETED + 3 * PUT) * row(member) + 4_096,
     }
 }
 
