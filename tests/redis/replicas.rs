@@ -3,6 +3,8 @@
 use crate::support::redis::Server;
 use crate::{Admin, CALLS, assert_kind, open, pause};
 use keyvaluestore::{ErrorKind, Store};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// A replica that has all that its primary has.
 async fn replica_of(primary: &Server) -> Server {
@@ -157,4 +159,40 @@ async fn a_replica_that_has_lost_its_primary_and_says_so_is_passed_over() {
     let mut b = eventual.batch();
     let get = b.get("k");
     assert_eq!(b.exec().await.unwrap().take(get).unwrap().unwrap(), "v");
+}
+
+/// As when a proxy, or a name, leads to the replica that was promoted, and the old primary lives on as a replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_has_become_a_replica_is_left() {
+    let (old, new) = (Server::start(&[]), Server::start(&[]));
+    let target = Arc::new(Mutex::new(old.address()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}/", listener.local_addr().unwrap());
+    let leads_to = Arc::clone(&target);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let to = leads_to.lock().unwrap().clone();
+            tokio::spawn(async move {
+                let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    let store = Store::open(&url).await.unwrap();
+    store.set("k", "old").await.unwrap();
+    *target.lock().unwrap() = new.address();
+    old.command(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]);
+    let start = Instant::now();
+    let mut refused = 0;
+    while let Err(error) = store.set("k", "new").await {
+        assert_eq!((error.kind(), error.outcome_is_unknown()), (ErrorKind::Unavailable, false));
+        assert!(start.elapsed() < Duration::from_secs(10), "it stays with the old one");
+        refused += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(refused > 0);
+    assert_eq!(
+        open(&format!("redis://{}/", new.address())).await.get("k").await.unwrap().unwrap(),
+        "new"
+    );
 }

@@ -59,7 +59,7 @@ pub(super) struct Link {
     failed: Mutex<Option<Instant>>,
 }
 
-/// How long a replica that does not answer is left alone.
+/// How long a replica that does not answer is left alone, and a server that does not write is asked on one connection.
 const REST: Duration = Duration::from_secs(1);
 
 /// A connection, and whether it is known to be lost.
@@ -67,6 +67,20 @@ const REST: Duration = Duration::from_secs(1);
 struct Line {
     connection: MultiplexedConnection,
     lost: Arc<AtomicBool>,
+    since: Instant,
+}
+
+impl Line {
+    /// A server that writes no longer has become a replica, and behind the name of the old primary may be a new one: the next
+    /// caller connects anew. Not each of them at once, as it may also be a replica that was asked for.
+    fn look_at(&self, answer: &Value) {
+        if let Value::ServerError(e) = answer
+            && e.code() == "READONLY"
+            && self.since.elapsed() > REST
+        {
+            self.lost.store(true, Ordering::Release);
+        }
+    }
 }
 
 type Connecting = Shared<BoxFuture<'static, std::result::Result<Line, RedisError>>>;
@@ -99,7 +113,10 @@ impl Link {
             None => Box::pin(self.line()).await?,
         };
         match line.connection.send_packed_command(cmd).await {
-            Ok(value) => Ok(value),
+            Ok(value) => {
+                line.look_at(&value);
+                Ok(value)
+            }
             Err(e) => Err(self.failed(&line, e)),
         }
     }
@@ -114,7 +131,10 @@ impl Link {
             None => Box::pin(self.line()).await?,
         };
         match line.connection.send_packed_commands(cmds, 0, cmds.len()).await {
-            Ok(values) if values.len() == cmds.len() => Ok(values),
+            Ok(values) if values.len() == cmds.len() => {
+                values.iter().for_each(|value| line.look_at(value));
+                Ok(values)
+            }
             Ok(_) => Err(Failure::Lost(errors::unexpected())),
             Err(e) => Err(self.failed(&line, e)),
         }
@@ -227,7 +247,7 @@ async fn attempt(
             return Err(e.into());
         }
     }
-    Ok(Line { connection, lost })
+    Ok(Line { connection, lost, since: Instant::now() })
 }
 
 /// Belongs to the task behind a connection, and so also tells when that has ended with its runtime.
