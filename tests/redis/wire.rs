@@ -314,3 +314,31 @@ async fn an_answer_of_the_wrong_type_is_an_error() {
         }
     }
 }
+
+/// A read that is a script is one, too: it is asked again behind the write that it has overtaken.
+#[tokio::test]
+async fn a_script_that_reads_follows_the_write_before_it() {
+    let asked = Arc::new(Mutex::new(0));
+    let port = scripted(move |name, port| {
+        if name == "CLUSTER" {
+            let slots = format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$0\r\n\r\n:{port}\r\n");
+            return slots.into_bytes();
+        }
+        let mut asked = asked.lock().unwrap();
+        *asked += 1;
+        let answer = match *asked {
+            1 => "-CLUSTERDOWN The cluster is down\r\n",
+            2 => "$3\r\nold\r\n", // the read came too early
+            3 => ":1\r\n",
+            _ => "$3\r\nnew\r\n",
+        };
+        answer.as_bytes().to_vec()
+    })
+    .await;
+    let store = Store::open(format!("redis+cluster://127.0.0.1:{port}")).await.unwrap();
+    let mut batch = store.batch();
+    batch.zhadd("z", "m", "new", 2.0);
+    let value = batch.zhget("z", "m");
+    let mut replies = batch.exec().await.unwrap();
+    assert_eq!(replies.take(value).unwrap().unwrap(), "new");
+}

@@ -6,6 +6,7 @@
 
 use super::keys::slot;
 use super::link::{Failure, Link, Patience};
+use super::scripts;
 use super::slots::Map;
 use super::{Access, Trip, errors, pick};
 use crate::backend::Context;
@@ -205,7 +206,7 @@ impl Cluster {
                 for (i, at) in &group.places {
                     let answer = std::mem::take(&mut result[*at]);
                     let redirect = self.redirect(&answer, &group.link);
-                    let early = is_read(sent[*at]) && elsewhere.contains_key(keys[*i]);
+                    let early = elsewhere.contains_key(keys[*i]) && is_read(sent[*at]);
                     if (redirect.is_none() && !early) || patience.is_over() {
                         answers[*i] = Some(Ok(answer));
                         continue;
@@ -357,7 +358,11 @@ struct Group {
 }
 
 fn is_read(cmd: &Cmd) -> bool {
-    let Some(::redis::Arg::Simple(name)) = cmd.args_iter().next() else { return false };
+    let mut args = cmd.args_iter();
+    let Some(::redis::Arg::Simple(name)) = args.next() else { return false };
+    if let (b"EVAL" | b"EVALSHA", Some(::redis::Arg::Simple(script))) = (name, args.next()) {
+        return scripts::is_read(script);
+    }
     matches!(
         name,
         b"GET"

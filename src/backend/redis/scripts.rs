@@ -39,6 +39,13 @@ impl Script {
     }
 }
 
+/// Whether the script of this hash or text reads alone.
+pub(super) fn is_read(named: &[u8]) -> bool {
+    let is_it =
+        |script: &Script| [&script.sha, &script.text].iter().any(|it| it.as_bytes() == named);
+    [&PAGE, &ZHGET, &ZRANGE].into_iter().any(|script| is_it(script))
+}
+
 macro_rules! scripts {
     ($($name:ident = $file:literal;)*) => {$(
         pub(super) static $name: LazyLock<Script> =
