@@ -11,9 +11,9 @@
 //! Counters are strings that are the canonical text of an integer, and only where strings are. As they are known by their
 //! eight bytes, no other string is written in eight.
 //!
-//! The stamp is a hash of the value. Two values of one place have different stamps, so chunks of an old and a
-//! new value cannot be taken for one value by a reader whose view moves on between the two; and writing the same
-//! value again writes the same rows.
+//! The stamp is a hash of the value. Two values of one place have different stamps, unless somebody has looked for two that
+//! do not, so chunks of an old and a new value are not taken for one value by a reader whose view moves on between the
+//! two; and writing the same value again writes the same rows. That two stamps are the same never means that the values are.
 
 use super::engine::{Change, EngineLimits, Transaction};
 use super::rows::{Long, corrupt};
