@@ -77,12 +77,12 @@ impl Report {
         let asked = |tally: &Tally| tally.run() + tally.opted_out.len() as u32;
         let cases = self.backends.values().map(asked).max().unwrap_or(0);
         println!(
-            "\n{:<38}{:>8}{:>8}{:>8}{:>11}{:>9}",
+            "\n{:<42}{:>8}{:>8}{:>8}{:>11}{:>9}",
             "backend", "run", "passed", "failed", "opted out", "not run"
         );
         for (backend, tally) in &self.backends {
             println!(
-                "{backend:<38}{:>8}{:>8}{:>8}{:>11}{:>9}",
+                "{backend:<42}{:>8}{:>8}{:>8}{:>11}{:>9}",
                 tally.run(),
                 tally.passed,
                 tally.failed,
@@ -91,7 +91,7 @@ impl Report {
             );
         }
         for (backend, _) in &self.not_run {
-            println!("{backend:<38}{:>8}{:>8}{:>8}{:>11}{cases:>9}", 0, 0, 0, 0);
+            println!("{backend:<42}{:>8}{:>8}{:>8}{:>11}{cases:>9}", 0, 0, 0, 0);
         }
         for (backend, why) in &self.not_run {
             println!("{backend} was NOT RUN: {why}");
