@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 /// A result whose error is an [`Error`] unless it says otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -70,9 +71,14 @@ impl ErrorKind {
 /// assert!(!error.is_retryable());
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
-// Boxed, so that a `Result` of anything small stays small on the path where nothing fails.
-pub struct Error(Box<Inner>);
+///
+/// One pointer, and cheap to clone: every operation of a batch that the same failure hit has the same
+/// cause.
+// One pointer, so that a `Result` of anything small stays small on the path where nothing fails.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     operation: Option<&'static str>,
@@ -80,14 +86,14 @@ struct Inner {
     outcome_unknown: bool,
     /// Whether it will not be otherwise later, although its kind mostly is.
     for_good: bool,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// Makes an error with no underlying cause. `message` should not contain keys or values.
     #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Error(Box::new(Inner {
+        Error(Arc::new(Inner {
             kind,
             operation: None,
             message: message.into(),
@@ -99,19 +105,21 @@ impl Error {
     /// Attaches the cause, which stays reachable through [`source`](StdError::source).
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.inner().source = Some(Arc::from(source.into()));
         self
     }
     /// Names the operation that failed, unless an inner layer has named it.
     #[must_use]
     pub fn in_operation(mut self, name: &'static str) -> Self {
-        self.0.operation.get_or_insert(name);
+        if self.0.operation.is_none() {
+            self.inner().operation = Some(name);
+        }
         self
     }
     /// Says that the write may or may not have been applied.
     #[must_use]
     pub fn with_unknown_outcome(mut self) -> Self {
-        self.0.outcome_unknown = true;
+        self.inner().outcome_unknown = true;
         self
     }
     /// What a caller can act on.
@@ -135,35 +143,26 @@ impl Error {
         self.0.outcome_unknown
     }
 
-    /// The same for a read, of which there is nothing to know.
+    /// The same for a read, whose outcome cannot matter.
     #[cfg(feature = "ordered")]
-    pub(crate) fn of_read(&self) -> Self {
-        let mut error = self.without_source();
-        error.0.outcome_unknown = false;
-        error
+    pub(crate) fn of_read(mut self) -> Self {
+        self.inner().outcome_unknown = false;
+        self
     }
     /// Says that trying again does not help.
     #[cfg(feature = "embedded")]
     pub(crate) fn for_good(mut self) -> Self {
-        self.0.for_good = true;
+        self.inner().for_good = true;
         self
     }
     /// Says which write of an atomic write was refused.
     pub(crate) fn of_write(mut self, position: usize) -> Self {
-        self.0.message = format!("write {position}: {}", self.0.message).into();
+        self.inner().message = format!("write {position}: {}", self.0.message).into();
         self
     }
-    /// The same for another operation that the same failure hit.
-    #[cfg(any(feature = "ordered", feature = "redis", feature = "dynamodb"))]
-    pub(crate) fn without_source(&self) -> Self {
-        Error(Box::new(Inner {
-            kind: self.0.kind,
-            operation: None,
-            message: self.0.message.clone(),
-            outcome_unknown: self.0.outcome_unknown,
-            for_good: self.0.for_good,
-            source: None,
-        }))
+    /// To change it: a copy of its own, if others hold the same error.
+    fn inner(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.0)
     }
     pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Error::new(ErrorKind::InvalidArgument, message)
@@ -224,5 +223,15 @@ mod tests {
         );
         assert_eq!(error.source().unwrap().to_string(), "disk");
         assert!(error.is_retryable() && error.outcome_is_unknown());
+    }
+    #[test]
+    fn a_clone_has_the_same_cause_and_is_changed_alone() {
+        let error = Error::new(ErrorKind::Unavailable, "the file cannot be written")
+            .with_source(std::io::Error::other("disk"));
+        let write = error.clone().with_unknown_outcome().in_operation("set");
+        assert!(write.outcome_is_unknown() && !error.outcome_is_unknown());
+        assert_eq!((write.operation(), error.operation()), (Some("set"), None));
+        let [one, other] = [&write, &error].map(|e| e.source().unwrap() as *const dyn StdError);
+        assert!(std::ptr::addr_eq(one, other));
     }
 }

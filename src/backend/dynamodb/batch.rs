@@ -192,7 +192,7 @@ async fn read_group(trip: &Trip<'_>, group: ReadGroup<'_>) -> Replies {
             // The last one who asks may have it.
             Ok(item) if askers[place] == 0 => Ok(item.take()),
             Ok(item) => Ok(item.clone()),
-            Err(e) => Err(e.without_source()),
+            Err(e) => Err(e.clone()),
         };
         replies.push(match item {
             Ok(item) => (i, read::answer(op, item)),
@@ -322,13 +322,13 @@ async fn write<C: Change>(trip: &Trip<'_>, changes: &mut [C]) -> Vec<Result<()>>
             }
             Err(e) => {
                 let error = e.into_error(true);
-                open.iter().for_each(|i| written[*i] = Err(error.without_source()));
+                open.iter().for_each(|i| written[*i] = Err(error.clone()));
                 break;
             }
         }
         if !open.is_empty() && !trip.go_on(&mut tries, open.len() < before).await {
             let error = Error::new(ErrorKind::Throttled, "DynamoDB left the write unprocessed");
-            open.iter().for_each(|i| written[*i] = Err(error.without_source()));
+            open.iter().for_each(|i| written[*i] = Err(error.clone()));
             break;
         }
     }

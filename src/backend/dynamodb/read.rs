@@ -118,7 +118,7 @@ pub(super) async fn group<'t>(
         let output = match request(trip, api, strong, items, &open).await {
             Ok(output) => output,
             Err(error) => {
-                open.iter().for_each(|place| found[*place] = Err(error.without_source()));
+                open.iter().for_each(|place| found[*place] = Err(error.clone()));
                 break;
             }
         };
@@ -132,7 +132,7 @@ pub(super) async fn group<'t>(
         open = left.flat_map(|(_, keys)| keys.keys).filter_map(|key| place(&key)).collect();
         if !open.is_empty() && !trip.go_on(&mut tries, open.len() < before).await {
             let error = Error::new(ErrorKind::Throttled, "DynamoDB left the read unprocessed");
-            open.iter().for_each(|place| found[*place] = Err(error.without_source()));
+            open.iter().for_each(|place| found[*place] = Err(error.clone()));
             break;
         }
     }

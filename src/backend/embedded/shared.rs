@@ -32,7 +32,7 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     pub(super) fn snapshot(&self) -> Result<Arc<Snapshot>> {
         let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
-        snapshot.as_ref().map(Arc::clone).map_err(Error::without_source)
+        snapshot.clone()
     }
     pub(super) fn publish(&self, snapshot: Result<Snapshot>) {
         let old = std::mem::replace(

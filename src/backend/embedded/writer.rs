@@ -41,7 +41,7 @@ impl<P: Program> Grouped for Job<P> {
         // What a program answered rests on a state that a failed commit has made void.
         let result = match committed {
             Ok(()) => self.output.take().unwrap_or_else(|| Err(closed())),
-            Err(e) => Err(e.without_source()),
+            Err(e) => Err(e.clone()),
         };
         self.answer(result);
     }
@@ -172,7 +172,7 @@ impl Writer {
             Ok(database)
         }));
         opened.map_err(panicked).flatten().inspect_err(|e| {
-            self.shared.publish(Err(e.without_source()));
+            self.shared.publish(Err(e.clone()));
         })
     }
 

@@ -102,18 +102,11 @@ impl<E: Engine> Backend for Ordered<E> {
                     chunks.push_front(second);
                     chunks.push_front(first);
                 }
-                // An error has one source; the others of the chunk are told its kind and sentence, and reads nothing of what
-                // may have been applied.
-                Err(e) => {
-                    let told = |op: &Op| match op {
-                        Op::Read(_) => e.of_read(),
-                        Op::Write(_) => e.without_source(),
-                    };
-                    replies.extend(chunk.iter().map(|op| Err(told(op))));
-                    let of_write = chunk.iter().rposition(|op| matches!(op, Op::Write(_)));
-                    let at = replies.len() - chunk.len() + of_write.unwrap_or(0);
-                    replies[at] = Err(e);
-                }
+                // A read does not care what may have been applied.
+                Err(e) => replies.extend(chunk.iter().map(|op| match op {
+                    Op::Read(_) => Err(e.clone().of_read()),
+                    Op::Write(_) => Err(e.clone()),
+                })),
             }
         }
         replies

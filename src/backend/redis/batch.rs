@@ -11,7 +11,6 @@ use crate::{Op, Read, Reply, Result};
 use ::redis::{Cmd, Value as Answer};
 use commands::{PAGE, command};
 use std::collections::HashSet;
-use std::sync::Arc;
 
 /// How many commands go out in one pipeline.
 const PIPELINE: usize = 10_000;
@@ -36,8 +35,7 @@ impl Inner {
                     replies.push(reply);
                     continue;
                 }
-                let answer =
-                    answers.next().unwrap_or_else(|| Err(Arc::new(Failure::Lost(unexpected()))));
+                let answer = answers.next().unwrap_or_else(|| Err(Failure::Lost(unexpected())));
                 unfold(ops, answer, &mut replies);
             }
             // What was too long for a script comes page by page.
@@ -154,11 +152,13 @@ fn fold(op: &Read, ops: &[Op]) -> Cmd {
 }
 
 /// The replies of the operations that one command has answered.
-fn unfold(ops: &[Op], answer: Result<Answer, Arc<Failure>>, replies: &mut Vec<Result<Reply>>) {
+fn unfold(ops: &[Op], answer: Result<Answer, Failure>, replies: &mut Vec<Result<Reply>>) {
     let answer = match answer {
         Ok(answer) => answer,
         Err(failure) => {
-            replies.extend(ops.iter().map(|op| Err(failure.error(matches!(op, Op::Write(_))))));
+            replies.extend(
+                ops.iter().map(|op| Err(failure.clone().into_error(matches!(op, Op::Write(_))))),
+            );
             return;
         }
     };

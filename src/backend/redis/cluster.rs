@@ -128,10 +128,9 @@ impl Cluster {
         cx: &Context,
         access: Access,
         cmds: Vec<(&[u8], Cmd)>,
-    ) -> Vec<Result<Answer, Arc<Failure>>> {
+    ) -> Vec<Result<Answer, Failure>> {
         let keys: Vec<&[u8]> = cmds.iter().map(|(key, _)| *key).collect();
-        let mut answers: Vec<Option<Result<Answer, Arc<Failure>>>> =
-            keys.iter().map(|_| None).collect();
+        let mut answers: Vec<Option<Result<Answer, Failure>>> = keys.iter().map(|_| None).collect();
         let mut pending: Vec<(usize, Cmd, Option<Redirect>)> =
             cmds.into_iter().enumerate().map(|(i, (_, cmd))| (i, cmd, None)).collect();
         let mut patience = Backoff::new(self.patience.answer);
@@ -145,7 +144,7 @@ impl Cluster {
                     _ => match self.route(slot(keys[i]), access).await {
                         Ok(link) => (link, false),
                         Err(failure) => {
-                            answers[i] = Some(Err(Arc::new(failure)));
+                            answers[i] = Some(Err(failure));
                             continue;
                         }
                     },
@@ -190,9 +189,8 @@ impl Cluster {
                             pending.extend(again);
                             continue;
                         }
-                        let failure = Arc::new(failure);
                         for (i, _) in &group.places {
-                            answers[*i] = Some(Err(Arc::clone(&failure)));
+                            answers[*i] = Some(Err(failure.clone()));
                         }
                         continue;
                     }
@@ -231,7 +229,7 @@ impl Cluster {
                 patience.tries += 1;
             }
         }
-        let lost = || Err(Arc::new(Failure::Lost(errors::unexpected())));
+        let lost = || Err(Failure::Lost(errors::unexpected()));
         answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Patience {
 }
 
 /// Why there is no answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Failure {
     /// The server has not seen it.
     NotSent(Error),
@@ -32,13 +32,6 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// The error for one operation, and for another that the same failure hit.
-    pub(super) fn error(&self, writes: bool) -> Error {
-        match self {
-            Failure::Lost(e) if writes => e.without_source().with_unknown_outcome(),
-            Failure::Lost(e) | Failure::NotSent(e) => e.without_source(),
-        }
-    }
     pub(super) fn into_error(self, writes: bool) -> Error {
         match self {
             Failure::Lost(e) if writes => e.with_unknown_outcome(),

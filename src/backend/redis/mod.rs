@@ -260,7 +260,7 @@ impl Inner {
         cx: &Context,
         access: Access,
         cmds: Vec<(&[u8], Cmd)>,
-    ) -> Vec<Result<Answer, Arc<Failure>>> {
+    ) -> Vec<Result<Answer, Failure>> {
         let primary = match &self.servers {
             Servers::One { primary, .. } => primary,
             Servers::Cluster(cluster) => return cluster.call_all(cx, access, cmds).await,
@@ -285,10 +285,7 @@ impl Inner {
         let _heard = trip.start();
         match primary.call_all(&pipeline).await {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
-            Err(failure) => {
-                let failure = Arc::new(failure);
-                (0..count).map(|_| Err(Arc::clone(&failure))).collect()
-            }
+            Err(failure) => (0..count).map(|_| Err(failure.clone())).collect(),
         }
     }
 }

@@ -32,7 +32,7 @@ impl Inner {
         let mut found = Vec::with_capacity(members.len());
         let mut members = members.into_iter().enumerate();
         for answer in answers {
-            let answer = answer.map_err(|failure| failure.error(false))?;
+            let answer = answer.map_err(|failure| failure.into_error(false))?;
             let mut lists = replies::entries(answer)?.into_iter();
             let (Some(now), Some(values)) = (lists.next(), lists.next()) else {
                 return Err(unexpected());
