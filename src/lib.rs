@@ -109,10 +109,14 @@
 mod atomic;
 mod batch;
 mod bytes;
+#[cfg(any(feature = "json", feature = "msgpack"))]
+mod codec;
 mod error;
 mod limits;
 mod op;
 mod reply;
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "retry"))]
+mod runtime;
 mod score;
 mod store;
 mod url;
@@ -136,16 +140,16 @@ pub use backend::Redis;
 pub use backend::{Backend, Memory};
 pub use batch::{Batch, Handle, Replies};
 pub use bytes::{Key, Value};
+#[cfg(feature = "json")]
+pub use codec::Json;
+#[cfg(feature = "msgpack")]
+pub use codec::MsgPack;
 pub use error::{Error, ErrorKind, Result};
 pub use limits::Limits;
 pub use op::{Condition, Item, Op, Read, Write};
 pub use reply::{FromReply, Reply};
 pub use score::{LexRange, Range, Score, ScoreRange, ToLexRange};
 pub use store::Store;
-#[cfg(feature = "json")]
-pub use value::Json;
-#[cfg(feature = "msgpack")]
-pub use value::MsgPack;
 pub use value::{FromValue, ToValue};
 
 /// The examples of the README run, too.

@@ -78,7 +78,7 @@ impl Value {
 }
 
 #[cold]
-fn not_a(what: &str) -> Error {
+pub(crate) fn not_a(what: &str) -> Error {
     Error::new(crate::ErrorKind::WrongType, format!("the value is not {what}"))
 }
 
@@ -168,73 +168,6 @@ macro_rules! sizes {
 }
 sizes!(usize as u64, isize as i64);
 
-/// A value kept as JSON: `store.set("user", Json(&user))`, `value.to::<Json<User>>()?.0`.
-///
-/// ```
-/// # #[cfg(feature = "json")] {
-/// use keyvaluestore::{Json, ToValue, Value};
-/// let value = Json(vec![1, 2]).to_value()?;
-/// assert_eq!(value, "[1,2]");
-/// let Json(back) = value.to::<Json<Vec<u8>>>()?;
-/// assert_eq!(back, [1, 2]);
-/// # }
-/// # Ok::<_, keyvaluestore::Error>(())
-/// ```
-#[cfg(feature = "json")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Json<T>(pub T);
-
-#[cfg(feature = "json")]
-impl<T: serde::Serialize> ToValue for Json<T> {
-    fn to_value(&self) -> Result<Value> {
-        let bytes = serde_json::to_vec(&self.0)
-            .map_err(|e| Error::invalid("the value cannot be written as JSON").with_source(e))?;
-        Ok(bytes.into())
-    }
-}
-#[cfg(feature = "json")]
-impl<T: serde::de::DeserializeOwned> FromValue for Json<T> {
-    fn from_value(value: &Value) -> Result<Self> {
-        serde_json::from_slice(value)
-            .map(Json)
-            .map_err(|e| not_a("JSON of the expected shape").with_source(e))
-    }
-}
-
-/// A value kept as MessagePack, with the names of struct fields, so that fields may be added later.
-/// Smaller and faster than [`Json`], and not for human eyes.
-///
-/// ```
-/// # #[cfg(feature = "msgpack")] {
-/// use keyvaluestore::{MsgPack, ToValue};
-/// let value = MsgPack(("alice", 42)).to_value()?;
-/// let MsgPack((name, age)) = value.to::<MsgPack<(String, u8)>>()?;
-/// assert_eq!((name.as_str(), age), ("alice", 42));
-/// # }
-/// # Ok::<_, keyvaluestore::Error>(())
-/// ```
-#[cfg(feature = "msgpack")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct MsgPack<T>(pub T);
-
-#[cfg(feature = "msgpack")]
-impl<T: serde::Serialize> ToValue for MsgPack<T> {
-    fn to_value(&self) -> Result<Value> {
-        let bytes = rmp_serde::to_vec_named(&self.0).map_err(|e| {
-            Error::invalid("the value cannot be written as MessagePack").with_source(e)
-        })?;
-        Ok(bytes.into())
-    }
-}
-#[cfg(feature = "msgpack")]
-impl<T: serde::de::DeserializeOwned> FromValue for MsgPack<T> {
-    fn from_value(value: &Value) -> Result<Self> {
-        rmp_serde::from_slice(value)
-            .map(MsgPack)
-            .map_err(|e| not_a("MessagePack of the expected shape").with_source(e))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,16 +215,5 @@ mod tests {
         assert!(Value::from("-1").to::<u64>().is_err());
         assert!(Value::from(&b"\xff"[..]).to::<String>().is_err());
         assert!(Value::from(&b"\xff"[..]).to::<i64>().is_err());
-    }
-
-    #[cfg(feature = "json")]
-    #[test]
-    fn json_that_does_not_fit_is_an_error_with_its_cause() {
-        let error = Value::from("{").to::<Json<u8>>().unwrap_err();
-        assert_eq!(error.kind(), crate::ErrorKind::WrongType);
-        assert!(std::error::Error::source(&error).is_some());
-        // A map whose keys are not text has no JSON.
-        let map = std::collections::HashMap::from([((1, 2), 3)]);
-        assert_eq!(Json(map).to_value().unwrap_err().kind(), crate::ErrorKind::InvalidArgument);
     }
 }

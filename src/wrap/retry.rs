@@ -7,6 +7,7 @@
 
 use super::Wrapper;
 use crate::backend::Context;
+use crate::runtime::with_drivers;
 use crate::{Backend, Condition, Error, Key, Op, Outcome, Read, Reply, Result, Write};
 use std::collections::HashMap;
 use std::future::Future;
@@ -121,7 +122,15 @@ impl<B> Retry<B> {
     }
 
     /// Waits before another try; `false` if there is to be none.
-    async fn again(&self, cx: &Context, tries: &mut Option<Tries>, because: &Error) -> bool {
+    ///
+    /// # Errors
+    /// `Unsupported`, with `because` as its source, if there is no timer to wait with.
+    async fn again(
+        &self,
+        cx: &Context,
+        tries: &mut Option<Tries>,
+        because: &Error,
+    ) -> Result<bool> {
         let tries = tries.get_or_insert_with(|| Tries { made: 0, start: Instant::now() });
         tries.made += 1;
         let policy = &self.policy;
@@ -130,13 +139,15 @@ impl<B> Retry<B> {
         let pause = longest.mul_f64(fastrand::f64());
         let in_time = tries.start.elapsed() + pause < policy.total;
         if tries.made >= policy.attempts || !in_time || !self.budget.spend() {
-            return false;
+            return Ok(false);
         }
+        let wait = with_drivers(|| tokio::time::sleep(pause));
+        let wait = wait.map_err(|e| e.with_source(because.clone()))?;
         if let Some(observer) = &cx.observer {
             observer.retry(None, because.kind());
         }
-        tokio::time::sleep(pause).await;
-        true
+        wait.await;
+        Ok(true)
     }
 
     #[inline]
@@ -164,7 +175,12 @@ impl<B> Retry<B> {
     ) -> Result<T> {
         let mut tries = None;
         let mut unknown = error.outcome_is_unknown();
-        while may(&error) && self.again(cx, &mut tries, &error).await {
+        while may(&error) {
+            match self.again(cx, &mut tries, &error).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(e) => return Err(still_unknown(unknown, e)),
+            }
             match call().await {
                 Ok(answer) => {
                     self.budget.earn();
@@ -252,8 +268,17 @@ impl<B: Backend> Backend for Retry<B> {
                 }
                 break;
             };
-            if !self.again(cx, &mut tries, because).await {
-                break;
+            match self.again(cx, &mut tries, because).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(e) => {
+                    for i in failed {
+                        let unknown =
+                            results[i].as_ref().is_err_and(|before| before.outcome_is_unknown());
+                        results[i] = Err(still_unknown(unknown, e.clone()));
+                    }
+                    break;
+                }
             }
             let rest: Vec<Op> = failed.iter().map(|i| ops[*i].clone()).collect();
             for (i, result) in failed.into_iter().zip(self.inner.batch(cx, &rest).await) {

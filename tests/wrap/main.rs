@@ -21,6 +21,8 @@ mod cache_races;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "retry")]
+mod no_timer;
+#[cfg(feature = "retry")]
 mod retry;
 #[cfg(feature = "tracing")]
 mod trace;
