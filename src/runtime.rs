@@ -24,7 +24,7 @@ pub(crate) fn with_drivers<T>(make: impl FnOnce() -> T) -> Result<T> {
 ///
 /// # Errors
 /// `Unsupported` if they do not, as [`with_drivers`] says it.
-#[cfg_attr(not(any(feature = "redis", feature = "dynamodb")), allow(dead_code))]
+#[allow(dead_code)]
 pub(crate) fn require_timer() -> Result<()> {
     with_drivers(|| drop(tokio::time::sleep(std::time::Duration::ZERO)))
 }

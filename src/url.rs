@@ -1,5 +1,7 @@
 //! What [`Store::open`](crate::Store::open) makes of a URL. One arm per scheme; the place for the next backend's.
 
+#[cfg(feature = "embedded")]
+use crate::backend::EmbeddedOptions;
 use crate::{Error, ErrorKind, Result, Store};
 
 /// The schemes that some version or build of the library knows, the feature that each needs, and whether it is on.
@@ -24,7 +26,10 @@ pub(crate) async fn open(url: &str) -> Result<Store> {
         "memory" if rest.is_empty() => Ok(Store::memory()),
         "memory" => Err(Error::invalid("`memory:` takes nothing after the colon")),
         #[cfg(feature = "embedded")]
-        "file" => Ok(Store::new(crate::Embedded::open(path(rest)?).await?)),
+        "file" => {
+            let (path, options) = file(rest)?;
+            Ok(Store::new(options.open(path).await?))
+        }
         #[cfg(feature = "redis")]
         "redis" | "rediss" | "redis+unix" | "redis+cluster" | "rediss+cluster" => {
             Ok(Store::new(crate::Redis::open(url).await?))
@@ -37,11 +42,12 @@ pub(crate) async fn open(url: &str) -> Result<Store> {
     }
 }
 
-/// `file:relative`, `file:/absolute` and `file:///absolute` all name a path.
+/// The path and the options of `file:relative`, `file:/absolute` or `file:///absolute`.
 #[cfg(feature = "embedded")]
-fn path(rest: &str) -> Result<&std::path::Path> {
-    let path = match rest.strip_prefix("//") {
-        None => rest,
+fn file(rest: &str) -> Result<(std::path::PathBuf, EmbeddedOptions)> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = match path.strip_prefix("//") {
+        None => path,
         Some(path) if path.starts_with('/') => path,
         Some(_) => {
             return Err(Error::invalid(
@@ -52,19 +58,138 @@ fn path(rest: &str) -> Result<&std::path::Path> {
     if path.is_empty() {
         return Err(Error::invalid("`file:` needs a path: `file:users.kvs`"));
     }
-    Ok(path.as_ref())
+    if path == "~" || path.starts_with("~/") {
+        return Err(Error::invalid("`~` is not expanded; write the path of the home directory"));
+    }
+    let mut options = EmbeddedOptions::default();
+    let known = ["cache=64MiB", "readers=2", "verify=false"];
+    read_options(query, "file", &known, |name, value, _| {
+        match name {
+            "cache" => options.cache = size(value)?,
+            "readers" => options.readers = value.parse().ok().filter(|n| *n > 0)?,
+            _ => options.verify = value.parse().ok()?,
+        }
+        Some(())
+    })?;
+    Ok((decoded_path(path)?, options))
 }
 
-/// A time in the options of a URL.
-#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
-pub(crate) fn duration(text: &str) -> Result<std::time::Duration> {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let number = text[..text.len() - unit.len()].parse::<u64>();
-    match (number, unit) {
-        (Ok(n), "ms") if n > 0 => Ok(std::time::Duration::from_millis(n)),
-        (Ok(n), "s") if n > 0 => Ok(std::time::Duration::from_secs(n)),
-        _ => Err(Error::invalid("a timeout is a positive number of `ms` or `s`: `500ms`")),
+#[cfg(all(feature = "embedded", unix))]
+fn decoded_path(path: &str) -> Result<std::path::PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    Ok(std::ffi::OsString::from_vec(decoded_bytes(path)?).into())
+}
+#[cfg(all(feature = "embedded", not(unix)))]
+fn decoded_path(path: &str) -> Result<std::path::PathBuf> {
+    Ok(decoded(path)?.into())
+}
+
+/// Reads what stands behind the `?` of a URL: `name=value` pairs, separated by `&`.
+///
+/// `known` has an example of every option. `set` gets the name, the value, and the value as it stands in the
+/// URL; it answers `None` for a value that the option does not have.
+///
+/// # Errors
+/// `InvalidArgument`, which never repeats a value: it may be a password.
+#[cfg(any(
+    feature = "embedded",
+    feature = "redis",
+    feature = "dynamodb",
+    feature = "foundationdb"
+))]
+pub(crate) fn read_options(
+    query: &str,
+    of: &str,
+    known: &[&str],
+    mut set: impl FnMut(&str, &str, &str) -> Option<()>,
+) -> Result<()> {
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, raw) = pair.split_once('=').unwrap_or((pair, ""));
+        let is_it = |example: &&&str| example.split('=').next() == Some(name);
+        let Some(example) = known.iter().find(is_it) else {
+            let known: Vec<String> = known.iter().map(|option| format!("`{option}`")).collect();
+            return Err(Error::invalid(format!(
+                "`{name}` is no option of a {of} URL; there are {}",
+                known.join(", ")
+            )));
+        };
+        set(name, &decoded(raw)?, raw).ok_or_else(|| {
+            Error::invalid(format!("`{name}` has no such value; it is written like `{example}`"))
+        })?;
     }
+    Ok(())
+}
+
+/// Undoes percent-encoding.
+///
+/// # Errors
+/// `InvalidArgument` for a `%` that is not followed by two hexadecimal digits, and for what is not UTF-8.
+#[cfg(any(
+    feature = "embedded",
+    feature = "redis",
+    feature = "dynamodb",
+    feature = "foundationdb"
+))]
+pub(crate) fn decoded(text: &str) -> Result<String> {
+    String::from_utf8(decoded_bytes(text)?)
+        .map_err(|_| Error::invalid("the URL is not UTF-8 behind its percent-encoding"))
+}
+
+#[cfg(any(
+    feature = "embedded",
+    feature = "redis",
+    feature = "dynamodb",
+    feature = "foundationdb"
+))]
+fn decoded_bytes(text: &str) -> Result<Vec<u8>> {
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = text.as_bytes();
+    for (i, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
+        if !is_digit(bytes.get(i + 1)) || !is_digit(bytes.get(i + 2)) {
+            return Err(Error::invalid(
+                "a `%` in the URL is not followed by two hexadecimal digits; `%` itself is `%25`",
+            ));
+        }
+    }
+    Ok(percent_encoding::percent_decode(bytes).collect())
+}
+
+/// A time in the options of a URL: `500ms`, `5s`.
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
+pub(crate) fn duration(text: &str) -> Option<std::time::Duration> {
+    let (n, unit) = number(text)?;
+    match unit {
+        "ms" => Some(std::time::Duration::from_millis(n)),
+        "s" => Some(std::time::Duration::from_secs(n)),
+        _ => None,
+    }
+}
+
+/// A number of bytes in the options of a URL: `64MiB`, `512KiB`, `1GiB`, `4096`.
+#[cfg(feature = "embedded")]
+fn size(text: &str) -> Option<usize> {
+    let (n, unit) = number(text)?;
+    let shift = match unit {
+        "" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    usize::try_from(n.checked_mul(1 << shift)?).ok()
+}
+
+/// A positive number, and what stands behind it.
+#[cfg(any(
+    feature = "embedded",
+    feature = "redis",
+    feature = "dynamodb",
+    feature = "foundationdb"
+))]
+fn number(text: &str) -> Option<(u64, &str)> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let n = text[..text.len() - unit.len()].parse().ok().filter(|n| *n > 0)?;
+    Some((n, unit))
 }
 
 fn unknown(scheme: &str) -> Error {
@@ -80,11 +205,16 @@ fn unknown(scheme: &str) -> Error {
     }
 }
 
-/// What can be opened here and now.
+/// All schemes: those of this build, and those that need a feature more.
 fn known() -> String {
-    let open = SCHEMES.iter().filter(|(.., is_on)| *is_on);
-    let schemes: Vec<String> = open.map(|(scheme, ..)| format!("`{scheme}:`")).collect();
-    format!("use one of {}", schemes.join(", "))
+    let schemes = |on: bool| {
+        let those = SCHEMES.iter().filter(|(.., is_on)| *is_on == on);
+        those.map(|(scheme, ..)| format!("`{scheme}:`")).collect::<Vec<_>>().join(", ")
+    };
+    match schemes(false) {
+        off if off.is_empty() => format!("use one of {}", schemes(true)),
+        off => format!("use one of {}; this build lacks the features of {off}", schemes(true)),
+    }
 }
 
 #[cfg(test)]
@@ -127,10 +257,47 @@ mod tests {
     #[cfg(feature = "embedded")]
     #[test]
     fn a_file_is_named_in_three_ways_and_a_host_in_none() {
-        assert_eq!(path("a/b").unwrap(), std::path::Path::new("a/b"));
-        assert_eq!(path("/a").unwrap(), std::path::Path::new("/a"));
-        assert_eq!(path("///a").unwrap(), std::path::Path::new("/a"));
-        assert_eq!(refused("file://host/a").0, InvalidArgument);
-        assert_eq!(refused("file:").0, InvalidArgument);
+        let path = |rest| file(rest).unwrap().0;
+        assert_eq!(path("a/b"), std::path::Path::new("a/b"));
+        assert_eq!(path("/a"), std::path::Path::new("/a"));
+        assert_eq!(path("///a"), std::path::Path::new("/a"));
+        assert_eq!(path("a%20b%3f.kvs"), std::path::Path::new("a b?.kvs"));
+        assert_eq!(path("./~/a"), std::path::Path::new("./~/a"));
+        for (url, says) in [
+            ("file://host/a", "`file:path`"),
+            ("file:", "needs a path"),
+            ("file:?verify=true", "needs a path"),
+            ("file:~/a", "`~` is not expanded"),
+            ("file:100%", "`%25`"),
+            ("file:a%2", "`%25`"),
+            ("file:a?mode=rw", "there are `cache=64MiB`, `readers=2`, `verify=false`"),
+            ("file:a?cache=64MB", "like `cache=64MiB`"),
+            ("file:a?cache=99999999999GiB", "like `cache=64MiB`"),
+            ("file:a?readers=0", "like `readers=2`"),
+            ("file:a?verify", "like `verify=false`"),
+            ("file:a?verify=%ff", "not UTF-8"),
+        ] {
+            let (kind, message) = refused(url);
+            assert_eq!(kind, InvalidArgument, "{url}");
+            assert!(message.contains(says), "{url}: {message}");
+        }
+    }
+
+    #[cfg(feature = "embedded")]
+    #[test]
+    fn the_options_of_a_file_are_read_in_any_order() {
+        let (path, options) = file("x.kvs?verify=false&cache=64MiB&readers=3").unwrap();
+        assert_eq!(path, std::path::Path::new("x.kvs"));
+        assert_eq!((options.cache, options.readers, options.verify), (64 << 20, 3, false));
+        let (_, options) = file("x.kvs?cache=4096&verify=true").unwrap();
+        assert_eq!((options.cache, options.verify), (4096, true));
+    }
+
+    #[test]
+    fn a_mistyped_scheme_is_shown_all_schemes_those_of_other_features_too() {
+        let (_, message) = refused("fdb:x");
+        for (scheme, ..) in SCHEMES {
+            assert!(message.contains(&format!("`{scheme}:`")), "{message}");
+        }
     }
 }

@@ -22,12 +22,12 @@ use std::time::Duration;
 ///
 /// # URLs
 ///
-/// `dynamodb://table`, and behind a `?`, separated by `&`:
+/// `dynamodb://table`, and behind a `?`, separated by `&`, percent-encoded, in any order:
 ///
 /// | | |
 /// |---|---|
 /// | `region=eu-central-1` | otherwise what the environment or the profile says |
-/// | `endpoint=http://127.0.0.1:8000` | a server of one's own, such as DynamoDB Local; must be the last |
+/// | `endpoint=http://127.0.0.1:8000` | another server, such as DynamoDB Local |
 /// | `create_table=true` | makes the table if there is none, as [`DynamoDb::create_table`] does |
 /// | `timeout=5s`, `attempt_timeout=500ms` | as the methods here |
 ///
@@ -61,6 +61,14 @@ impl Default for DynamoDbOptions {
         }
     }
 }
+
+const OPTIONS: [&str; 5] = [
+    "region=eu-central-1",
+    "endpoint=http://127.0.0.1:8000",
+    "create_table=true",
+    "timeout=5s",
+    "attempt_timeout=500ms",
+];
 
 impl DynamoDbOptions {
     /// The default: 30 seconds for a call, 10 for a request, 10 attempts, 16 requests at once.
@@ -147,35 +155,19 @@ impl DynamoDbOptions {
                 "a table has a name, of letters, digits and `_-.`: `dynamodb://table`",
             ));
         }
-        let (query, endpoint) = match query.split_once("endpoint=") {
-            Some((query, endpoint)) => (query, Some(endpoint.to_owned())),
-            None => (query, None),
-        };
-        self.endpoint = endpoint.or(self.endpoint);
-        if let Some(endpoint) = &self.endpoint
-            && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme))
-        {
-            return Err(Error::invalid("an endpoint is `http://host:port` or `https://host`"));
-        }
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("region", region)) if !region.is_empty() => {
-                    self.region = Some(region.to_owned());
+        crate::url::read_options(query, "DynamoDB", &OPTIONS, |name, value, _| {
+            match name {
+                "region" if !value.is_empty() => self.region = Some(value.to_owned()),
+                "endpoint" if ["http://", "https://"].iter().any(|s| value.starts_with(s)) => {
+                    self.endpoint = Some(value.to_owned());
                 }
-                Some(("create_table", "true")) => self.create_table = true,
-                Some(("create_table", "false")) => self.create_table = false,
-                Some(("timeout", value)) => self.timeout = crate::url::duration(value)?,
-                Some(("attempt_timeout", value)) => {
-                    self.attempt_timeout = crate::url::duration(value)?;
-                }
-                _ => {
-                    let name = pair.split('=').next().unwrap_or_default();
-                    return Err(Error::invalid(format!(
-                        "`{name}` is no option of a DynamoDB URL, or has no such value"
-                    )));
-                }
+                "create_table" => self.create_table = value.parse().ok()?,
+                "timeout" => self.timeout = crate::url::duration(value)?,
+                "attempt_timeout" => self.attempt_timeout = crate::url::duration(value)?,
+                _ => return None,
             }
-        }
+            Some(())
+        })?;
         Ok((table.to_owned(), self))
     }
 }
@@ -186,8 +178,8 @@ mod tests {
 
     #[test]
     fn a_url_is_a_table_and_its_options() {
-        let url = "dynamodb://users-1?region=eu-west-1&create_table=true&timeout=5s\
-                   &endpoint=http://127.0.0.1:8000/?a=b&c";
+        let url = "dynamodb://users-1?region=eu-west-1&endpoint=http://127.0.0.1:8000/%3fa=b%26c\
+                   &create_table=true&timeout=5s";
         let (table, options) = DynamoDbOptions::new().read(url).unwrap();
         assert_eq!(table, "users-1");
         assert_eq!(options.region.as_deref(), Some("eu-west-1"));
@@ -203,10 +195,10 @@ mod tests {
             ("dynamodb://", "has a name"),
             ("dynamodb://a b", "has a name"),
             ("dynamodb://t?zone=a", "`zone` is no option"),
-            ("dynamodb://t?region=", "`region`"),
-            ("dynamodb://t?timeout=5", "`ms` or `s`"),
-            ("dynamodb://t?create_table=yes", "`create_table`"),
-            ("dynamodb://t?endpoint=127.0.0.1:8000", "http://host:port"),
+            ("dynamodb://t?region=", "`region=eu-central-1`"),
+            ("dynamodb://t?timeout=5", "`timeout=5s`"),
+            ("dynamodb://t?create_table=yes", "`create_table=true`"),
+            ("dynamodb://t?endpoint=127.0.0.1:8000", "like `endpoint=http://127.0.0.1:8000`"),
         ] {
             let error = DynamoDbOptions::new().read(url).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument, "{url}");

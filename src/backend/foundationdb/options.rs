@@ -1,6 +1,7 @@
 //! [`FoundationDbOptions`], and the URLs that a cluster is named by.
 
 use super::{FoundationDb, network};
+use crate::url::{decoded, duration, read_options};
 use crate::{Error, Result};
 use foundationdb::tuple::Subspace;
 use std::time::Duration;
@@ -86,24 +87,22 @@ impl FoundationDbOptions {
                 ));
             }
         };
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("subspace", names)) if !names.is_empty() => {
-                    self.subspace = names.split('/').map(str::to_owned).collect();
+        let known = ["subspace=app/users", "timeout=5s", "attempts=20"];
+        read_options(query, "FoundationDB", &known, |name, value, raw| {
+            match name {
+                "subspace" if !value.is_empty() => {
+                    // Decoded one by one: a `%2F` is a part of a name.
+                    let names: Result<_> = raw.split('/').map(decoded).collect();
+                    self.subspace = names.ok()?;
                 }
-                Some(("timeout", value)) => self.timeout = crate::url::duration(value)?,
-                Some(("attempts", n)) if n.parse::<u32>().is_ok_and(|n| n > 0) => {
-                    self.attempts = n.parse().unwrap_or(1);
-                }
-                _ => {
-                    let name = pair.split('=').next().unwrap_or_default();
-                    return Err(Error::invalid(format!(
-                        "`{name}` is no option of a FoundationDB URL, or has no such value"
-                    )));
-                }
+                "timeout" => self.timeout = duration(value)?,
+                "attempts" => self.attempts = value.parse().ok().filter(|n| *n > 0)?,
+                _ => return None,
             }
-        }
-        Ok(((!path.is_empty()).then(|| path.to_owned()), self))
+            Some(())
+        })?;
+        let path = decoded(path)?;
+        Ok(((!path.is_empty()).then_some(path), self))
     }
 }
 
@@ -120,6 +119,9 @@ mod tests {
         assert_eq!(options.subspace, ["app", "users"]);
         assert_eq!((options.timeout, options.attempts), (Duration::from_secs(5), 3));
         assert_eq!(read("foundationdb:").0, None);
+        let (path, options) = read("foundationdb:a%20b?subspace=a%2fb/c");
+        assert_eq!(path.as_deref(), Some("a b"));
+        assert_eq!(options.subspace, ["a/b", "c"]);
         assert_eq!(read("foundationdb:///etc/a").0.as_deref(), Some("/etc/a"));
     }
 
@@ -129,9 +131,9 @@ mod tests {
             ("fdb:", "foundationdb:cluster-file"),
             ("foundationdb://host:4500", "named by its file"),
             ("foundationdb:?space=a", "`space` is no option"),
-            ("foundationdb:?subspace=", "`subspace`"),
-            ("foundationdb:?attempts=0", "`attempts`"),
-            ("foundationdb:?timeout=5", "`ms` or `s`"),
+            ("foundationdb:?subspace=", "`subspace=app/users`"),
+            ("foundationdb:?attempts=0", "`attempts=20`"),
+            ("foundationdb:?timeout=5", "`timeout=5s`"),
         ] {
             let error = FoundationDbOptions::new().read(url).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument, "{url}");

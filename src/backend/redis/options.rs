@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::link::{Failure, Link, Patience};
 use super::{Redis, Servers};
+use crate::url::{duration, read_options};
 use crate::{Error, ErrorKind, Result};
 use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 use std::sync::atomic::AtomicUsize;
@@ -101,23 +102,21 @@ impl RedisOptions {
     /// Takes the options that are ours out of the URL.
     fn take_options(mut self, url: &str) -> Result<(String, Self)> {
         let Some((address, query)) = url.split_once('?') else { return Ok((url.to_owned(), self)) };
-        let mut others = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("connect_timeout", value)) => {
-                    self.patience.connect = crate::url::duration(value)?;
-                }
-                Some(("response_timeout", value)) => {
-                    self.patience.answer = crate::url::duration(value)?;
-                }
-                Some(("replica", value)) => self.replicas.push(value.to_owned()),
-                Some(("db" | "user" | "pass" | "protocol", _)) => others.push(pair),
-                _ => {
-                    let name = pair.split('=').next().unwrap_or_default();
-                    return Err(Error::invalid(format!("`{name}` is no option of a Redis URL")));
-                }
+        // The client reads these itself.
+        let is_other = |pair: &&str| {
+            ["db", "user", "pass", "protocol"].contains(&pair.split('=').next().unwrap_or_default())
+        };
+        let (others, ours): (Vec<&str>, Vec<&str>) = query.split('&').partition(is_other);
+        let known = ["connect_timeout=500ms", "response_timeout=5s", "replica=host:port", "db=1"];
+        read_options(&ours.join("&"), "Redis", &known, |name, value, _| {
+            match name {
+                "connect_timeout" => self.patience.connect = duration(value)?,
+                "response_timeout" => self.patience.answer = duration(value)?,
+                "replica" if !value.is_empty() => self.replicas.push(value.to_owned()),
+                _ => return None,
             }
-        }
+            Some(())
+        })?;
         let query =
             if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
         Ok((format!("{address}{query}"), self))
@@ -186,8 +185,8 @@ mod tests {
             ("redis://u:secret@h:port/", "cannot be read"),
             ("redis:h", "redis://host:port"),
             ("redis://u:secret@h/x", "cannot be read"),
-            ("redis://u:secret@h?response_timeout=5", "`ms` or `s`"),
-            ("redis://u:secret@h?response_timeout=0s", "positive"),
+            ("redis://u:secret@h?response_timeout=5", "`response_timeout=5s`"),
+            ("redis://u:secret@h?response_timeout=0s", "`response_timeout=5s`"),
             ("redis://u:secret@h?timeout=5s", "`timeout` is no option"),
             ("redis+cluster://u:secret@h:1,h:2/1", "one database"),
             ("redis+cluster://u:secret@h:1,h:x", "cannot be read"),
@@ -203,7 +202,7 @@ mod tests {
     #[test]
     fn options_are_read_and_the_rest_is_left() {
         let url =
-            "redis://h?db=1&connect_timeout=300ms&replica=r:1&replica=r:2&response_timeout=7s";
+            "redis://h?db=1&connect_timeout=300ms&replica=r:1&replica=r%3a2&response_timeout=7s";
         let (rest, options) = RedisOptions::new().take_options(url).unwrap();
         assert_eq!(rest, "redis://h?db=1");
         assert_eq!(options.replicas, ["r:1", "r:2"]);
