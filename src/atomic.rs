@@ -1,7 +1,7 @@
 //! Conditional atomic writes: all of the writes or none, and which conditions failed.
 
 use crate::batch::Ticket;
-use crate::{Backend, Error, Handle, Result, Store, Write};
+use crate::{Backend, Error, ErrorKind, Handle, Result, Store, Write};
 
 /// What a [`Handle`] of an [`AtomicWrite`] stands for: a condition, to be looked for in [`Failed`].
 #[derive(Debug)]
@@ -153,6 +153,39 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
             committed => committed,
         })
     }
+    /// Carries out writes that have no condition. See [`exec`](Self::exec) for its cost and the other errors.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let store = keyvaluestore::Store::memory();
+    /// let mut tx = store.atomic_write();
+    /// tx.incr_by("visits", 1);
+    /// tx.zadd("visitors", "alice", 1.0);
+    /// tx.commit().await?;
+    ///
+    /// let mut tx = store.atomic_write();
+    /// tx.set_nx("name", "alice"); // may fail, and `commit` could not report it
+    /// assert!(tx.commit().await.is_err());
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidArgument` if a write has a condition, before anything is sent: [`exec`](Self::exec) returns whether
+    /// it held.
+    pub async fn commit(self) -> Result<()> {
+        if let Some(i) = self.writes.iter().position(Write::has_condition) {
+            return Err(Error::invalid("it has a condition, so `exec` it").of_write(i))
+                .map_err(|e| e.in_operation("atomic_write"));
+        }
+        match self.exec().await? {
+            Outcome::Committed => Ok(()),
+            Outcome::ConditionFailed(_) => Err(Error::new(
+                ErrorKind::Other,
+                "the backend reports a failed condition, and there was none",
+            )
+            .in_operation("atomic_write")),
+        }
+    }
     async fn send(&mut self) -> Result<Outcome> {
         // Every backend can rely on these checks, so they are made once and here.
         let limits = self.store.limits();
@@ -170,6 +203,55 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_a_condition_is_not_committed_without_its_outcome() {
+        use futures_util::FutureExt;
+        let store = Store::memory();
+        let conditional: [fn(&mut AtomicWrite<'_>); 7] = [
+            |tx| {
+                tx.set_nx("k", 1);
+            },
+            |tx| {
+                tx.set_xx("k", 1);
+            },
+            |tx| {
+                tx.set_eq("k", 1, 2);
+            },
+            |tx| {
+                tx.delete_xx("k");
+            },
+            |tx| {
+                tx.hset_nx("k", "f", 1);
+            },
+            |tx| {
+                tx.zadd_nx("k", "m", 1.0);
+            },
+            |tx| {
+                tx.zhadd_nx("k", "m", 1, 1.0);
+            },
+        ];
+        for add in conditional {
+            let mut tx = store.atomic_write();
+            tx.set("other", 1);
+            add(&mut tx);
+            let error = tx.commit().now_or_never().unwrap().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            assert!(error.to_string().contains("write 1"), "{error}");
+        }
+        assert_eq!(store.get("other").now_or_never().unwrap().unwrap(), None);
+        let mut tx = store.atomic_write();
+        tx.set("k", 1);
+        tx.delete("absent");
+        tx.zadd("z", "m", f64::NAN);
+        assert!(tx.commit().now_or_never().unwrap().is_err());
+        let mut tx = store.atomic_write();
+        tx.set("k", 1);
+        tx.delete("absent");
+        tx.hset("h", [("f", 1)]);
+        tx.commit().now_or_never().unwrap().unwrap();
+        assert_eq!(store.get("k").now_or_never().unwrap().unwrap().unwrap(), "1");
+    }
 
     #[test]
     fn the_positions_of_failed_conditions_ascend_whatever_a_backend_says() {

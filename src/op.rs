@@ -141,6 +141,17 @@ impl Write {
     pub fn name(&self) -> &'static str {
         for_each_write!(self, o => o.name())
     }
+    /// Whether it is applied only if something holds. In an atomic write that is one of its conditions.
+    pub fn has_condition(&self) -> bool {
+        match self {
+            Write::Set(op) => op.condition != Condition::Always,
+            Write::Delete(op) => op.must_exist,
+            Write::ZAdd(op) => op.nx,
+            Write::HSetNx(_) => true,
+            Write::IncrBy(_) | Write::SAdd(_) | Write::SRem(_) | Write::HSet(_) => false,
+            Write::HDel(_) | Write::ZRem(_) | Write::ZIncrBy(_) => false,
+        }
+    }
     /// What it changes, for telling whether two writes of an atomic write get in each other's way.
     pub fn item(&self) -> Item<'_> {
         let member = match self {
