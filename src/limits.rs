@@ -183,7 +183,13 @@ impl Limits {
 
 #[cold]
 fn too_large(what: &str, len: usize, most: usize) -> Error {
-    Error::new(ErrorKind::TooLarge, format!("{what} has {len} bytes, and {most} is the limit"))
+    Error::new(
+        ErrorKind::TooLarge,
+        format!(
+            "{what} has {len} bytes, and {most} is the limit; `Store::with_limits` lifts it where the backend \
+             can hold more"
+        ),
+    )
 }
 
 #[cold]

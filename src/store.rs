@@ -1,6 +1,10 @@
 //! [`Store`]: the handle that an application holds. Its operations are in `ops/`, by data type.
 
-use crate::backend::{Both, Consistency, Context, DynBackend, Observer, Watched, as_memory};
+#[cfg(feature = "embedded")]
+use crate::backend::as_embedded;
+use crate::backend::{
+    Both, Consistency, Context, DynBackend, Observer, Watched, as_memory, local_name,
+};
 use crate::ops::Named;
 use crate::wrap::Profiler;
 use crate::{
@@ -24,6 +28,9 @@ pub struct Store<B = DynBackend> {
     backend: B,
     context: Context,
     limits: Limits,
+    /// The file below the wrappers, to be closed.
+    #[cfg(feature = "embedded")]
+    file: Option<crate::Embedded>,
 }
 
 impl Store {
@@ -53,10 +60,11 @@ impl Store {
     /// | `dynamodb://table?region=…`, `dynamodb://table?endpoint=…` | `DynamoDb`: a table |
     /// | `foundationdb:cluster-file?subspace=…` | `FoundationDb`: a part of a cluster |
     ///
-    /// To put [wrappers](crate::wrap) around it, take its backend: `Store::new(Prefix::new(store.backend().clone(), "app"))`.
+    /// Options stand behind a `?`, separated by `&`: `file:users.kvs?cache=64MiB&verify=false`. The pages of the
+    /// backends list them. Paths and values are percent-encoded: `file:a%20b.kvs`. An unknown option is an error.
     ///
-    /// A file is closed with the last clone of the store, which waits for that on the spot; to close it without
-    /// holding up a thread, keep the `Embedded` that you made the store of.
+    /// [`wrap`](Self::wrap) puts [wrappers](crate::wrap) around an opened store, and [`close`](Self::close) closes
+    /// its file.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -77,7 +85,13 @@ impl Store {
 impl<B> Store<B> {
     /// A store on `backend`, whose type is kept.
     pub fn with_backend(backend: B) -> Self {
-        Store { backend, context: Context::default(), limits: Limits::PORTABLE }
+        Store {
+            backend,
+            context: Context::default(),
+            limits: Limits::PORTABLE,
+            #[cfg(feature = "embedded")]
+            file: None,
+        }
     }
     /// The backend.
     pub fn backend(&self) -> &B {
@@ -88,7 +102,13 @@ impl<B> Store<B> {
     }
     /// The same context and limits on another backend.
     pub(crate) fn on<C>(&self, backend: C) -> Store<C> {
-        Store { backend, context: self.context.clone(), limits: self.limits }
+        Store {
+            backend,
+            context: self.context.clone(),
+            limits: self.limits,
+            #[cfg(feature = "embedded")]
+            file: self.file.clone(),
+        }
     }
 }
 
@@ -106,6 +126,38 @@ impl<B: Clone> Store<B> {
         let context = self.context.clone().with_observer(observer);
         Store { context, ..self.clone() }
     }
+    /// The same store on a backend made of this one's: limits, consistency and observers stay. The mirror of
+    /// [`inner`](Self::inner).
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// use keyvaluestore::Store;
+    /// use keyvaluestore::wrap::Prefix;
+    /// let opened = Store::open("memory:").await?;
+    /// let store: Store = opened.wrap(|backend| Prefix::new(backend, "app")).erased();
+    /// store.set("k", "v").await?;
+    /// assert_eq!(opened.get("app:k").await?.unwrap(), "v");
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
+    pub fn wrap<W: Backend>(&self, wrap: impl FnOnce(B) -> W) -> Store<W>
+    where
+        B: Backend,
+    {
+        #[allow(unused_mut, reason = "there is a file only with the feature `embedded`")]
+        let mut store = self.on(wrap(self.backend.clone()));
+        #[cfg(feature = "embedded")]
+        if store.file.is_none() {
+            store.file = as_embedded(&self.backend).cloned();
+        }
+        store
+    }
+    /// The same store with the type of its backend erased, as [`Store::new`] makes it.
+    pub fn erased(&self) -> Store
+    where
+        B: Backend,
+    {
+        self.wrap(DynBackend::new)
+    }
     /// The same store with `profiler` counting its calls and what they cost. It nests: the profilers, and the observer,
     /// that the store has already go on to count.
     ///
@@ -121,8 +173,12 @@ impl<B: Clone> Store<B> {
     /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
     /// ```
     #[must_use]
-    pub fn with_profiler(&self, profiler: &Profiler) -> Self {
-        let observer = Both::of(self.context.observer.as_ref(), Arc::new(profiler.clone()));
+    pub fn with_profiler(&self, profiler: &Profiler) -> Self
+    where
+        B: Backend,
+    {
+        let profiler = profiler.observer_of(local_name(&self.backend));
+        let observer = Both::of(self.context.observer.as_ref(), profiler);
         self.with_observer(observer)
     }
     /// The same store with other limits than the portable ones. See [`Limits`].
@@ -133,6 +189,36 @@ impl<B: Clone> Store<B> {
 }
 
 impl<B: Backend> Store<B> {
+    /// Closes the file of a store that was opened by `file:` URL or made of an `Embedded`, also below wrappers
+    /// that [`wrap`](Self::wrap) has put around it. Later operations fail with `Unavailable`, through every clone.
+    /// Waits for the writes under way, without blocking the thread. Other backends have nothing to close.
+    ///
+    /// Dropping the last clone closes the file, too, and blocks the thread meanwhile.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let url = format!("file:{}", dir.path().join("users.kvs").display());
+    /// # #[cfg(feature = "embedded")] {
+    /// use keyvaluestore::Store;
+    /// let store = Store::open(&url).await?;
+    /// store.set("k", "v").await?;
+    /// store.close().await?;
+    /// assert!(store.get("k").await.is_err());
+    /// assert_eq!(Store::open(&url).await?.get("k").await?.unwrap(), "v");
+    /// # }
+    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `Unavailable` if the file cannot be closed in order. What was answered is in it all the same.
+    pub async fn close(&self) -> Result<()> {
+        #[cfg(feature = "embedded")]
+        if let Some(file) = self.file.as_ref().or_else(|| as_embedded(&self.backend)) {
+            return file.close().await.map_err(|e| e.in_operation("close"));
+        }
+        Ok(())
+    }
     /// Starts a batch: many operations in few round trips.
     pub fn batch(&self) -> Batch<'_, B> {
         Batch::new(self)
@@ -352,6 +438,52 @@ mod tests {
         assert_eq!(below, 0);
         let refused = store.get(&long[..]).now_or_never().unwrap().unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::TooLarge);
+    }
+    #[test]
+    fn what_is_wrapped_keeps_limits_consistency_and_profilers() {
+        use crate::wrap::Prefix;
+        let profiler = Profiler::new();
+        let opened = Store::with_backend(Notes::default()).eventually_consistent();
+        let opened = opened.with_limits(Limits::NONE).with_profiler(&profiler);
+        let wrapped = opened.wrap(|backend| Prefix::new(backend, "app"));
+        let long = "x".repeat(3_000);
+        wrapped.get(&long).now_or_never().unwrap().unwrap();
+        wrapped.erased().get(&long).now_or_never().unwrap().unwrap();
+        wrapped.erased().erased().get(&long).now_or_never().unwrap().unwrap();
+        assert_eq!(*opened.backend().1.lock().unwrap(), [Eventual; 3]);
+        assert_eq!(profiler.total().calls, 3);
+        assert_eq!(wrapped.inner().limits(), &Limits::NONE);
+    }
+    #[cfg(feature = "embedded")]
+    #[tokio::test]
+    async fn a_file_is_closed_through_any_clone_and_below_what_wraps_it() {
+        use crate::wrap::Prefix;
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("file:{}", dir.path().join("a b.kvs").display()).replace(' ', "%20");
+        let closers: [fn(&Store) -> Store; 4] = [
+            Store::clone,
+            |store| store.eventually_consistent().with_limits(Limits::NONE),
+            |store| store.wrap(|b| Prefix::new(Prefix::new(b, "a"), "b")).erased(),
+            |store| store.wrap(|b| Prefix::new(b, "a")).wrap(|b| Prefix::new(b, "b")).erased(),
+        ];
+        for closer in closers {
+            let store = Store::open(&url).await.unwrap();
+            store.set("k", "v").await.unwrap();
+            closer(&store).close().await.unwrap();
+            let error = store.get("k").await.unwrap_err();
+            assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Unavailable, false));
+            store.close().await.unwrap(); // closed already
+        }
+        assert_eq!(Store::open(&url).await.unwrap().get("k").await.unwrap().unwrap(), "v");
+        Store::memory().close().await.unwrap();
+    }
+    #[test]
+    fn a_profiler_names_the_backend_that_answers_in_the_process() {
+        let profiler = Profiler::new();
+        let store = Store::memory().with_profiler(&profiler);
+        store.set("k", 1).now_or_never().unwrap().unwrap();
+        store.wrap(|b| crate::wrap::Prefix::new(b, "a")).get("k").now_or_never().unwrap().unwrap();
+        assert!(profiler.calls().iter().all(|call| call.backend == Some("memory")));
     }
     /// It cannot be taken back, and is not to be done again.
     #[test]

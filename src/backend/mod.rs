@@ -237,12 +237,16 @@ enum Held {
 }
 
 impl DynBackend {
-    /// Erases the type of `backend`.
+    /// Erases the type of `backend`. One that is erased stays as it is.
     pub fn new(backend: impl Backend) -> Self {
-        DynBackend(match (&backend as &dyn Any).downcast_ref::<Memory>() {
-            Some(memory) => Held::Memory(memory.clone()),
-            None => Held::Other(Arc::new(Apart::new(backend))),
-        })
+        let any: &dyn Any = &backend;
+        if let Some(memory) = any.downcast_ref::<Memory>() {
+            return DynBackend(Held::Memory(memory.clone()));
+        }
+        if let Some(erased) = any.downcast_ref::<DynBackend>() {
+            return erased.clone();
+        }
+        DynBackend(Held::Other(Arc::new(Apart::new(backend))))
     }
     /// The backend, if it is a `B`: the way to a wrapper whose type was erased.
     ///
@@ -268,6 +272,25 @@ pub(crate) fn as_memory<B: Backend>(backend: &B) -> Option<&Memory> {
     match backend.downcast_ref::<DynBackend>() {
         Some(DynBackend(Held::Memory(memory))) => Some(memory),
         _ => backend.downcast_ref(),
+    }
+}
+
+/// The name of a backend that answers in this process, where no request shows its name.
+pub(crate) fn local_name<B: Backend>(backend: &B) -> Option<&'static str> {
+    #[cfg(feature = "embedded")]
+    if as_embedded(backend).is_some() {
+        return Some("embedded");
+    }
+    as_memory(backend).map(|_| "memory")
+}
+
+/// The file, if this is one.
+#[cfg(feature = "embedded")]
+pub(crate) fn as_embedded<B: Backend>(backend: &B) -> Option<&Embedded> {
+    let any: &dyn Any = backend;
+    match any.downcast_ref::<DynBackend>() {
+        Some(erased) => erased.downcast_ref(),
+        None => any.downcast_ref(),
     }
 }
 

@@ -194,31 +194,6 @@ impl<T, O> RangeQuery<T, O> {
     }
     /// Only scores in `range`: `1.0..=2.0`, `(Bound::Excluded(a), Bound::Included(b))`. Of this and [`by_lex`](Self::by_lex) the last
     /// one counts.
-    ///
-    /// Page by page, also where scores are equal: each begins at the last score of the one before, and leaves out what was shown of it.
-    ///
-    /// ```
-    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-    /// # let store = keyvaluestore::Store::memory();
-    /// # let mut all = Vec::new();
-    /// # for (member, score) in [("a", 1.0), ("b", 5.0), ("c", 5.0), ("d", 5.0), ("e", 5.0), ("f", 6.0)] {
-    /// #     store.zadd("scores", member, score).await?;
-    /// # }
-    /// let (mut from, mut shown) = (f64::NEG_INFINITY, 0);
-    /// loop {
-    ///     let range = store.zrange("scores").by_score(from..);
-    ///     let page = range.limit(shown + 2).with_scores().await?;
-    ///     let page = page.get(shown..).unwrap_or_default();
-    ///     let Some((_, last)) = page.last() else { break };
-    ///     let ties = page.iter().filter(|(_, score)| score == last).count();
-    ///     shown = if *last == from { shown + ties } else { ties };
-    ///     from = *last;
-    ///     println!("{page:?}");
-    /// #   all.extend(page.iter().map(|(member, _)| member.clone()));
-    /// }
-    /// # assert_eq!(all, ["a", "b", "c", "d", "e", "f"]);
-    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
-    /// ```
     pub fn by_score(self, range: impl RangeBounds<f64>) -> Self {
         self.range(ScoreRange::new(range).map(Range::Score))
     }
@@ -320,7 +295,8 @@ impl<B: Backend> Store<B> {
     }
     /// How many members have a score in `range`; of all, with `..`.
     ///
-    /// One round trip. Redis: `ZCOUNT`. DynamoDB: `Query` of the index, page by page.
+    /// One round trip. Redis: `ZCOUNT`, logarithmic in the set. DynamoDB: `Query` of the index, page by page, which
+    /// reads the range and is priced so. In memory, in a file and on FoundationDB linear in the range.
     ///
     /// # Errors
     /// `InvalidArgument` if an end is NaN, and what [`zscore`](Self::zscore) says of keys.
@@ -334,7 +310,8 @@ impl<B: Backend> Store<B> {
     }
     /// How many members are in `range`, in a set whose scores are all equal.
     ///
-    /// One round trip. Redis: `ZLEXCOUNT`. DynamoDB: `Query`, page by page.
+    /// One round trip. Redis: `ZLEXCOUNT`, logarithmic in the set. DynamoDB: `Query`, page by page, which reads the
+    /// range and is priced so. In memory, in a file and on FoundationDB linear in the range.
     ///
     /// # Errors
     /// What [`zscore`](Self::zscore) says of keys and members; an end may be empty.
@@ -348,7 +325,8 @@ impl<B: Backend> Store<B> {
     }
     /// The members of the sorted set at `key`; narrow it down with the methods of [`RangeQuery`].
     ///
-    /// One round trip; page by page where the answer is large. Redis: `ZRANGE`. DynamoDB: `Query`.
+    /// One round trip; page by page where the answer is large. Redis: `ZRANGE`. DynamoDB: `Query`. On every backend
+    /// it costs what it answers, and the search for the first member, however far in that lies.
     ///
     /// # Errors
     /// When awaited: what [`zcount`](Self::zcount) says.

@@ -42,7 +42,7 @@ type Calls = BTreeMap<(Option<&'static str>, &'static str), CallProfile>;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CallProfile {
-    /// The backend that was asked; `None` where nothing was sent: in memory, or out of a cache.
+    /// The backend that was asked; `None` where nothing was sent, as a cache had the answer.
     pub backend: Option<&'static str>,
     /// The name of the method: `get`, `batch`, `atomic_write`.
     pub name: &'static str,
@@ -138,9 +138,36 @@ impl Profiler {
     }
 }
 
+impl Profiler {
+    /// Counts calls under the name of `backend`, if it answers in this process and no request names it.
+    pub(crate) fn observer_of(&self, backend: Option<&'static str>) -> Arc<dyn Observer> {
+        match backend {
+            None => Arc::new(self.clone()),
+            Some(_) => Arc::new(CallsTo { profiler: self.clone(), backend }),
+        }
+    }
+    fn listen(&self, backend: Option<&'static str>) -> Arc<dyn Observer> {
+        let heard = CallProfile { backend, ..CallProfile::default() };
+        Arc::new(Ear { profiler: self.clone(), heard: Mutex::new(heard) })
+    }
+}
+
 impl Observer for Profiler {
     fn begin(&self, _: &'static str) -> Option<Arc<dyn Observer>> {
-        Some(Arc::new(Ear { profiler: self.clone(), heard: Mutex::default() }))
+        Some(self.listen(None))
+    }
+}
+
+/// A profiler of a store whose backend answers in this process.
+#[derive(Debug)]
+struct CallsTo {
+    profiler: Profiler,
+    backend: Option<&'static str>,
+}
+
+impl Observer for CallsTo {
+    fn begin(&self, _: &'static str) -> Option<Arc<dyn Observer>> {
+        Some(self.profiler.listen(self.backend))
     }
 }
 
@@ -204,7 +231,7 @@ impl fmt::Display for Profiler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<12} {:<12}{:>8}{:>8}{:>12}{:>12}{:>8}{:>8}{:>10}{:>10}{:>10}{:>10}",
+            "{:<12} {:<12} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>9} {:>10} {:>10}",
             "backend",
             "call",
             "calls",
@@ -222,13 +249,13 @@ impl fmt::Display for Profiler {
             let capacity = call.capacity_total();
             writeln!(
                 f,
-                "{:<12} {:<12}{:>8}{:>8}{:>12}{:>12}{:>8}{:>8}{:>10}{:>10}{:>10.1}{:>10.1}",
+                "{:<12} {:<12} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9} {:>9} {:>10.1} {:>10.1}",
                 call.backend.unwrap_or("-"),
                 call.name,
                 call.calls,
                 call.errors,
-                format!("{:?}", call.latency.quantile(0.5)),
-                format!("{:?}", call.latency.quantile(0.99)),
+                three_digits(call.latency.quantile(0.5)),
+                three_digits(call.latency.quantile(0.99)),
                 call.round_trips,
                 call.retries,
                 call.throttles,
@@ -238,5 +265,62 @@ impl fmt::Display for Profiler {
             )?;
         }
         Ok(())
+    }
+}
+
+/// `850ns`, `1.23ms`, `45.6s`: three digits say as much as the histogram knows.
+fn three_digits(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let (number, unit) = match time.as_nanos() {
+        0..1_000 => return format!("{}ns", time.as_nanos()),
+        1_000..1_000_000 => (seconds * 1e6, "µs"),
+        1_000_000..1_000_000_000 => (seconds * 1e3, "ms"),
+        _ => (seconds, "s"),
+    };
+    let decimals = if number < 10.0 { 2 } else { usize::from(number < 100.0) };
+    format!("{number:.decimals$}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_three_digits() {
+        for (time, text) in [
+            (Duration::ZERO, "0ns"),
+            (Duration::from_nanos(850), "850ns"),
+            (Duration::from_nanos(1_234), "1.23µs"),
+            (Duration::from_micros(45_678), "45.7ms"),
+            (Duration::from_millis(456), "456ms"),
+            (Duration::from_secs_f64(1.234_567_891), "1.23s"),
+            (Duration::from_secs(3_600), "3600s"),
+        ] {
+            assert_eq!(three_digits(time), text);
+        }
+    }
+
+    /// A median of 1.234567891s once stood against the number before it.
+    #[test]
+    fn the_columns_of_the_table_stand_apart() {
+        let profiler = Profiler::new();
+        for name in ["get", "atomic_write"] {
+            let ear = profiler.listen(Some("foundationdb"));
+            ear.round_trip("foundationdb", "commit", Duration::from_secs(1));
+            ear.call(&Call {
+                name,
+                operations: 1,
+                failed: 0,
+                error: None,
+                given_up: false,
+                took: Duration::from_nanos(123_456_789_123),
+            });
+        }
+        let table = profiler.to_string();
+        let mut lines = table.lines();
+        let columns = lines.next().unwrap().split_whitespace().count();
+        for line in lines {
+            assert_eq!(line.split_whitespace().count(), columns, "{line}");
+        }
     }
 }
