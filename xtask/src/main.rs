@@ -17,7 +17,7 @@ cargo xtask test                  run every test, and print a table of the backe
 cargo xtask lint                  formatting, clippy, documentation, every feature alone
 cargo xtask bench [WHAT]          memory, embedded, redis, dynamodb, foundationdb, wrap or instructions
 cargo xtask bench instructions --save    and keep the counts in benches/instructions.tsv
-cargo xtask users                 make examples/users.jsonl again";
+cargo xtask users                 make examples/users/users.jsonl again";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -1,4 +1,4 @@
-//! `cargo xtask users`: writes `examples/users.jsonl`, 10,000 invented users for the example `users`.
+//! `cargo xtask users`: writes `examples/users/users.jsonl`, 10,000 invented users for the example `users`.
 //!
 //! The same file every time: the seed is fixed, and the generator of random numbers is pinned by
 //! `Cargo.lock`. About 6% of the users cannot be added because another one has their username, address or
@@ -70,7 +70,7 @@ struct User {
 }
 
 pub(crate) fn run() -> std::io::Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/users.jsonl");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/users/users.jsonl");
     std::fs::write(path, users())
 }
 
@@ -275,6 +275,6 @@ mod tests {
     #[test]
     fn the_shipped_file_is_what_the_generator_makes() {
         // Not `assert_eq`, which would print both.
-        assert!(super::users() == include_str!("../../examples/users.jsonl"));
+        assert!(super::users() == include_str!("../../examples/users/users.jsonl"));
     }
 }

@@ -10,10 +10,10 @@
 //! ```
 //!
 //! ```sh
-//! cargo run --release --example users                                 # in a temporary file
-//! cargo run --release --example users -- --store memory:
-//! cargo run --release --example users -- --store file:users.kvs       # again: everybody is there already
-//! cargo run --release --example users -- --file - < more-users.jsonl
+//! cargo run --release -p users                                 # in a temporary file
+//! cargo run --release -p users -- --store memory:
+//! cargo run --release -p users -- --store file:users.kvs       # again: everybody is there already
+//! cargo run --release -p users -- --file - < more-users.jsonl
 //! ```
 
 mod directory;
@@ -67,7 +67,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     let file = args
         .file
         .as_deref()
-        .unwrap_or(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/users.jsonl")));
+        .unwrap_or(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/users.jsonl")));
     let lines = input::read(file)
         .map_err(Failure::because(format!("{} cannot be read", file.display())))?;
     // Declared before the directory, and so removed after it, when the file in it is closed.

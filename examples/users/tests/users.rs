@@ -1,8 +1,4 @@
-//! The example `users`, run as a process like anybody would run it.
-//!
-//! `cargo test` builds it together with this test. Before `cargo test --test users_example` alone, do
-//! `cargo build --example users`.
-#![cfg(all(feature = "embedded", feature = "json"))]
+//! The example, run as a process like anybody would run it.
 
 #[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 mod support;
@@ -11,18 +7,13 @@ use keyvaluestore::{Embedded, Store};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/users.jsonl");
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/users.jsonl");
 
 fn example() -> Command {
-    let this = std::env::current_exe().expect("a test knows its own path");
-    let target = this.ancestors().nth(2).expect("it is in deps/ in the target directory");
-    let path: PathBuf =
-        target.join("examples").join("users").with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(path.exists(), "the example is not built: cargo build --example users");
-    Command::new(path)
+    Command::new(env!("CARGO_BIN_EXE_users"))
 }
 
 fn run(args: &[&str]) -> Output {
