@@ -1,61 +1,315 @@
-//! Operations as data: everything that a caller can ask for.
+//! Operations as data: everything that a caller can ask for, and the table of what is known of each.
 //!
-//! A backend matches on [`Read`] and [`Write`]; a wrapper asks them for their [`key`](Op::key) and
-//! [`name`](Op::name) and passes them on. What an operation means is written at the method of
-//! [`Store`](crate::Store) that makes it; which [`Reply`](crate::Reply) answers it, at its payload in [`ops`](crate::ops).
+//! A backend matches on [`Read`] and [`Write`]; a wrapper asks them for their [`key`](Op::key),
+//! [`name`](Op::name) and the other facts, and passes them on. What an operation means is written at the method
+//! of [`Store`](crate::Store) that makes it; which [`Reply`](crate::Reply) answers it, at its payload in
+//! [`ops`](crate::ops).
+//!
+//! # The table
+//!
+//! `operations!` below has a line per operation. Everything that a wrapper or a backend has to know of all
+//! operations follows from it, so a new operation touches no wrapper. A line without a fact does not compile.
 
 use crate::ops::*;
-use crate::{Key, Value};
+use crate::{Key, LexRange, Range, Value};
 use std::fmt;
+use std::ops::Bound;
 
-/// An operation that changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Read {
-    /// A string or counter.
-    Get(Get),
-    /// The members of a set.
-    SMembers(SMembers),
-    /// One field of a hash.
-    HGet(HGet),
-    /// All fields of a hash.
-    HGetAll(HGetAll),
-    /// The score of a member.
-    ZScore(ZScore),
-    /// How many members are in a range.
-    ZCount(ZCount),
-    /// The members, or the values, in a range.
-    ZRange(ZRange),
-    /// The value of one field of a sorted hash.
-    ZHGet(ZHGet),
+/// What kind of key an operation works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// Strings and counters.
+    String,
+    Set,
+    Hash,
+    /// Sorted sets and sorted hashes.
+    Sorted,
+    /// Whatever the key holds.
+    Any,
 }
 
-/// An operation that changes one key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Write {
-    /// Sets a string.
-    Set(Set),
-    /// Removes a key.
-    Delete(Delete),
-    /// Adds to a counter.
-    IncrBy(IncrBy),
-    /// Adds members to a set.
-    SAdd(SAdd),
-    /// Removes members from a set.
-    SRem(SRem),
-    /// Sets fields of a hash.
-    HSet(HSet),
-    /// Sets a field of a hash that is not there.
-    HSetNx(HSetNx),
-    /// Removes fields from a hash.
-    HDel(HDel),
-    /// Adds to a sorted set or sorted hash.
-    ZAdd(ZAdd),
-    /// Removes from a sorted set or sorted hash.
-    ZRem(ZRem),
-    /// Adds to a score.
-    ZIncrBy(ZIncrBy),
+/// One line per operation:
+///
+/// - its payload in [`ops`](crate::ops), whose `name` is one of `names`;
+/// - `kind`: what its key holds;
+/// - `size`: the bytes of its arguments without the key, lists and values included;
+/// - of a write, `member`: the part of the key that it changes alone, if it does;
+/// - `idempotent`: whether twice is as good as once, the answer included;
+/// - `conditional`: whether it is applied only if something holds.
+macro_rules! operations {
+    (
+        Read {$(
+            $(#[$read_doc:meta])*
+            $read:ident: $read_kind:ident, [$($read_name:literal)*],
+            size: |$read_op:pat_param| $read_size:expr;
+        )*}
+        Write {$(
+            $(#[$write_doc:meta])*
+            $write:ident: $write_kind:ident, [$($write_name:literal)*],
+            size: |$write_op:pat_param| $write_size:expr,
+            member: |$member_op:pat_param| $member:expr,
+            idempotent: |$idempotent_op:pat_param| $idempotent:expr,
+            conditional: |$conditional_op:pat_param| $conditional:expr;
+        )*}
+    ) => {
+        /// An operation that changes nothing.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Read {
+            $($(#[$read_doc])* $read($read),)*
+        }
+
+        /// An operation that changes one key.
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Write {
+            $($(#[$write_doc])* $write($write),)*
+        }
+
+        impl Read {
+            /// The key that it looks at.
+            pub fn key(&self) -> &Key {
+                match self { $(Read::$read(op) => &op.key,)* }
+            }
+            /// The key, to be replaced: what a namespace does.
+            pub fn key_mut(&mut self) -> &mut Key {
+                match self { $(Read::$read(op) => &mut op.key,)* }
+            }
+            /// Its name in errors, metrics and logs: that of the method of [`Store`](crate::Store).
+            pub fn name(&self) -> &'static str {
+                match self { $(Read::$read(op) => op.name(),)* }
+            }
+            /// The bytes of its arguments, without its key.
+            #[allow(dead_code, reason = "for the cache, and for backends that split by bytes")]
+            pub(crate) fn size(&self) -> usize {
+                match self { $(Read::$read($read_op) => $read_size,)* }
+            }
+            /// What it takes its key for.
+            #[allow(dead_code, reason = "for the differential test")]
+            pub(crate) fn kind(&self) -> Kind {
+                match self { $(Read::$read(_) => Kind::$read_kind,)* }
+            }
+        }
+
+        impl Write {
+            /// The key that it changes.
+            pub fn key(&self) -> &Key {
+                match self { $(Write::$write(op) => &op.key,)* }
+            }
+            /// The key, to be replaced: what a namespace does.
+            pub fn key_mut(&mut self) -> &mut Key {
+                match self { $(Write::$write(op) => &mut op.key,)* }
+            }
+            /// Its name in errors, metrics and logs: that of the method of [`Store`](crate::Store).
+            pub fn name(&self) -> &'static str {
+                match self { $(Write::$write(op) => op.name(),)* }
+            }
+            /// The bytes of its arguments, without its key.
+            #[allow(dead_code, reason = "for backends that split by bytes")]
+            pub(crate) fn size(&self) -> usize {
+                match self { $(Write::$write($write_op) => $write_size,)* }
+            }
+            /// What it takes its key for.
+            #[allow(dead_code, reason = "for Redis and the differential test")]
+            pub(crate) fn kind(&self) -> Kind {
+                match self { $(Write::$write(_) => Kind::$write_kind,)* }
+            }
+            /// What it changes, for telling whether two writes of an atomic write get in each other's way.
+            pub fn item(&self) -> Item<'_> {
+                let member = match self { $(Write::$write($member_op) => $member,)* };
+                Item { key: self.key(), member }
+            }
+            /// Whether to apply it twice is as good as once, the answer included, if nobody else writes in
+            /// between.
+            pub fn is_idempotent(&self) -> bool {
+                match self { $(Write::$write($idempotent_op) => $idempotent,)* }
+            }
+            /// Whether it is applied only if something holds. In an atomic write that is one of its
+            /// conditions.
+            pub fn has_condition(&self) -> bool {
+                match self { $(Write::$write($conditional_op) => $conditional,)* }
+            }
+        }
+
+        /// The names of all calls, each once: of the operations, and of what carries several.
+        pub(crate) const NAMES: &[&str] =
+            &[$($($read_name,)*)* $($($write_name,)*)* "batch", "atomic_write"];
+
+        /// Where in [`NAMES`] it stands.
+        #[inline]
+        #[allow(dead_code, reason = "for the histograms of metrics")]
+        pub(crate) fn index_of_name(name: &str) -> Option<usize> {
+            match name {
+                $($($read_name => Some(const { position($read_name) }),)*)*
+                $($($write_name => Some(const { position($write_name) }),)*)*
+                "batch" => Some(const { position("batch") }),
+                "atomic_write" => Some(const { position("atomic_write") }),
+                _ => None,
+            }
+        }
+
+        impl From<Read> for Op {
+            #[inline]
+            fn from(op: Read) -> Op {
+                Op::Read(op)
+            }
+        }
+        impl From<Write> for Op {
+            #[inline]
+            fn from(op: Write) -> Op {
+                Op::Write(op)
+            }
+        }
+        from_payload! { Read: $($read)* }
+        from_payload! { Write: $($write)* }
+    };
+}
+
+macro_rules! from_payload {
+    ($set:ident: $($payload:ident)*) => {$(
+        impl From<$payload> for $set {
+            #[inline]
+            fn from(payload: $payload) -> $set {
+                $set::$payload(payload)
+            }
+        }
+        impl From<$payload> for Op {
+            #[inline]
+            fn from(payload: $payload) -> Op {
+                Op::$set($set::$payload(payload))
+            }
+        }
+    )*};
+}
+
+operations! {
+    Read {
+        /// A string or counter.
+        Get: String, ["get"],
+            size: |_| 0;
+        /// The members of a set.
+        SMembers: Set, ["smembers"],
+            size: |_| 0;
+        /// One field of a hash.
+        HGet: Hash, ["hget"],
+            size: |op| op.field.len();
+        /// All fields of a hash.
+        HGetAll: Hash, ["hgetall"],
+            size: |_| 0;
+        /// The score of a member.
+        ZScore: Sorted, ["zscore"],
+            size: |op| op.member.len();
+        /// How many members are in a range.
+        ZCount: Sorted, ["zcount" "zlexcount"],
+            size: |op| size_of_range(&op.range);
+        /// The members, or the values, in a range.
+        ZRange: Sorted, ["zrange" "zhrange"],
+            size: |op| size_of_range(&op.range);
+        /// The value of one field of a sorted hash.
+        ZHGet: Sorted, ["zhget"],
+            size: |op| op.field.len();
+    }
+    Write {
+        /// Sets a string.
+        Set: String, ["set" "set_nx" "set_xx" "set_eq"],
+            size: |op| op.value.len() + op.condition.size(),
+            member: |_| None,
+            idempotent: |op| op.condition == Condition::Always,
+            conditional: |op| op.condition != Condition::Always;
+        /// Removes a key.
+        Delete: Any, ["delete" "delete_xx"],
+            size: |_| 0,
+            member: |_| None,
+            idempotent: |_| false,
+            conditional: |op| op.must_exist;
+        /// Adds to a counter.
+        IncrBy: String, ["incr_by"],
+            size: |_| size_of::<i64>(),
+            member: |_| None,
+            idempotent: |_| false,
+            conditional: |_| false;
+        /// Adds members to a set.
+        SAdd: Set, ["sadd"],
+            size: |op| op.members.iter().map(|member| member.len()).sum(),
+            member: |_| None,
+            idempotent: |_| true,
+            conditional: |_| false;
+        /// Removes members from a set.
+        SRem: Set, ["srem"],
+            size: |op| op.members.iter().map(|member| member.len()).sum(),
+            member: |_| None,
+            idempotent: |_| true,
+            conditional: |_| false;
+        /// Sets fields of a hash.
+        HSet: Hash, ["hset"],
+            size: |op| op.fields.iter().map(|(field, value)| field.len() + value.len()).sum(),
+            member: |_| None,
+            idempotent: |_| true,
+            conditional: |_| false;
+        /// Sets a field of a hash that is not there.
+        HSetNx: Hash, ["hset_nx"],
+            size: |op| op.field.len() + op.value.len(),
+            member: |_| None,
+            idempotent: |_| false,
+            conditional: |_| true;
+        /// Removes fields from a hash.
+        HDel: Hash, ["hdel"],
+            size: |op| op.fields.iter().map(|field| field.len()).sum(),
+            member: |_| None,
+            idempotent: |_| true,
+            conditional: |_| false;
+        /// Adds to a sorted set or sorted hash.
+        ZAdd: Sorted, ["zadd" "zadd_nx" "zhadd" "zhadd_nx"],
+            size: |op| op.member.len() + op.value.as_ref().map_or(0, |value| value.len()),
+            member: |op| Some(&op.member),
+            idempotent: |op| !op.nx,
+            conditional: |op| op.nx;
+        /// Removes from a sorted set or sorted hash.
+        ZRem: Sorted, ["zrem"],
+            size: |op| op.member.len(),
+            member: |op| Some(&op.member),
+            idempotent: |_| true,
+            conditional: |_| false;
+        /// Adds to a score.
+        ZIncrBy: Sorted, ["zincr_by"],
+            size: |op| op.member.len(),
+            member: |op| Some(&op.member),
+            idempotent: |_| false,
+            conditional: |_| false;
+    }
+}
+
+/// A range by score is in the operation itself; one by member is behind a pointer.
+fn size_of_range(range: &Range) -> usize {
+    let end = |end: &Bound<Value>| match end {
+        Bound::Included(end) | Bound::Excluded(end) => end.len(),
+        Bound::Unbounded => 0,
+    };
+    match range {
+        Range::Lex(range) => size_of::<LexRange>() + end(&range.min) + end(&range.max),
+        Range::Score(_) => 0,
+    }
+}
+
+/// Where in [`NAMES`] it stands, at compile time.
+#[allow(dead_code, reason = "for the histograms of metrics")]
+pub(crate) const fn position(name: &str) -> usize {
+    let mut i = 0;
+    while i < NAMES.len() {
+        if is_same(NAMES[i].as_bytes(), name.as_bytes()) {
+            return i;
+        }
+        i += 1;
+    }
+    panic!("`operations!` puts every name into `NAMES`");
+}
+
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
 }
 
 /// Either, as a batch mixes them.
@@ -83,6 +337,15 @@ pub enum Condition {
     Equals(Value),
 }
 
+impl Condition {
+    fn size(&self) -> usize {
+        match self {
+            Condition::Always | Condition::NotExists | Condition::Exists => 0,
+            Condition::Equals(old) => old.len(),
+        }
+    }
+}
+
 /// The part of the store that one write of an atomic write changes. No two may change the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Item<'a> {
@@ -90,78 +353,6 @@ pub struct Item<'a> {
     pub key: &'a Key,
     /// In a sorted set or hash, the member; every other type is one item.
     pub member: Option<&'a Value>,
-}
-
-// The facts about an operation that wrappers need, each one match, all in this file.
-macro_rules! for_each {
-    ($op:expr, $set:ident { $($variant:ident),* }, $o:ident => $body:expr) => {
-        match $op { $($set::$variant($o) => $body),* }
-    };
-}
-macro_rules! for_each_read {
-    ($op:expr, $o:ident => $body:expr) => {
-        for_each!($op, Read { Get, SMembers, HGet, HGetAll, ZScore, ZCount, ZRange, ZHGet }, $o => $body)
-    };
-}
-macro_rules! for_each_write {
-    ($op:expr, $o:ident => $body:expr) => {
-        for_each!(
-            $op,
-            Write { Set, Delete, IncrBy, SAdd, SRem, HSet, HSetNx, HDel, ZAdd, ZRem, ZIncrBy },
-            $o => $body
-        )
-    };
-}
-
-impl Read {
-    /// The key that it looks at.
-    pub fn key(&self) -> &Key {
-        for_each_read!(self, o => &o.key)
-    }
-    /// The key, to be replaced: what a namespace does.
-    pub fn key_mut(&mut self) -> &mut Key {
-        for_each_read!(self, o => &mut o.key)
-    }
-    /// Its name in errors, metrics and logs: that of the method of [`Store`](crate::Store).
-    pub fn name(&self) -> &'static str {
-        for_each_read!(self, o => o.name())
-    }
-}
-
-impl Write {
-    /// The key that it changes.
-    pub fn key(&self) -> &Key {
-        for_each_write!(self, o => &o.key)
-    }
-    /// The key, to be replaced: what a namespace does.
-    pub fn key_mut(&mut self) -> &mut Key {
-        for_each_write!(self, o => &mut o.key)
-    }
-    /// Its name in errors, metrics and logs: that of the method of [`Store`](crate::Store).
-    pub fn name(&self) -> &'static str {
-        for_each_write!(self, o => o.name())
-    }
-    /// Whether it is applied only if something holds. In an atomic write that is one of its conditions.
-    pub fn has_condition(&self) -> bool {
-        match self {
-            Write::Set(op) => op.condition != Condition::Always,
-            Write::Delete(op) => op.must_exist,
-            Write::ZAdd(op) => op.nx,
-            Write::HSetNx(_) => true,
-            Write::IncrBy(_) | Write::SAdd(_) | Write::SRem(_) | Write::HSet(_) => false,
-            Write::HDel(_) | Write::ZRem(_) | Write::ZIncrBy(_) => false,
-        }
-    }
-    /// What it changes, for telling whether two writes of an atomic write get in each other's way.
-    pub fn item(&self) -> Item<'_> {
-        let member = match self {
-            Write::ZAdd(o) => Some(&o.member),
-            Write::ZRem(o) => Some(&o.member),
-            Write::ZIncrBy(o) => Some(&o.member),
-            _ => None,
-        };
-        Item { key: self.key(), member }
-    }
 }
 
 impl Op {
@@ -181,38 +372,69 @@ impl Op {
     }
 }
 
-macro_rules! into_op {
-    ($($set:ident { $($payload:ident),* })*) => {$(
-        impl From<$set> for Op {
-            #[inline]
-            fn from(op: $set) -> Op {
-                Op::$set(op)
-            }
-        }
-        $(
-            impl From<$payload> for $set {
-                #[inline]
-                fn from(payload: $payload) -> $set {
-                    $set::$payload(payload)
-                }
-            }
-            impl From<$payload> for Op {
-                #[inline]
-                fn from(payload: $payload) -> Op {
-                    Op::$set($set::$payload(payload))
-                }
-            }
-        )*
-    )*};
-}
-into_op! {
-    Read { Get, SMembers, HGet, HGetAll, ZScore, ZCount, ZRange, ZHGet }
-    Write { Set, Delete, IncrBy, SAdd, SRem, HSet, HSetNx, HDel, ZAdd, ZRem, ZIncrBy }
-}
-
 impl fmt::Display for Op {
     /// Prints the name alone: keys and values are not for logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_stands_in_the_table_once() {
+        for (i, name) in NAMES.iter().enumerate() {
+            assert_eq!(index_of_name(name), Some(i), "{name}");
+        }
+        assert_eq!(index_of_name("getall"), None);
+    }
+
+    /// A payload may have a name that its line does not list.
+    #[test]
+    fn every_name_that_an_operation_can_have_stands_in_its_line() {
+        use crate::{Score, ScoreRange};
+        let value = || Value::from("v");
+        let score = Score::new(1.0).unwrap();
+        let old = Condition::Equals(value());
+        let mut names = std::collections::BTreeSet::from(["batch", "atomic_write"]);
+        let by_score = Range::Score(ScoreRange::new(..).unwrap());
+        let by_lex =
+            Range::Lex(Box::new(LexRange { min: Bound::Unbounded, max: Bound::Unbounded }));
+        let reads: [Read; 10] = [
+            Get::new("k").into(),
+            SMembers::new("k").into(),
+            HGet::new("k", value()).into(),
+            HGetAll::new("k").into(),
+            ZScore::new("k", value()).into(),
+            ZHGet::new("k", value()).into(),
+            ZCount::new("k", by_score).into(),
+            ZCount::new("k", by_lex).into(),
+            ZRange::new("k").into(),
+            ZRange { values: true, ..ZRange::new("k") }.into(),
+        ];
+        names.extend(reads.iter().map(Read::name));
+        let conditions = [Condition::Always, Condition::NotExists, Condition::Exists, old];
+        let sets = conditions.map(|condition| Write::from(Set::new("k", value(), condition)));
+        let adds = [None, Some(value())].into_iter().flat_map(|of| {
+            [false, true].map(|nx| Write::from(ZAdd::new("k", value(), of.clone(), score, nx)))
+        });
+        let others: [Write; 10] = [
+            Delete::new("k", false).into(),
+            Delete::new("k", true).into(),
+            IncrBy::new("k", 1).into(),
+            SAdd::new("k", vec![]).into(),
+            SRem::new("k", vec![]).into(),
+            HSet::new("k", vec![]).into(),
+            HSetNx::new("k", value(), value()).into(),
+            HDel::new("k", vec![]).into(),
+            ZRem::new("k", value()).into(),
+            ZIncrBy::new("k", value(), score).into(),
+        ];
+        names.extend(sets.into_iter().chain(adds).chain(others).map(|write| write.name()));
+        // `delete_xx` is sent as `delete`, and counted by the name that a caller of metrics may use.
+        names.insert("delete_xx");
+        assert_eq!(names, NAMES.iter().copied().collect());
     }
 }

@@ -27,6 +27,24 @@ pub enum Reply {
     Fields(Vec<(Value, Value)>),
 }
 
+impl Reply {
+    /// The bytes that it keeps outside of itself.
+    #[allow(dead_code, reason = "for the cache")]
+    pub(crate) fn size(&self) -> usize {
+        let value = |value: &Value| size_of::<Value>() + value.len();
+        match self {
+            Reply::Value(Some(it)) => value(it),
+            Reply::Values(values) => values.iter().map(value).sum(),
+            Reply::Scored(members) => members.iter().map(|(member, _)| 8 + value(member)).sum(),
+            Reply::Fields(fields) => {
+                fields.iter().map(|(field, it)| value(field) + value(it)).sum()
+            }
+            Reply::Done | Reply::Applied(_) | Reply::Value(None) => 0,
+            Reply::Integer(_) | Reply::Count(_) | Reply::Score(_) => 0,
+        }
+    }
+}
+
 /// A type that some [`Reply`] decodes to.
 pub trait FromReply: Sized {
     /// Decodes it.

@@ -4,42 +4,22 @@
 
 use super::{Observed, Wrapper};
 use crate::backend::{Call, Capacity, Context, Observer};
+use crate::op::{NAMES, index_of_name, position};
 use crate::{Backend, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
 use metrics::{Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 use quanta::Clock;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Where the histogram of a call is kept.
-macro_rules! places {
-    ($($name:literal $place:literal,)*) => {
-        const NAMES: &[&str] = &[$($name),*];
-        #[inline]
-        fn place(name: &str) -> Option<usize> {
-            match name {
-                $($name => Some($place),)*
-                _ => None,
-            }
-        }
-    };
-}
-places! {
-    "get" 0, "set" 1, "batch" 2, "atomic_write" 3, "hget" 4, "hgetall" 5, "hset" 6, "zrange" 7,
-    "zadd" 8, "zhrange" 9, "zhget" 10, "zhadd" 11, "delete" 12, "delete_xx" 13, "incr_by" 14,
-    "set_nx" 15, "set_xx" 16, "set_eq" 17, "smembers" 18, "sadd" 19, "srem" 20, "hset_nx" 21,
-    "hdel" 22, "zscore" 23, "zcount" 24, "zlexcount" 25, "zincr_by" 26, "zrem" 27,
-    "zadd_nx" 28, "zhadd_nx" 29,
-}
-
 /// The most frequent one.
-const GET: usize = 0;
+const GET: usize = position("get");
 
 /// Emits what it hears. See [`Metrics`]; by itself for [`Store::with_observer`](crate::Store::with_observer).
 #[derive(Debug)]
 pub struct MetricsObserver {
     system: &'static str,
     clock: Clock,
-    /// By [`place`]: made once, as making one looks it up by its labels.
+    /// By [`index_of_name`]: made once, as making one looks it up by its labels.
     durations: [OnceLock<Histogram>; NAMES.len()],
 }
 
@@ -77,7 +57,7 @@ impl MetricsObserver {
     }
     #[inline]
     fn done(&self, name: &'static str, took: Duration) {
-        match place(name) {
+        match index_of_name(name) {
             Some(at) => self.durations[at].get_or_init(|| self.duration(name)).record(took),
             None => self.duration(name).record(took),
         }
@@ -237,19 +217,5 @@ impl<B: Backend> Backend for Metrics<B> {
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
         self.observed.transact(cx, writes).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_has_a_place_of_its_own_and_there_are_no_more() {
-        for (i, name) in NAMES.iter().enumerate() {
-            assert_eq!(place(name), Some(i), "{name}");
-        }
-        assert_eq!(place("get"), Some(GET));
-        assert_eq!(place("getall"), None);
     }
 }

@@ -8,7 +8,7 @@
 use super::Wrapper;
 use crate::backend::Context;
 use crate::runtime::with_drivers;
-use crate::{Backend, Condition, Error, Key, Op, Outcome, Read, Reply, Result, Write};
+use crate::{Backend, Error, Key, Op, Outcome, Read, Reply, Result, Write};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -201,7 +201,7 @@ impl<B> Retry<B> {
     }
     fn may_write_again(&self, op: &Write, error: &Error) -> bool {
         let applied_once = !error.outcome_is_unknown();
-        error.is_retryable() && (applied_once || (self.policy.repeat_unknown && is_idempotent(op)))
+        error.is_retryable() && (applied_once || (self.policy.repeat_unknown && op.is_idempotent()))
     }
 
     /// The operations of a batch to be sent again: those that may be, unless something behind them on the same key has been
@@ -228,16 +228,6 @@ impl<B> Retry<B> {
 /// Of a write that may have been applied by an earlier try, that is still all that is known when a later one fails.
 fn still_unknown(unknown: bool, error: Error) -> Error {
     if unknown { error.with_unknown_outcome() } else { error }
-}
-
-/// Whether to do it twice is as good as once, the answer included.
-fn is_idempotent(op: &Write) -> bool {
-    match op {
-        Write::Set(op) => op.condition == Condition::Always,
-        Write::SAdd(_) | Write::SRem(_) | Write::HSet(_) | Write::HDel(_) | Write::ZRem(_) => true,
-        Write::ZAdd(op) => !op.nx,
-        Write::Delete(_) | Write::IncrBy(_) | Write::HSetNx(_) | Write::ZIncrBy(_) => false,
-    }
 }
 
 impl<B: Backend> Wrapper for Retry<B> {

@@ -9,8 +9,7 @@
 use super::copies::{Copies, Room};
 use crate::backend::Consistency;
 use crate::ops::{HGet, ZRange};
-use crate::{LexRange, Range, Read, Reply, Value};
-use std::ops::Bound;
+use crate::{Read, Reply};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -109,7 +108,7 @@ impl Entry {
             fields.sort_unstable();
         }
         list.retain(|kept| !is_same_but_for_limit(&kept.known.read, read));
-        let bytes = OF_REPLY + read.key().len() + size_of_question(read) + size(&reply);
+        let bytes = OF_REPLY + read.key().len() + read.size() + reply.size();
         let copies = match &reply {
             Reply::Value(Some(value)) => Copies::of(value),
             _ => None,
@@ -240,37 +239,6 @@ fn is_same_but_for_limit(a: &Read, b: &Read) -> bool {
     }
 }
 
-/// But for its key.
-fn size_of_question(read: &Read) -> usize {
-    let end = |end: &Bound<Value>| match end {
-        Bound::Included(end) | Bound::Excluded(end) => end.len(),
-        Bound::Unbounded => 0,
-    };
-    let range = |range: &Range| match range {
-        Range::Lex(range) => size_of::<LexRange>() + end(&range.min) + end(&range.max),
-        Range::Score(_) => 0,
-    };
-    match read {
-        Read::Get(_) | Read::SMembers(_) | Read::HGetAll(_) => 0,
-        Read::HGet(op) => op.field.len(),
-        Read::ZHGet(op) => op.field.len(),
-        Read::ZScore(op) => op.member.len(),
-        Read::ZCount(op) => range(&op.range),
-        Read::ZRange(op) => range(&op.range),
-    }
-}
-
-fn size(reply: &Reply) -> usize {
-    let value = |value: &Value| size_of::<Value>() + value.len();
-    match reply {
-        Reply::Value(Some(it)) => value(it),
-        Reply::Values(values) => values.iter().map(value).sum(),
-        Reply::Scored(members) => members.iter().map(|(member, _)| 8 + value(member)).sum(),
-        Reply::Fields(fields) => fields.iter().map(|(field, it)| value(field) + value(it)).sum(),
-        _ => 0,
-    }
-}
-
 /// By which the bound of a table is counted.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Unit {
@@ -290,6 +258,7 @@ impl Unit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Value;
     use std::time::Duration;
 
     fn range(limit: Option<usize>) -> Read {
