@@ -25,7 +25,7 @@ struct World {
     keys: Vec<Key>,
     bare: Store<Memory>,
     prefix: Store<Prefix<Memory>>,
-    invalidate: Store<Invalidate<Memory, Hook>>,
+    invalidate: Store<OnWrite<Memory, Hook>>,
     retry: Store<Retry<Memory>>,
     timeout: Store<Timeout<Memory>>,
     metrics: Store<Metrics<Memory>>,
@@ -51,18 +51,21 @@ fn filled<B: Backend>(backend: B, names: &[String]) -> Store<B> {
 impl World {
     fn new() -> Self {
         let names: Vec<String> = (0..1_000).map(|i| format!("key:{i:06}")).collect();
-        let cache = Cache::shared(Memory::new(), CacheOptions::entries(100_000));
+        let cache = Cache::shared(Memory::new(), CacheOptions::max_replies(100_000));
         World {
             bare: filled(Memory::new(), &names),
             prefix: filled(Prefix::new(Memory::new(), "app"), &names),
-            invalidate: filled(Invalidate::new(Memory::new(), (|_| ()) as Hook), &names),
+            invalidate: filled(OnWrite::new(Memory::new(), (|_| ()) as Hook), &names),
             retry: filled(Retry::new(Memory::new(), RetryPolicy::default()), &names),
             timeout: filled(Timeout::new(Memory::new(), Duration::from_secs(1)), &names),
             metrics: filled(Metrics::new(Memory::new(), "memory"), &names),
             trace: filled(Trace::new(Memory::new(), "memory"), &names),
             profiled: filled(Memory::new(), &names).with_profiler(&Profiler::new()),
             shared: filled(cache.clone(), &names),
-            in_bytes: filled(Cache::shared(Memory::new(), CacheOptions::bytes(64 << 20)), &names),
+            in_bytes: filled(
+                Cache::shared(Memory::new(), CacheOptions::max_bytes(64 << 20)),
+                &names,
+            ),
             erased: Store::new(cache),
             request: filled(Cache::request(Memory::new()), &names),
             keys: names.iter().map(Key::from).collect(),

@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let recorder = PrometheusBuilder::new().install_recorder()?;
     let dir = std::env::temp_dir().join(format!("kvs-metrics-{}", std::process::id()));
     let file = Metrics::new(Embedded::open(&dir).await?, "file");
-    let cache = Cache::shared(file, CacheOptions::entries(10_000));
+    let cache = Cache::shared(file, CacheOptions::max_replies(10_000));
     let store = Store::with_backend(Metrics::new(cache.clone(), "store"));
     if std::env::args().any(|arg| arg == "--once") {
         work(&store, 200).await?;
@@ -47,7 +47,7 @@ async fn work(store: &Store<Metrics<Stack>>, calls: u32) -> Result<()> {
 
 /// What Prometheus reads: the metrics, and the counts of the cache, which are asked for when they are wanted.
 fn page(recorder: &PrometheusHandle, cache: &Stack) -> String {
-    let counts = cache.counts();
+    let counts = cache.stats();
     metrics::counter!("keyvaluestore.cache.hits").absolute(counts.hits);
     metrics::counter!("keyvaluestore.cache.misses").absolute(counts.misses);
     metrics::counter!("keyvaluestore.cache.evictions").absolute(counts.evictions);

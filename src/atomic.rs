@@ -3,7 +3,7 @@
 use crate::batch::Ticket;
 use crate::{Backend, Error, ErrorKind, Handle, Result, Store, Write};
 
-/// What a [`Handle`] of an [`AtomicWrite`] stands for: a condition, to be looked for in [`Failed`].
+/// What a [`Handle`] of an [`AtomicWrite`] stands for: a condition, to be looked for in [`FailedConditions`].
 #[derive(Debug)]
 #[allow(clippy::exhaustive_enums)]
 pub enum Conditional {}
@@ -59,10 +59,20 @@ pub enum Outcome {
     /// Every write was applied.
     Committed,
     /// These conditions did not hold, and nothing was written.
-    ConditionFailed(Failed),
+    ConditionFailed(FailedConditions),
 }
 
 impl Outcome {
+    /// What a backend answers: the positions of the writes whose conditions failed. It is committed if there are
+    /// none.
+    pub fn from_failed_conditions(positions: impl IntoIterator<Item = usize>) -> Self {
+        let mut writes: Vec<usize> = positions.into_iter().collect();
+        if writes.is_empty() {
+            return Outcome::Committed;
+        }
+        writes.sort_unstable();
+        Outcome::ConditionFailed(FailedConditions { ticket: Ticket::NONE, writes })
+    }
     /// Whether it was written, for who does not need to know what stood in the way.
     pub fn is_committed(&self) -> bool {
         matches!(self, Outcome::Committed)
@@ -71,12 +81,12 @@ impl Outcome {
 
 /// The conditions that failed, at least one.
 #[derive(Clone, Debug)]
-pub struct Failed {
+pub struct FailedConditions {
     ticket: Ticket,
     writes: Vec<usize>,
 }
 
-impl Failed {
+impl FailedConditions {
     /// Whether the condition behind `handle` is one of them. A handle of another atomic write never is.
     pub fn contains(&self, handle: Handle<Conditional>) -> bool {
         handle.ticket == self.ticket && self.writes.contains(&handle.index)
@@ -87,24 +97,12 @@ impl Failed {
     }
 }
 // Which atomic write it was does not make two outcomes differ.
-impl PartialEq for Failed {
+impl PartialEq for FailedConditions {
     fn eq(&self, other: &Self) -> bool {
         self.writes == other.writes
     }
 }
-impl Eq for Failed {}
-
-/// What a backend answers: the positions of the writes whose conditions failed, committed if there are none.
-impl FromIterator<usize> for Outcome {
-    fn from_iter<I: IntoIterator<Item = usize>>(positions: I) -> Self {
-        let mut writes: Vec<usize> = positions.into_iter().collect();
-        writes.sort_unstable();
-        match writes.is_empty() {
-            true => Outcome::Committed,
-            false => Outcome::ConditionFailed(Failed { ticket: Ticket::NONE, writes }),
-        }
-    }
-}
+impl Eq for FailedConditions {}
 
 impl<'s, B: Backend> AtomicWrite<'s, B> {
     pub(crate) fn new(store: &'s Store<B>) -> Self {
@@ -148,7 +146,7 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
         let outcome = self.send().await.map_err(|e| e.in_operation("atomic_write"))?;
         Ok(match outcome {
             Outcome::ConditionFailed(failed) => {
-                Outcome::ConditionFailed(Failed { ticket: self.ticket, ..failed })
+                Outcome::ConditionFailed(FailedConditions { ticket: self.ticket, ..failed })
             }
             committed => committed,
         })
@@ -255,10 +253,10 @@ mod tests {
 
     #[test]
     fn the_positions_of_failed_conditions_ascend_whatever_a_backend_says() {
-        let Outcome::ConditionFailed(failed) = Outcome::from_iter([4, 0, 2]) else {
+        let Outcome::ConditionFailed(failed) = Outcome::from_failed_conditions([4, 0, 2]) else {
             panic!("three conditions failed");
         };
         assert_eq!(failed.indices(), [0, 2, 4]);
-        assert_eq!(Outcome::from_iter([]), Outcome::Committed);
+        assert_eq!(Outcome::from_failed_conditions([]), Outcome::Committed);
     }
 }

@@ -128,7 +128,7 @@ pub mod conformance;
 pub mod ops;
 pub mod wrap;
 
-pub use atomic::{AtomicWrite, Conditional, Failed, Outcome};
+pub use atomic::{AtomicWrite, Conditional, FailedConditions, Outcome};
 #[cfg(feature = "dynamodb")]
 pub use backend::DynamoDb;
 #[cfg(feature = "embedded")]

@@ -21,38 +21,66 @@ use std::ops::Bound;
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[must_use]
 pub struct Limits {
-    /// The most bytes of a key.
-    pub key: usize,
-    /// The most bytes of a set member, a hash field, a sorted-set member or a sorted-hash field.
-    pub member: usize,
-    /// The most bytes of a string, a hash value or a sorted-hash value.
-    pub value: usize,
-    /// The most writes of an atomic write.
-    pub atomic_writes: usize,
-    /// Whether keys, sorted-set members and sorted-hash fields may be empty.
-    pub empty_names: bool,
+    max_key_len: usize,
+    max_member_len: usize,
+    max_value_len: usize,
+    max_atomic_writes: usize,
+    allow_empty_names: bool,
+}
+
+impl Default for Limits {
+    /// [`Limits::PORTABLE`].
+    fn default() -> Self {
+        Limits::PORTABLE
+    }
 }
 
 impl Limits {
     /// Keys of 1 to 2,048 bytes, members and fields of at most 1,016 (not empty where they are sorted),
     /// values of at most 390 KiB, 100 atomic writes.
     pub const PORTABLE: Limits = Limits {
-        key: 2_048,
-        member: 1_016,
-        value: 390 * 1_024,
-        atomic_writes: 100,
-        empty_names: false,
+        max_key_len: 2_048,
+        max_member_len: 1_016,
+        max_value_len: 390 * 1_024,
+        max_atomic_writes: 100,
+        allow_empty_names: false,
     };
-    /// Whatever the backend can do. What it cannot, it tells as an error of its own.
+    /// Whatever the backend can do. What it cannot do it answers with an error of its own.
     pub const NONE: Limits = Limits {
-        key: usize::MAX,
-        member: usize::MAX,
-        value: usize::MAX,
-        atomic_writes: usize::MAX,
-        empty_names: true,
+        max_key_len: usize::MAX,
+        max_member_len: usize::MAX,
+        max_value_len: usize::MAX,
+        max_atomic_writes: usize::MAX,
+        allow_empty_names: true,
     };
+
+    /// The most bytes of a key.
+    pub const fn max_key_len(mut self, bytes: usize) -> Self {
+        self.max_key_len = bytes;
+        self
+    }
+    /// The most bytes of a set member, a hash field, a sorted-set member or a sorted-hash field.
+    pub const fn max_member_len(mut self, bytes: usize) -> Self {
+        self.max_member_len = bytes;
+        self
+    }
+    /// The most bytes of a string, a hash value or a sorted-hash value.
+    pub const fn max_value_len(mut self, bytes: usize) -> Self {
+        self.max_value_len = bytes;
+        self
+    }
+    /// The most writes of an atomic write.
+    pub const fn max_atomic_writes(mut self, writes: usize) -> Self {
+        self.max_atomic_writes = writes;
+        self
+    }
+    /// Whether keys, sorted-set members and sorted-hash fields may be empty.
+    pub const fn allow_empty_names(mut self, allow: bool) -> Self {
+        self.allow_empty_names = allow;
+        self
+    }
 
     #[inline]
     pub(crate) fn check_read(&self, op: &Read) -> Result<()> {
@@ -114,11 +142,11 @@ impl Limits {
     /// Checks what an atomic write adds to the checks of its writes: how many, and that none gets in the
     /// way of another.
     pub(crate) fn check_together(&self, writes: &[Write]) -> Result<()> {
-        if writes.len() > self.atomic_writes {
+        if writes.len() > self.max_atomic_writes {
             return Err(Error::invalid(format!(
                 "{} writes, and an atomic write holds at most {}",
                 writes.len(),
-                self.atomic_writes
+                self.max_atomic_writes
             )));
         }
         // Few are looked at each with each, which takes no memory. What collides is put in words below.
@@ -146,22 +174,22 @@ impl Limits {
 
     #[inline]
     fn check_key(&self, key: &[u8]) -> Result<()> {
-        if key.len() > self.key {
-            return Err(too_large("the key", key.len(), self.key));
+        if key.len() > self.max_key_len {
+            return Err(too_large("the key", key.len(), self.max_key_len));
         }
-        if key.is_empty() && !self.empty_names {
+        if key.is_empty() && !self.allow_empty_names {
             return Err(Error::invalid("the key is empty"));
         }
         Ok(())
     }
     fn check_member(&self, member: &[u8]) -> Result<()> {
-        if member.len() > self.member {
-            return Err(too_large("a member or field", member.len(), self.member));
+        if member.len() > self.max_member_len {
+            return Err(too_large("a member or field", member.len(), self.max_member_len));
         }
         Ok(())
     }
     fn check_sorted(&self, member: &[u8]) -> Result<()> {
-        if member.is_empty() && !self.empty_names {
+        if member.is_empty() && !self.allow_empty_names {
             return Err(Error::invalid("a sorted-set member or sorted-hash field is empty"));
         }
         self.check_member(member)
@@ -174,8 +202,8 @@ impl Limits {
         })
     }
     fn check_value(&self, value: &[u8]) -> Result<()> {
-        if value.len() > self.value {
-            return Err(too_large("the value", value.len(), self.value));
+        if value.len() > self.max_value_len {
+            return Err(too_large("the value", value.len(), self.max_value_len));
         }
         Ok(())
     }

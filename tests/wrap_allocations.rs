@@ -5,7 +5,7 @@
 
 use allocation_counter::measure;
 use futures_util::FutureExt;
-use keyvaluestore::backend::{Context, one_by_one};
+use keyvaluestore::backend::{Context, batch_sequentially};
 use keyvaluestore::wrap::*;
 use keyvaluestore::{Backend, Key, Memory, Op, Outcome, Read, Reply, Result, Store, Write};
 use std::time::Duration;
@@ -37,7 +37,7 @@ fn get_allocates<B: Backend>(most: u64, what: &str, store: &Store<B>) {
 
 #[test]
 fn a_hit_of_a_shared_cache() {
-    let cache = Cache::shared(Memory::new(), CacheOptions::entries(1_000));
+    let cache = Cache::shared(Memory::new(), CacheOptions::max_replies(1_000));
     get_allocates(0, "hit, shared key, concrete", &Store::with_backend(cache.clone()));
     at_most(1, "hit, text, concrete", || now(Store::with_backend(cache.clone()).get(NAME)));
     let erased = Store::new(cache);
@@ -46,7 +46,7 @@ fn a_hit_of_a_shared_cache() {
 
 #[test]
 fn a_cache_of_a_request_is_made_and_dropped() {
-    let shared = Cache::shared(Memory::new(), CacheOptions::entries(1_000));
+    let shared = Cache::shared(Memory::new(), CacheOptions::max_replies(1_000));
     let dropped = || drop(Store::with_backend(Cache::request(shared.clone())));
     dropped();
     at_most(10, "a cache of a request, made and dropped", dropped);
@@ -56,7 +56,7 @@ fn a_cache_of_a_request_is_made_and_dropped() {
 #[test]
 fn no_other_wrapper_allocates_for_a_get() {
     let memory = Memory::new;
-    get_allocates(0, "invalidate", &Store::with_backend(Invalidate::new(memory(), |_: &Key| ())));
+    get_allocates(0, "invalidate", &Store::with_backend(OnWrite::new(memory(), |_: &Key| ())));
     let retry = Retry::new(memory(), RetryPolicy::default());
     get_allocates(0, "retry", &Store::with_backend(retry));
     let timeout = Timeout::new(memory(), Duration::from_secs(1));
@@ -85,7 +85,7 @@ impl Backend for Nothing {
         Ok(Reply::Done)
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        one_by_one(self, cx, ops).await
+        batch_sequentially(self, cx, ops).await
     }
     async fn transact(&self, _: &Context, _: &[Write]) -> Result<Outcome> {
         Ok(Outcome::Committed)
@@ -113,12 +113,12 @@ fn a_cache_bounded_in_bytes_takes_no_more_of_them() {
     ];
     for bound in [1 << 20, 8 << 20] {
         for (name, call) in CALLS {
-            let cache = Cache::shared(Nothing, CacheOptions::bytes(bound));
+            let cache = Cache::shared(Nothing, CacheOptions::max_bytes(bound));
             let store = Store::with_backend(cache.clone());
             let counted = measure(|| (0..50_000).for_each(|i| call(&store, i)));
-            let (taken, held) = (counted.bytes_current as f64, cache.counts().held as f64);
+            let (taken, held) = (counted.bytes_current as f64, cache.stats().size as f64);
             println!("{name}, {bound} bytes: {taken} bytes taken, {held} said");
-            assert!(cache.counts().evictions > 0 && held <= bound as f64, "{name}: {held}");
+            assert!(cache.stats().evictions > 0 && held <= bound as f64, "{name}: {held}");
             assert!(taken < 1.15 * held && taken > 0.5 * held, "{name}: {taken} of {held}");
         }
     }
@@ -127,7 +127,7 @@ fn a_cache_bounded_in_bytes_takes_no_more_of_them() {
 /// What is noted of the keys that were written lately has a bound, too, and is not looked through at every write.
 #[test]
 fn what_is_noted_of_writes_is_bounded() {
-    let store = Store::with_backend(Cache::shared(Nothing, CacheOptions::entries(100)));
+    let store = Store::with_backend(Cache::shared(Nothing, CacheOptions::max_replies(100)));
     let counted = measure(|| (0..200_000).for_each(|i| now(store.set(format!("key {i}"), 1))));
     println!("{} bytes", counted.bytes_current);
     assert!(counted.bytes_current < 4 << 20, "{} bytes", counted.bytes_current);
@@ -152,7 +152,7 @@ fn whoever_has_given_up_waiting_takes_no_room() {
             std::future::pending().await
         }
     }
-    let store = Store::with_backend(Cache::shared(Never, CacheOptions::entries(100)));
+    let store = Store::with_backend(Cache::shared(Never, CacheOptions::max_replies(100)));
     let mut first = Box::pin(store.get("k"));
     assert!(first.as_mut().now_or_never().is_none());
     let counted = measure(|| {

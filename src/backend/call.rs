@@ -1,6 +1,6 @@
 //! What an observer is told of a whole call, and how a call is watched.
 
-use super::{Capacity, Consistency, Context, Observer};
+use super::{Consistency, ConsumedCapacity, Context, Observer};
 use crate::{Error, ErrorKind, Reply, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// A call that has ended: of the store, or of what is wrapped, by where its observer listens.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Call {
+pub struct CallSummary {
     /// The name of the method: `get`, `zadd_nx`, `batch`, `atomic_write`.
     pub name: &'static str,
     /// How many operations it carried.
@@ -19,7 +19,7 @@ pub struct Call {
     /// How the first of them failed.
     pub error: Option<ErrorKind>,
     /// Whether its future was dropped before it was done.
-    pub given_up: bool,
+    pub cancelled: bool,
     /// How long it took.
     pub took: Duration,
 }
@@ -42,20 +42,20 @@ impl Both {
 }
 
 impl Observer for Both {
-    fn round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
-        self.0.round_trip(backend, request, took);
-        self.1.round_trip(backend, request, took);
+    fn on_round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
+        self.0.on_round_trip(backend, request, took);
+        self.1.on_round_trip(backend, request, took);
     }
-    fn retry(&self, backend: Option<&'static str>, because: ErrorKind) {
-        self.0.retry(backend, because);
-        self.1.retry(backend, because);
+    fn on_retry(&self, backend: Option<&'static str>, because: ErrorKind) {
+        self.0.on_retry(backend, because);
+        self.1.on_retry(backend, because);
     }
-    fn capacity(&self, backend: &'static str, used: &Capacity<'_>) {
-        self.0.capacity(backend, used);
-        self.1.capacity(backend, used);
+    fn on_capacity(&self, backend: &'static str, used: &ConsumedCapacity<'_>) {
+        self.0.on_capacity(backend, used);
+        self.1.on_capacity(backend, used);
     }
-    fn begin(&self, name: &'static str) -> Option<Arc<dyn Observer>> {
-        match (self.0.begin(name), self.1.begin(name)) {
+    fn on_call_start(&self, name: &'static str) -> Option<Arc<dyn Observer>> {
+        match (self.0.on_call_start(name), self.1.on_call_start(name)) {
             (None, None) => None,
             (first, second) => Some(Arc::new(Both(
                 first.unwrap_or_else(|| Arc::clone(&self.0)),
@@ -63,9 +63,9 @@ impl Observer for Both {
             ))),
         }
     }
-    fn call(&self, call: &Call) {
-        self.0.call(call);
-        self.1.call(call);
+    fn on_call_end(&self, call: &CallSummary) {
+        self.0.on_call_end(call);
+        self.1.on_call_end(call);
     }
 }
 
@@ -117,7 +117,7 @@ impl<'o> Watched<'o> {
         name: &'static str,
         operations: usize,
     ) -> Self {
-        let own = observer.begin(name);
+        let own = observer.on_call_start(name);
         let cx = match &own {
             None => Cow::Borrowed(cx),
             Some(own) => Cow::Owned(cx.clone().with_observer(Arc::clone(own))),
@@ -133,7 +133,7 @@ impl<'o> Watched<'o> {
         operations: usize,
     ) -> Self {
         let observer = &listener.observer;
-        let own = observer.begin(name);
+        let own = observer.on_call_start(name);
         let cx = match (&cx.observer, &own) {
             (None, None) => Cow::Borrowed(listener.context(cx.consistency)),
             (others, own) => {
@@ -176,14 +176,14 @@ impl<'o> Watched<'o> {
 impl Drop for Watched<'_> {
     #[inline]
     fn drop(&mut self) {
-        let call = Call {
+        let call = CallSummary {
             name: self.name,
             operations: self.operations,
             failed: self.failed,
             error: self.error,
-            given_up: !self.ended,
+            cancelled: !self.ended,
             took: self.start.elapsed(),
         };
-        self.own.as_deref().unwrap_or(self.observer).call(&call);
+        self.own.as_deref().unwrap_or(self.observer).on_call_end(&call);
     }
 }

@@ -24,7 +24,7 @@ mod dynamodb;
 #[cfg(feature = "dynamodb")]
 pub use aws_sdk_dynamodb;
 #[cfg(feature = "dynamodb")]
-pub use dynamodb::{DynamoAnswer, DynamoApi, DynamoClient, DynamoDb, DynamoDbOptions, DynamoError};
+pub use dynamodb::{DynamoApi, DynamoClient, DynamoDb, DynamoDbOptions, DynamoError, DynamoResult};
 
 #[cfg(feature = "foundationdb")]
 mod foundationdb;
@@ -35,7 +35,7 @@ pub use ::foundationdb as foundationdb_client;
 #[cfg(feature = "foundationdb")]
 pub use foundationdb::{FoundationDb, FoundationDbOptions};
 
-pub use call::Call;
+pub use call::CallSummary;
 pub(crate) use call::{Both, Listener, Watched};
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedOptions};
@@ -68,27 +68,27 @@ pub enum Consistency {
 /// Called in the middle of the work, so it should be quick.
 pub trait Observer: Debug + Send + Sync {
     /// A request to the storage system ended, answered or not.
-    fn round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
+    fn on_round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
         let _ = (backend, request, took);
     }
     /// A request is about to be sent again by `backend`, because of an error of this kind; or a whole call by
     /// [`Retry`](crate::wrap::Retry), which is no backend.
-    fn retry(&self, backend: Option<&'static str>, because: ErrorKind) {
+    fn on_retry(&self, backend: Option<&'static str>, because: ErrorKind) {
         let _ = (backend, because);
     }
     /// The storage system charged for a request: once for the table, and once for each index.
-    fn capacity(&self, backend: &'static str, used: &Capacity<'_>) {
+    fn on_capacity(&self, backend: &'static str, used: &ConsumedCapacity<'_>) {
         let _ = (backend, used);
     }
     /// A call begins. Whoever wants to know which call a round trip belongs to answers an observer of its own for this one
-    /// call: that hears all of the above and the [`call`](Self::call) in place of this one. An observer that hands on what it
+    /// call: that hears all of the above and the [`on_call_end`](Self::on_call_end) in place of this one. An observer that hands on what it
     /// hears to others hands on this, too.
-    fn begin(&self, name: &'static str) -> Option<Arc<dyn Observer>> {
+    fn on_call_start(&self, name: &'static str) -> Option<Arc<dyn Observer>> {
         let _ = name;
         None
     }
     /// A call ended: one of the store, or of the place in a stack of wrappers at which this observer listens.
-    fn call(&self, call: &Call) {
+    fn on_call_end(&self, call: &CallSummary) {
         let _ = call;
     }
 }
@@ -97,7 +97,7 @@ pub trait Observer: Debug + Send + Sync {
 /// write capacity units).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Capacity<'c> {
+pub struct ConsumedCapacity<'c> {
     /// The table.
     pub table: &'c str,
     /// Its index, or `None` for the table itself.
@@ -129,7 +129,7 @@ impl<'c> Heard<'c> {
 #[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 impl Drop for Heard<'_> {
     fn drop(&mut self) {
-        self.observer.round_trip(self.backend, self.request, self.start.elapsed());
+        self.observer.on_round_trip(self.backend, self.request, self.start.elapsed());
     }
 }
 
@@ -181,7 +181,7 @@ impl Context {
 /// absent, and never hands out bytes of its own encoding.
 ///
 /// Each function is written as an `async fn`, without the lifetimes. None has a default: a wrapper that forgot one would
-/// silently lose the inner backend's version of it. Storage systems without batches call [`one_by_one`].
+/// silently lose the inner backend's version of it. Storage systems without batches call [`batch_sequentially`].
 pub trait Backend: Debug + Send + Sync + 'static {
     /// Carries out one read.
     fn read<'a>(
@@ -210,7 +210,11 @@ pub trait Backend: Debug + Send + Sync + 'static {
 }
 
 /// A [`Backend::batch`] for storage systems that have none.
-pub async fn one_by_one<B: Backend>(backend: &B, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+pub async fn batch_sequentially<B: Backend>(
+    backend: &B,
+    cx: &Context,
+    ops: &[Op],
+) -> Vec<Result<Reply>> {
     let mut replies = Vec::with_capacity(ops.len());
     for op in ops {
         replies.push(match op {

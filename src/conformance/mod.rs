@@ -38,7 +38,7 @@
 //! 1. Implement the four functions of [`Backend`]. Match on [`Read`](crate::Read) and [`Write`](crate::Write);
 //!    each payload in [`ops`](crate::ops) tells which [`Reply`](crate::Reply) answers it. Arguments have been
 //!    checked before: see what the [trait](Backend) says you may rely on.
-//! 2. Without a batch of your own, call [`one_by_one`](crate::backend::one_by_one).
+//! 2. Without a batch of your own, call [`batch_sequentially`](crate::backend::batch_sequentially).
 //! 3. Answer `WrongType`, or as though the key were absent, where a key holds another type.
 //! 4. Map the errors of your storage system to an [`ErrorKind`](crate::ErrorKind), keep them as the source, and
 //!    say [`with_unknown_outcome`](crate::Error::with_unknown_outcome) where a write may have been applied.
@@ -47,7 +47,7 @@
 //! Operations that you have no use for can be refused as `Unsupported`. A complete backend of strings alone:
 //!
 //! ```
-//! use keyvaluestore::backend::{Context, one_by_one};
+//! use keyvaluestore::backend::{Context, batch_sequentially};
 //! use keyvaluestore::*;
 //! use std::collections::HashMap;
 //! use std::sync::Mutex;
@@ -101,7 +101,7 @@
 //!         Ok(Reply::Applied(applied))
 //!     }
 //!     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-//!         one_by_one(self, cx, ops).await
+//!         batch_sequentially(self, cx, ops).await
 //!     }
 //!     async fn transact(&self, _: &Context, writes: &[Write]) -> Result<Outcome> {
 //!         let mut map = self.0.lock().unwrap();
@@ -116,7 +116,7 @@
 //!                 Strings::apply(&mut map, op);
 //!             }
 //!         }
-//!         Ok(Outcome::from_iter(failed)) // committed if none failed
+//!         Ok(Outcome::from_failed_conditions(failed)) // committed if none failed
 //!     }
 //! }
 //!

@@ -3,7 +3,7 @@
 //! The table is at the type. Labels are bounded: names of operations, requests, kinds of errors, tables and their indexes. Never keys, never values.
 
 use super::{Observed, Wrapper};
-use crate::backend::{Call, Capacity, Context, Observer};
+use crate::backend::{CallSummary, ConsumedCapacity, Context, Observer};
 use crate::op::{NAMES, index_of_name, position};
 use crate::{Backend, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
 use metrics::{Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
@@ -41,7 +41,11 @@ impl MetricsObserver {
             "Duration of requests to the storage system."
         );
         describe_counter!(RETRIES, Unit::Count, "Requests that were sent again.");
-        describe_histogram!(CAPACITY, Unit::Count, "Capacity units that a request has consumed.");
+        describe_histogram!(
+            CAPACITY,
+            Unit::Count,
+            "ConsumedCapacity units that a request has consumed."
+        );
         let clock = Clock::new();
         MetricsObserver { system, clock, durations: [const { OnceLock::new() }; NAMES.len()] }
     }
@@ -76,16 +80,16 @@ fn system_of(backend: &'static str) -> &'static str {
 }
 
 impl Observer for MetricsObserver {
-    fn round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
+    fn on_round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
         let system = system_of(backend);
         histogram!(ROUND_TRIP, "db.system.name" => system, "request" => request).record(took);
     }
-    fn retry(&self, backend: Option<&'static str>, because: ErrorKind) {
+    fn on_retry(&self, backend: Option<&'static str>, because: ErrorKind) {
         let system = backend.map_or(self.system, system_of);
         let because = because.as_str();
         counter!(RETRIES, "db.system.name" => system, "error.type" => because).increment(1);
     }
-    fn capacity(&self, backend: &'static str, used: &Capacity<'_>) {
+    fn on_capacity(&self, backend: &'static str, used: &ConsumedCapacity<'_>) {
         for (direction, units) in [("read", used.read), ("write", used.write)] {
             if units > 0.0 {
                 histogram!(
@@ -99,10 +103,10 @@ impl Observer for MetricsObserver {
             }
         }
     }
-    fn call(&self, call: &Call) {
+    fn on_call_end(&self, call: &CallSummary) {
         match call.error {
             Some(kind) => self.failed(call.name, kind.as_str(), call.took),
-            None if call.given_up => self.failed(call.name, GIVEN_UP, call.took),
+            None if call.cancelled => self.failed(call.name, GIVEN_UP, call.took),
             None => self.done(call.name, call.took),
         }
     }

@@ -3,7 +3,7 @@
 //! | wrapper | what it does | feature |
 //! |---|---|---|
 //! | [`Cache`] | remembers what was read until it is written | `cache` |
-//! | [`Invalidate`] | tells a hook which keys were written, for caches elsewhere | |
+//! | [`OnWrite`] | tells a hook which keys were written, for caches elsewhere | |
 //! | [`Prefix`] | puts a namespace in front of every key | |
 //! | [`Observed`] | has an [`Observer`](crate::backend::Observer), such as a [`Profiler`], listen at this place of the stack | |
 //! | [`Metrics`] | counts and times through the facade `metrics` | `metrics` |
@@ -17,7 +17,7 @@
 //! ```text
 //!  Metrics     sees what the application sees: hits of the cache, all tries as one call
 //!  Cache       answers before anything below is asked
-//!  Invalidate  is told of every write, also one that was tried twice, once
+//!  OnWrite  is told of every write, also one that was tried twice, once
 //!  Retry       has every try cut off by the timeout below it
 //!  Timeout
 //!  Prefix      last: what is above knows the keys as the application does
@@ -35,7 +35,7 @@
 //! use keyvaluestore::{Memory, Store};
 //!
 //! let backend = Prefix::new(Memory::new(), "app");
-//! let store = Store::with_backend(Cache::shared(backend, CacheOptions::bytes(64 << 20)));
+//! let store = Store::with_backend(Cache::shared(backend, CacheOptions::max_bytes(64 << 20)));
 //! store.set("k", "v").await?;
 //! // What is wrapped stays within reach, with its type:
 //! assert_eq!(store.inner().inner().get("app:k").await?.unwrap(), "v");
@@ -44,10 +44,10 @@
 
 #[cfg(feature = "cache")]
 mod cache;
-mod invalidate;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod observed;
+mod on_write;
 mod prefix;
 mod profile;
 #[cfg(feature = "retry")]
@@ -58,13 +58,13 @@ mod timeout;
 mod trace;
 
 #[cfg(feature = "cache")]
-pub use cache::{Cache, CacheCounts, CacheOptions};
-pub use invalidate::Invalidate;
+pub use cache::{Cache, CacheOptions, CacheStats};
 #[cfg(feature = "metrics")]
 pub use metrics::{Metrics, MetricsObserver};
 pub use observed::Observed;
+pub use on_write::OnWrite;
 pub use prefix::Prefix;
-pub use profile::{CallProfile, CapacityUsed, Histogram, Profiler};
+pub use profile::{CallProfile, CapacityUnits, Histogram, Profiler};
 #[cfg(feature = "retry")]
 pub use retry::{Retry, RetryPolicy};
 #[cfg(feature = "retry")]

@@ -19,7 +19,7 @@ use std::sync::Arc;
 ///
 /// let misses = Profiler::new();
 /// let below = Observed::new(Memory::new(), misses.clone());
-/// let store = Store::new(Cache::shared(below, CacheOptions::entries(1_000)));
+/// let store = Store::new(Cache::shared(below, CacheOptions::max_replies(1_000)));
 /// for _ in 0..5 {
 ///     store.get("k").await?;
 /// }

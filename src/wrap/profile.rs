@@ -4,7 +4,7 @@
 //! name of the call when it ends.
 
 use crate::ErrorKind;
-use crate::backend::{Call, Capacity, Observer};
+use crate::backend::{CallSummary, ConsumedCapacity, Observer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,7 +53,7 @@ pub struct CallProfile {
     /// How many calls have failed, a batch if any of it has.
     pub errors: u64,
     /// How many futures were dropped before they were done.
-    pub given_up: u64,
+    pub cancelled: u64,
     /// How long all of them took together.
     pub time: Duration,
     /// How long each of them took.
@@ -69,13 +69,13 @@ pub struct CallProfile {
     /// How often other writes got in the way: sent again or given up.
     pub conflicts: u64,
     /// What was consumed, by table and index (`None`: the table itself).
-    pub capacity: BTreeMap<(String, Option<String>), CapacityUsed>,
+    pub capacity: BTreeMap<(String, Option<String>), CapacityUnits>,
 }
 
 /// Units of capacity.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct CapacityUsed {
+pub struct CapacityUnits {
     /// Units of reading.
     pub read: f64,
     /// Units of writing.
@@ -87,7 +87,7 @@ impl CallProfile {
         self.calls += other.calls;
         self.operations += other.operations;
         self.errors += other.errors;
-        self.given_up += other.given_up;
+        self.cancelled += other.cancelled;
         self.time += other.time;
         self.latency.add(&other.latency);
         self.round_trips += other.round_trips;
@@ -106,8 +106,8 @@ impl CallProfile {
         self.conflicts += u64::from(kind == ErrorKind::Conflict);
     }
     /// What all tables and indexes have charged together.
-    pub fn capacity_total(&self) -> CapacityUsed {
-        self.capacity.values().fold(CapacityUsed::default(), |sum, used| CapacityUsed {
+    pub fn capacity_total(&self) -> CapacityUnits {
+        self.capacity.values().fold(CapacityUnits::default(), |sum, used| CapacityUnits {
             read: sum.read + used.read,
             write: sum.write + used.write,
         })
@@ -153,7 +153,7 @@ impl Profiler {
 }
 
 impl Observer for Profiler {
-    fn begin(&self, _: &'static str) -> Option<Arc<dyn Observer>> {
+    fn on_call_start(&self, _: &'static str) -> Option<Arc<dyn Observer>> {
         Some(self.listen(None))
     }
 }
@@ -166,7 +166,7 @@ struct CallsTo {
 }
 
 impl Observer for CallsTo {
-    fn begin(&self, _: &'static str) -> Option<Arc<dyn Observer>> {
+    fn on_call_start(&self, _: &'static str) -> Option<Arc<dyn Observer>> {
         Some(self.profiler.listen(self.backend))
     }
 }
@@ -187,30 +187,30 @@ impl Ear {
 }
 
 impl Observer for Ear {
-    fn round_trip(&self, backend: &'static str, _: &'static str, took: Duration) {
+    fn on_round_trip(&self, backend: &'static str, _: &'static str, took: Duration) {
         let mut heard = self.heard(Some(backend));
         heard.round_trips += 1;
         heard.round_trip_time += took;
     }
-    fn retry(&self, backend: Option<&'static str>, because: ErrorKind) {
+    fn on_retry(&self, backend: Option<&'static str>, because: ErrorKind) {
         let mut heard = self.heard(backend);
         heard.retries += 1;
         heard.failed(because);
     }
-    fn capacity(&self, backend: &'static str, used: &Capacity<'_>) {
+    fn on_capacity(&self, backend: &'static str, used: &ConsumedCapacity<'_>) {
         let mut heard = self.heard(Some(backend));
         let place = (used.table.to_owned(), used.index.map(str::to_owned));
         let sum = heard.capacity.entry(place).or_default();
         sum.read += used.read;
         sum.write += used.write;
     }
-    fn call(&self, call: &Call) {
+    fn on_call_end(&self, call: &CallSummary) {
         let mut heard =
             std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
         heard.calls = 1;
         heard.operations = call.operations as u64;
         heard.errors = u64::from(call.error.is_some());
-        heard.given_up = u64::from(call.given_up);
+        heard.cancelled = u64::from(call.cancelled);
         heard.time = call.took;
         if let Some(kind) = call.error {
             heard.failed(kind);
@@ -306,13 +306,13 @@ mod tests {
         let profiler = Profiler::new();
         for name in ["get", "atomic_write"] {
             let ear = profiler.listen(Some("foundationdb"));
-            ear.round_trip("foundationdb", "commit", Duration::from_secs(1));
-            ear.call(&Call {
+            ear.on_round_trip("foundationdb", "commit", Duration::from_secs(1));
+            ear.on_call_end(&CallSummary {
                 name,
                 operations: 1,
                 failed: 0,
                 error: None,
-                given_up: false,
+                cancelled: false,
                 took: Duration::from_nanos(123_456_789_123),
             });
         }

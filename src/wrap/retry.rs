@@ -16,40 +16,81 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often and how long is tried, as data.
+/// How often and for how long [`Retry`] tries again.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
+#[must_use]
 pub struct RetryPolicy {
-    /// How often a call is tried at most, the first time included.
-    pub attempts: u32,
-    /// After what time since the first failure no other try is begun.
-    pub total: Duration,
-    /// The longest that the first pause may be. Each pause is drawn between nothing and that, which doubles.
-    pub first_pause: Duration,
-    /// The longest that any pause may be.
-    pub longest_pause: Duration,
-    /// How many retries all callers of the store may spend in a row while nothing succeeds.
-    pub budget: u32,
-    /// How many retries each success adds to that.
-    pub per_success: f64,
-    /// Whether a write whose outcome is unknown is sent again if twice is as good as once: an unconditional `set`, `sadd`,
-    /// `srem`, `hset`, `hdel`, `zadd`, `zrem`. Off without it, since such a write can undo what somebody else has
-    /// written between the two. Put a [`Cache`](super::Cache) below such a `Retry`, not above it: the first of the two may still be applied
-    /// after the second, and only what is below hears of it.
-    pub repeat_unknown: bool,
+    max_attempts: u32,
+    max_elapsed: Duration,
+    initial_backoff: Duration,
+    max_backoff: Duration,
+    budget: u32,
+    budget_refill: f64,
+    retry_unknown_outcome: bool,
 }
 
 impl Default for RetryPolicy {
+    /// Four attempts within 10 seconds, a backoff of 50 ms doubling to 2 s, a budget of 100 retries.
     fn default() -> Self {
         RetryPolicy {
-            attempts: 4,
-            total: Duration::from_secs(10),
-            first_pause: Duration::from_millis(50),
-            longest_pause: Duration::from_secs(2),
+            max_attempts: 4,
+            max_elapsed: Duration::from_secs(10),
+            initial_backoff: Duration::from_millis(50),
+            max_backoff: Duration::from_secs(2),
             budget: 100,
-            per_success: 0.1,
-            repeat_unknown: false,
+            budget_refill: 0.1,
+            retry_unknown_outcome: false,
         }
+    }
+}
+
+impl RetryPolicy {
+    /// The default policy.
+    pub fn new() -> Self {
+        RetryPolicy::default()
+    }
+    /// How many attempts a call has, the first included. 4 by default.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts;
+        self
+    }
+    /// How long after the first failure the last attempt may begin. 10 seconds by default.
+    pub fn max_elapsed(mut self, time: Duration) -> Self {
+        self.max_elapsed = time;
+        self
+    }
+    /// The longest that the first backoff may be. Each backoff has full jitter: it is drawn between zero and a
+    /// bound that doubles with each attempt. 50 milliseconds by default.
+    pub fn initial_backoff(mut self, time: Duration) -> Self {
+        self.initial_backoff = time;
+        self
+    }
+    /// The longest that any backoff may be. 2 seconds by default.
+    pub fn max_backoff(mut self, time: Duration) -> Self {
+        self.max_backoff = time;
+        self
+    }
+    /// How many retries all callers together may spend while nothing succeeds. Without a budget, an outage
+    /// multiplies the load by the number of attempts, just when the backend can bear it least. 100 by default.
+    pub fn budget(mut self, retries: u32) -> Self {
+        self.budget = retries;
+        self
+    }
+    /// How many retries each success puts back into the budget. 0.1 by default: in a steady state at most one
+    /// call in ten is a retry.
+    pub fn budget_refill(mut self, retries: f64) -> Self {
+        self.budget_refill = retries;
+        self
+    }
+    /// Whether a write whose outcome is unknown is sent again if it is idempotent: an unconditional `set`,
+    /// `sadd`, `srem`, `hset`, `hdel`, `zadd` or `zrem`. Off by default: such a write can undo what another
+    /// writer has written between the two attempts.
+    ///
+    /// Put a [`Cache`](super::Cache) below such a `Retry`, not above it. The first attempt may still be applied
+    /// after the second, and only what is below sees that.
+    pub fn retry_unknown_outcome(mut self, retry: bool) -> Self {
+        self.retry_unknown_outcome = retry;
+        self
     }
 }
 
@@ -82,7 +123,7 @@ impl Budget {
 /// Tries again what has failed and may be tried again. See [`RetryPolicy`].
 ///
 /// Only errors that [say](Error::is_retryable) that it can help; a write only if the backend can tell that it was not
-/// applied (but for [`repeat_unknown`](RetryPolicy::repeat_unknown)). Of a batch only what has failed, and only as far as the order
+/// applied (but for [`retry_unknown_outcome`](RetryPolicy::retry_unknown_outcome)). Of a batch only what has failed, and only as far as the order
 /// of the operations on a key is kept. Clones share the budget. Needs a tokio runtime with a timer.
 ///
 /// The backends try again by themselves where a service wants that (DynamoDB's throttling, conflicts of transactions); this
@@ -93,8 +134,7 @@ impl Budget {
 /// use keyvaluestore::wrap::{Retry, RetryPolicy};
 /// use keyvaluestore::{Memory, Store};
 ///
-/// let mut policy = RetryPolicy::default();
-/// policy.attempts = 3;
+/// let policy = RetryPolicy::new().max_attempts(3);
 /// let store = Store::new(Retry::new(Memory::new(), policy));
 /// store.set("k", "v").await?;
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
@@ -116,7 +156,7 @@ impl<B> Retry<B> {
     /// Tries calls of `inner` again, as `policy` says.
     pub fn new(inner: B, policy: RetryPolicy) -> Self {
         let most = u64::from(policy.budget) * ONE;
-        let per_success = (policy.per_success.max(0.0) * ONE as f64) as u64;
+        let per_success = (policy.budget_refill.max(0.0) * ONE as f64) as u64;
         let budget = Arc::new(Budget { left: AtomicU64::new(most), most, per_success });
         Retry { inner, policy, budget }
     }
@@ -135,16 +175,16 @@ impl<B> Retry<B> {
         tries.made += 1;
         let policy = &self.policy;
         let doubled = 1_u32.checked_shl(tries.made - 1).unwrap_or(u32::MAX);
-        let longest = policy.first_pause.saturating_mul(doubled).min(policy.longest_pause);
-        let pause = longest.mul_f64(fastrand::f64());
-        let in_time = tries.start.elapsed() + pause < policy.total;
-        if tries.made >= policy.attempts || !in_time || !self.budget.spend() {
+        let longest = policy.initial_backoff.saturating_mul(doubled).min(policy.max_backoff);
+        let backoff = longest.mul_f64(fastrand::f64());
+        let in_time = tries.start.elapsed() + backoff < policy.max_elapsed;
+        if tries.made >= policy.max_attempts || !in_time || !self.budget.spend() {
             return Ok(false);
         }
-        let wait = with_drivers(|| tokio::time::sleep(pause));
+        let wait = with_drivers(|| tokio::time::sleep(backoff));
         let wait = wait.map_err(|e| e.with_source(because.clone()))?;
         if let Some(observer) = &cx.observer {
-            observer.retry(None, because.kind());
+            observer.on_retry(None, because.kind());
         }
         wait.await;
         Ok(true)
@@ -201,7 +241,8 @@ impl<B> Retry<B> {
     }
     fn may_write_again(&self, op: &Write, error: &Error) -> bool {
         let applied_once = !error.outcome_is_unknown();
-        error.is_retryable() && (applied_once || (self.policy.repeat_unknown && op.is_idempotent()))
+        error.is_retryable()
+            && (applied_once || (self.policy.retry_unknown_outcome && op.is_idempotent()))
     }
 
     /// The operations of a batch to be sent again: those that may be, unless something behind them on the same key has been

@@ -14,7 +14,7 @@ mod strangers;
 mod trips;
 
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
-use keyvaluestore::backend::{Capacity, DynamoClient, DynamoDbOptions, Observer};
+use keyvaluestore::backend::{ConsumedCapacity, DynamoClient, DynamoDbOptions, Observer};
 use keyvaluestore::{DynamoDb, ErrorKind, Store};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -82,14 +82,14 @@ impl Notes {
 }
 
 impl Observer for Notes {
-    fn round_trip(&self, backend: &'static str, request: &'static str, _: Duration) {
+    fn on_round_trip(&self, backend: &'static str, request: &'static str, _: Duration) {
         assert_eq!(backend, "dynamodb");
         self.trips.lock().unwrap().push(request);
     }
-    fn retry(&self, _: Option<&'static str>, because: ErrorKind) {
+    fn on_retry(&self, _: Option<&'static str>, because: ErrorKind) {
         self.retries.lock().unwrap().push(because);
     }
-    fn capacity(&self, _: &'static str, used: &Capacity<'_>) {
+    fn on_capacity(&self, _: &'static str, used: &ConsumedCapacity<'_>) {
         assert_eq!(used.table, TABLE);
         let mut units = self.units.lock().unwrap();
         let sum = match used.index {

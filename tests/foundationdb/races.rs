@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 struct Retries(AtomicU64);
 
 impl Observer for Retries {
-    fn retry(&self, _: Option<&'static str>, _: ErrorKind) {
+    fn on_retry(&self, _: Option<&'static str>, _: ErrorKind) {
         self.0.fetch_add(1, SeqCst);
     }
 }

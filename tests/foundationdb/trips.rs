@@ -17,11 +17,11 @@ impl Trips {
 }
 
 impl Observer for Trips {
-    fn round_trip(&self, backend: &'static str, request: &'static str, _: Duration) {
+    fn on_round_trip(&self, backend: &'static str, request: &'static str, _: Duration) {
         assert_eq!(backend, "foundationdb");
         self.0.lock().unwrap().push(request);
     }
-    fn retry(&self, _: Option<&'static str>, because: ErrorKind) {
+    fn on_retry(&self, _: Option<&'static str>, because: ErrorKind) {
         panic!("nobody is in the way, but: {because:?}");
     }
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 struct Notes(Mutex<Vec<String>>);
 
 impl Observer for Notes {
-    fn round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
+    fn on_round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
         assert!(took > Duration::ZERO);
         self.0.lock().unwrap().push(format!("{backend} {request}"));
     }
-    fn retry(&self, backend: Option<&'static str>, because: ErrorKind) {
+    fn on_retry(&self, backend: Option<&'static str>, because: ErrorKind) {
         let backend = backend.unwrap();
         self.0.lock().unwrap().push(format!("{backend} again: {because:?}"));
     }

@@ -9,7 +9,7 @@ pub(crate) use {faulty::Faulty, strict::Strict};
 
 use keyvaluestore::backend::aws_sdk_dynamodb::operation as aws;
 use keyvaluestore::backend::aws_sdk_dynamodb::types::AttributeValue;
-use keyvaluestore::backend::{DynamoAnswer, DynamoApi, DynamoError};
+use keyvaluestore::backend::{DynamoApi, DynamoError, DynamoResult};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -93,7 +93,7 @@ macro_rules! calls {
             $(fn $call(
                 &self,
                 input: aws::$call::builders::$input,
-            ) -> DynamoAnswer<'_, aws::$call::$output> {
+            ) -> DynamoResult<'_, aws::$call::$output> {
                 Box::pin(async move {
                     let delay = self.rules.delay();
                     if !delay.is_zero() {

@@ -31,7 +31,7 @@ pub(crate) fn prefix<B: Backend>(inner: B) -> impl Backend {
     Prefix::new(inner, "a:prefix")
 }
 pub(crate) fn invalidate<B: Backend>(inner: B) -> impl Backend {
-    Invalidate::new(inner, |_: &keyvaluestore::Key| ())
+    OnWrite::new(inner, |_: &keyvaluestore::Key| ())
 }
 pub(crate) fn observed<B: Backend>(inner: B) -> impl Backend {
     Observed::new(inner, Profiler::new())
@@ -39,7 +39,7 @@ pub(crate) fn observed<B: Backend>(inner: B) -> impl Backend {
 #[cfg(feature = "cache")]
 fn options() -> CacheOptions {
     // Small, so that much has to give way; eventual reads are kept, as nothing here lags behind.
-    CacheOptions::entries(200).settle(Duration::ZERO)
+    CacheOptions::max_replies(200).settle_time(Duration::ZERO)
 }
 #[cfg(feature = "cache")]
 pub(crate) fn cache<B: Backend>(inner: B) -> impl Backend {

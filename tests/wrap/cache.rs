@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// A store on a cache of either kind on a double; replicas do not lag behind.
 pub(crate) fn caches() -> [(Double, Cache<Double>, Store<Cache<Double>>); 2] {
-    let options = CacheOptions::entries(1_000).settle(Duration::ZERO);
+    let options = CacheOptions::max_replies(1_000).settle_time(Duration::ZERO);
     [false, true].map(|request| {
         let double = Double::default();
         let cache = match request {
@@ -28,8 +28,8 @@ fn what_was_read_is_not_asked_for_again() {
             assert_eq!(now(store.get("missing")).unwrap(), None);
         }
         assert_eq!(double.calls(), ["set", "get", "get"]);
-        let counts = cache.counts();
-        assert_eq!((counts.hits, counts.misses, counts.held), (4, 2, 2));
+        let stats = cache.stats();
+        assert_eq!((stats.hits, stats.misses, stats.size), (4, 2, 2));
         assert!(cache.contains("k") && !cache.contains("other"));
     }
 }
@@ -125,7 +125,7 @@ fn an_error_is_never_kept() {
 fn a_cache_is_bounded_in_entries_and_in_bytes() {
     let double = Double::default();
     for (options, most) in
-        [(CacheOptions::entries(500), 500), (CacheOptions::bytes(100_000), 100_000)]
+        [(CacheOptions::max_replies(500), 500), (CacheOptions::max_bytes(100_000), 100_000)]
     {
         for cache in
             [Cache::shared(double.clone(), options), Cache::request_with(double.clone(), options)]
@@ -134,9 +134,9 @@ fn a_cache_is_bounded_in_entries_and_in_bytes() {
             for i in 0..5_000 {
                 now(store.get(format!("key {i}"))).unwrap();
             }
-            let counts = cache.counts();
-            assert!(counts.held <= most && counts.held > most / 3, "{counts:?}");
-            assert!(counts.evictions > 4_000, "{counts:?}");
+            let stats = cache.stats();
+            assert!(stats.size <= most && stats.size > most / 3, "{stats:?}");
+            assert!(stats.evictions > 4_000, "{stats:?}");
         }
     }
 }
@@ -201,7 +201,7 @@ fn a_strong_read_is_never_answered_from_what_an_eventual_one_has_found() {
 fn an_eventual_read_sees_what_a_write_has_outdated_for_a_stated_time_and_not_without_one() {
     let double = Double::default();
     for (time, old) in [(Duration::ZERO, false), (Duration::from_secs(3_600), true)] {
-        let options = CacheOptions::entries(9).settle(Duration::ZERO).eventual_staleness(time);
+        let options = CacheOptions::max_replies(9).settle_time(Duration::ZERO).eventual_grace(time);
         let store = Store::with_backend(Cache::shared(double.clone(), options));
         let eventual = store.eventually_consistent();
         now(store.set("k", 1)).unwrap();
@@ -216,7 +216,7 @@ fn an_eventual_read_sees_what_a_write_has_outdated_for_a_stated_time_and_not_wit
 #[test]
 fn what_a_replica_says_soon_after_a_write_is_not_kept() {
     let double = Double::default();
-    let store = Store::with_backend(Cache::shared(double.clone(), CacheOptions::entries(9)));
+    let store = Store::with_backend(Cache::shared(double.clone(), CacheOptions::max_replies(9)));
     let eventual = store.eventually_consistent();
     now(store.set("k", 1)).unwrap();
     for _ in 0..2 {
@@ -234,7 +234,7 @@ fn what_a_replica_says_soon_after_a_write_is_not_kept() {
 fn a_reply_lives_no_longer_than_it_may() {
     let double = Double::default();
     for (time, asked) in [(Duration::ZERO, 2), (Duration::from_secs(3_600), 1)] {
-        let options = CacheOptions::entries(9).time_to_live(time);
+        let options = CacheOptions::max_replies(9).time_to_live(time);
         let store = Store::with_backend(Cache::shared(double.clone(), options));
         now(store.get("k")).unwrap();
         now(store.get("k")).unwrap();
@@ -262,7 +262,7 @@ fn what_did_not_pass_the_cache_can_be_told_to_it() {
 #[test]
 fn a_cache_of_a_request_stands_on_the_one_that_all_share() {
     let double = Double::default();
-    let shared = Cache::shared(double.clone(), CacheOptions::entries(100));
+    let shared = Cache::shared(double.clone(), CacheOptions::max_replies(100));
     let request = || Store::with_backend(Cache::request(shared.clone()));
     let (a, b) = (request(), request());
     now(a.get("k")).unwrap();

@@ -27,7 +27,7 @@ fn a_hundred_who_miss_the_same_wait_for_one_read() {
 #[test]
 fn threads_that_miss_the_same_at_the_same_time_read_it_once() {
     const KEYS: usize = 1_000;
-    let (double, options) = (Double::default(), CacheOptions::entries(1_000_000));
+    let (double, options) = (Double::default(), CacheOptions::max_replies(1_000_000));
     let store = Store::with_backend(Cache::shared(double.clone(), options));
     let barrier = std::sync::Barrier::new(4);
     let read_all = || {

@@ -169,7 +169,7 @@ fn a_write_whose_future_is_dropped_is_forgotten_about_like_any_other() {
 #[test]
 fn nothing_is_kept_for_a_while_behind_a_write_that_may_yet_be_applied() {
     let double = Double::default();
-    let store = Store::with_backend(Cache::shared(double.clone(), CacheOptions::entries(9)));
+    let store = Store::with_backend(Cache::shared(double.clone(), CacheOptions::max_replies(9)));
     let _parked = double.park_before();
     let mut write = Box::pin(store.set("k", "new"));
     waits(&mut write);
@@ -209,7 +209,7 @@ fn what_was_in_flight_when_the_cache_was_told_to_forget_is_not_kept() {
 /// Counters only grow. Nobody may see less than what was there when they asked. (The original changed its maps without a lock.)
 #[test]
 fn many_threads_never_see_less_than_what_was_written_before() {
-    let options = CacheOptions::entries(16).settle(Duration::ZERO);
+    let options = CacheOptions::max_replies(16).settle_time(Duration::ZERO);
     for cache in
         [Cache::shared(Double::default(), options), Cache::request_with(Double::default(), options)]
     {
@@ -235,7 +235,7 @@ fn many_threads_never_see_less_than_what_was_written_before() {
                 });
             }
         });
-        assert!(store.backend().counts().hits > 0);
+        assert!(store.backend().stats().hits > 0);
     }
 }
 
@@ -244,7 +244,7 @@ fn many_threads_never_see_less_than_what_was_written_before() {
 fn what_all_was_forgotten_with_does_not_come_back() {
     let memory = keyvaluestore::Memory::new();
     let past = Store::with_backend(memory.clone());
-    let cache = Cache::shared(memory, CacheOptions::entries(100_000));
+    let cache = Cache::shared(memory, CacheOptions::max_replies(100_000));
     let store = Store::with_backend(cache.clone());
     let end = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -271,7 +271,7 @@ fn what_all_was_forgotten_with_does_not_come_back() {
 /// A replica may lag behind the writes for which everything was forgotten.
 #[test]
 fn what_a_replica_says_soon_after_all_was_forgotten_is_not_kept() {
-    let (double, options) = (Double::default(), CacheOptions::entries(9));
+    let (double, options) = (Double::default(), CacheOptions::max_replies(9));
     for cache in
         [Cache::shared(double.clone(), options), Cache::request_with(double.clone(), options)]
     {
@@ -288,7 +288,7 @@ fn what_a_replica_says_soon_after_all_was_forgotten_is_not_kept() {
 /// Of so many written keys it is noted of all keys together, and not forgotten.
 #[test]
 fn what_a_replica_says_soon_after_very_many_writes_is_not_kept() {
-    let (double, options) = (Double::default(), CacheOptions::entries(100_000));
+    let (double, options) = (Double::default(), CacheOptions::max_replies(100_000));
     for cache in [Cache::shared(double.clone(), options), Cache::request_with(double, options)] {
         let store = Store::with_backend(cache.clone());
         (0..100_000).for_each(|i| now(store.set(format!("key {i}"), 1)).unwrap());
@@ -296,8 +296,8 @@ fn what_a_replica_says_soon_after_very_many_writes_is_not_kept() {
         for _ in 0..2 {
             (0..1_000).for_each(|i| drop(now(eventual.get(format!("key {i}"))).unwrap()));
         }
-        assert_eq!((cache.counts().hits, cache.counts().held), (0, 0));
+        assert_eq!((cache.stats().hits, cache.stats().size), (0, 0));
         (0..2).for_each(|_| drop(now(store.get("key 1")).unwrap()));
-        assert_eq!(cache.counts().hits, 1);
+        assert_eq!(cache.stats().hits, 1);
     }
 }

@@ -4,8 +4,8 @@
 
 mod double;
 
-mod invalidate;
 mod observers;
+mod on_write;
 mod prefix;
 
 #[cfg(feature = "cache")]

@@ -88,10 +88,10 @@ fn all_that_happens_below_bears_the_name_of_the_system() {
     let snapshots = recorder.snapshotter();
     metrics::with_local_recorder(&recorder, || {
         let observer = MetricsObserver::new("aws.dynamodb");
-        observer.round_trip("dynamodb", "GetItem", Duration::from_millis(1));
-        observer.retry(Some("dynamodb"), ErrorKind::Throttled);
+        observer.on_round_trip("dynamodb", "GetItem", Duration::from_millis(1));
+        observer.on_retry(Some("dynamodb"), ErrorKind::Throttled);
         // A wrapper, which does not know what is below it.
-        observer.retry(None, ErrorKind::Throttled);
+        observer.on_retry(None, ErrorKind::Throttled);
     });
     for (key, _, _, _) in snapshots.snapshot().into_vec() {
         let system = key.key().labels().find(|label| label.key() == "db.system.name");

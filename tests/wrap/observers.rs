@@ -2,7 +2,7 @@
 
 use crate::double::Double;
 use crate::{now, waits};
-use keyvaluestore::backend::{Call, Context, Observer};
+use keyvaluestore::backend::{CallSummary, Context, Observer};
 use keyvaluestore::wrap::{Observed, Profiler};
 use keyvaluestore::{Backend, ErrorKind, Memory, Op, Outcome, Read, Reply, Result, Store, Write};
 use std::sync::{Arc, Mutex};
@@ -15,10 +15,10 @@ struct Distant(Memory);
 impl Distant {
     fn tell(cx: &Context) {
         if let Some(observer) = &cx.observer {
-            observer.round_trip("distant", "Request", Duration::from_millis(2));
-            observer.retry(Some("distant"), ErrorKind::Throttled);
-            observer.retry(Some("distant"), ErrorKind::Conflict);
-            observer.round_trip("distant", "Request", Duration::from_millis(3));
+            observer.on_round_trip("distant", "Request", Duration::from_millis(2));
+            observer.on_retry(Some("distant"), ErrorKind::Throttled);
+            observer.on_retry(Some("distant"), ErrorKind::Conflict);
+            observer.on_round_trip("distant", "Request", Duration::from_millis(3));
         }
     }
 }
@@ -111,7 +111,7 @@ fn an_eventual_view_is_profiled_and_reaches_the_bottom() {
     }
     let (seen, profiler) = (Freshness::default(), Profiler::new());
     let stack = Observed::new(keyvaluestore::wrap::Prefix::new(seen.clone(), "p"), Profiler::new());
-    let stack = keyvaluestore::wrap::Invalidate::new(stack, |_: &_| {});
+    let stack = keyvaluestore::wrap::OnWrite::new(stack, |_: &_| {});
     #[cfg(feature = "retry")]
     let stack = keyvaluestore::wrap::Timeout::new(stack, Duration::from_secs(9));
     #[cfg(feature = "retry")]
@@ -135,9 +135,9 @@ fn an_eventual_view_is_profiled_and_reaches_the_bottom() {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Notes(Arc<Mutex<Vec<Call>>>);
+struct Notes(Arc<Mutex<Vec<CallSummary>>>);
 impl Observer for Notes {
-    fn call(&self, call: &Call) {
+    fn on_call_end(&self, call: &CallSummary) {
         self.0.lock().unwrap().push(call.clone());
     }
 }
@@ -153,6 +153,6 @@ fn a_call_that_is_given_up_is_told_as_such() {
     assert!(notes.0.lock().unwrap().is_empty());
     drop(read);
     let call = notes.0.lock().unwrap().pop().unwrap();
-    assert!(call.given_up && call.name == "get" && call.error.is_none());
-    assert_eq!((profiler.total().given_up, profiler.total().errors), (1, 0));
+    assert!(call.cancelled && call.name == "get" && call.error.is_none());
+    assert_eq!((profiler.total().cancelled, profiler.total().errors), (1, 0));
 }

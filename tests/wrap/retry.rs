@@ -5,15 +5,14 @@ use keyvaluestore::wrap::{Profiler, Retry, RetryPolicy, Timeout};
 use keyvaluestore::{Error, ErrorKind, Store};
 use std::time::Duration;
 
-fn store(change: impl FnOnce(&mut RetryPolicy)) -> (Double, Store) {
-    let (double, mut policy) = (Double::default(), RetryPolicy::default());
-    change(&mut policy);
+fn store(policy: RetryPolicy) -> (Double, Store) {
+    let double = Double::default();
     (double.clone(), Store::new(Retry::new(double, policy)))
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_can_help_is_tried_again_as_often_as_the_policy_says() {
-    let (double, store) = store(|policy| policy.attempts = 3);
+    let (double, store) = store(RetryPolicy::new().max_attempts(3));
     for kind in [ErrorKind::Throttled, ErrorKind::Unavailable] {
         double.fail(kind);
     }
@@ -35,7 +34,7 @@ async fn what_can_help_is_tried_again_as_often_as_the_policy_says() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_help_is_not_tried_again() {
-    let (double, store) = store(|_| {});
+    let (double, store) = store(RetryPolicy::new());
     for kind in [ErrorKind::AccessDenied, ErrorKind::Corrupt, ErrorKind::Other] {
         double.fail(kind);
         assert_eq!(store.get("k").await.unwrap_err().kind(), kind);
@@ -46,7 +45,7 @@ async fn what_cannot_help_is_not_tried_again() {
 /// Nothing is ever applied twice.
 #[tokio::test(start_paused = true)]
 async fn a_write_that_may_have_been_applied_is_not_sent_again() {
-    let (double, store) = store(|_| {});
+    let (double, store) = store(RetryPolicy::new());
     double.lose(ErrorKind::Timeout);
     assert!(store.incr_by("n", 1).await.unwrap_err().outcome_is_unknown());
     double.lose(ErrorKind::Timeout);
@@ -65,7 +64,7 @@ async fn a_write_that_may_have_been_applied_is_not_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_does_not_mind_is_sent_again_if_asked_for_and_no_other() {
-    let (double, store) = store(|policy| policy.repeat_unknown = true);
+    let (double, store) = store(RetryPolicy::new().retry_unknown_outcome(true));
     double.lose(ErrorKind::Timeout);
     store.set("k", 1).await.unwrap();
     double.lose(ErrorKind::Timeout);
@@ -89,10 +88,7 @@ async fn a_write_that_does_not_mind_is_sent_again_if_asked_for_and_no_other() {
 /// 100 callers of 4 tries each would send 400 requests to a backend that is down already.
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_not_multiplied() {
-    let (double, store) = store(|policy| {
-        policy.budget = 10;
-        policy.attempts = 4;
-    });
+    let (double, store) = store(RetryPolicy::new().budget(10).max_attempts(4));
     for _ in 0..1_000 {
         double.fail(ErrorKind::Unavailable);
     }
@@ -104,10 +100,7 @@ async fn an_outage_is_not_multiplied() {
 
 #[tokio::test(start_paused = true)]
 async fn successes_fill_the_budget_again() {
-    let (double, store) = store(|policy| {
-        policy.budget = 1;
-        policy.per_success = 0.5;
-    });
+    let (double, store) = store(RetryPolicy::new().budget(1).budget_refill(0.5));
     double.fail(ErrorKind::Unavailable);
     store.get("k").await.unwrap(); // spends it, and earns a half
     double.fail(ErrorKind::Unavailable);
@@ -119,13 +112,14 @@ async fn successes_fill_the_budget_again() {
 
 #[tokio::test(start_paused = true)]
 async fn no_other_try_is_begun_when_the_time_is_over() {
-    let (double, store) = store(|policy| {
-        policy.attempts = u32::MAX;
-        policy.budget = u32::MAX;
-        policy.total = Duration::from_secs(5);
-        policy.first_pause = Duration::from_millis(200);
-        policy.longest_pause = Duration::from_millis(200);
-    });
+    let (double, store) = store(
+        RetryPolicy::new()
+            .max_attempts(u32::MAX)
+            .budget(u32::MAX)
+            .max_elapsed(Duration::from_secs(5))
+            .initial_backoff(Duration::from_millis(200))
+            .max_backoff(Duration::from_millis(200)),
+    );
     for _ in 0..10_000 {
         double.fail(ErrorKind::Unavailable);
     }
@@ -137,7 +131,7 @@ async fn no_other_try_is_begun_when_the_time_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn of_a_batch_what_failed_is_tried_again_as_one_batch() {
-    let (double, store) = store(|_| {});
+    let (double, store) = store(RetryPolicy::new());
     double.fail(ErrorKind::Throttled);
     let mut batch = store.batch();
     let set = batch.set("k", 1);
@@ -243,10 +237,7 @@ async fn a_read_that_was_given_up_is_tried_again() {
 /// Nor is it forgotten: whoever keeps values by that, such as a cache, would keep the wrong one.
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_try_may_have_done_is_told_when_a_later_one_fails() {
-    let (double, store) = store(|policy| {
-        policy.repeat_unknown = true;
-        policy.attempts = 2;
-    });
+    let (double, store) = store(RetryPolicy::new().retry_unknown_outcome(true).max_attempts(2));
     double.lose(ErrorKind::Timeout);
     double.fail(ErrorKind::Throttled);
     let error = store.set("k", 1).await.unwrap_err();
@@ -264,10 +255,7 @@ async fn what_an_earlier_try_may_have_done_is_told_when_a_later_one_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn a_success_may_fill_the_whole_budget() {
-    let (double, store) = store(|policy| {
-        policy.budget = 2;
-        policy.per_success = f64::INFINITY;
-    });
+    let (double, store) = store(RetryPolicy::new().budget(2).budget_refill(f64::INFINITY));
     for _ in 0..10 {
         (0..2).for_each(|_| double.fail(ErrorKind::Unavailable));
         store.get("k").await.unwrap();
@@ -277,7 +265,7 @@ async fn a_success_may_fill_the_whole_budget() {
 /// A call that was tried again is one call, of the backend that carried it out, if one did.
 #[tokio::test(start_paused = true)]
 async fn retries_are_told_and_are_no_backend() {
-    let (double, store) = store(|_| {});
+    let (double, store) = store(RetryPolicy::new());
     let profiler = Profiler::new();
     let store = store.with_profiler(&profiler);
     double.fail(ErrorKind::Unavailable);

@@ -13,7 +13,7 @@ use std::fmt::Debug;
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// What a call of [`DynamoApi`] answers.
-pub type DynamoAnswer<'a, T> = BoxFuture<'a, Result<T, DynamoError>>;
+pub type DynamoResult<'a, T> = BoxFuture<'a, Result<T, DynamoError>>;
 
 /// A client of the SDK's as a [`DynamoApi`]: with all of its settings, but for its retries. Those know nothing of what may be
 /// sent twice, and are turned off.
@@ -40,7 +40,7 @@ macro_rules! calls {
         /// ```
         /// # #[cfg(feature = "dynamodb")] {
         /// use keyvaluestore::backend::aws_sdk_dynamodb::operation as aws;
-        /// use keyvaluestore::backend::{DynamoAnswer, DynamoApi, DynamoClient, DynamoDb};
+        /// use keyvaluestore::backend::{DynamoResult, DynamoApi, DynamoClient, DynamoDb};
         /// use std::sync::atomic::{AtomicU64, Ordering};
         ///
         /// /// Counts the queries on their way to the client.
@@ -48,21 +48,21 @@ macro_rules! calls {
         /// struct Counting<A>(A, AtomicU64);
         ///
         /// impl<A: DynamoApi> DynamoApi for Counting<A> {
-        ///     fn query(&self, input: aws::query::builders::QueryInputBuilder) -> DynamoAnswer<'_, aws::query::QueryOutput> {
+        ///     fn query(&self, input: aws::query::builders::QueryInputBuilder) -> DynamoResult<'_, aws::query::QueryOutput> {
         ///         self.1.fetch_add(1, Ordering::Relaxed);
         ///         self.0.query(input)
         ///     }
         ///     // The others pass their input on.
-        ///     fn get_item(&self, input: aws::get_item::builders::GetItemInputBuilder) -> DynamoAnswer<'_, aws::get_item::GetItemOutput> {
+        ///     fn get_item(&self, input: aws::get_item::builders::GetItemInputBuilder) -> DynamoResult<'_, aws::get_item::GetItemOutput> {
         ///         self.0.get_item(input)
         ///     }
-        /// #   fn put_item(&self, input: aws::put_item::builders::PutItemInputBuilder) -> DynamoAnswer<'_, aws::put_item::PutItemOutput> { self.0.put_item(input) }
-        /// #   fn update_item(&self, input: aws::update_item::builders::UpdateItemInputBuilder) -> DynamoAnswer<'_, aws::update_item::UpdateItemOutput> { self.0.update_item(input) }
-        /// #   fn delete_item(&self, input: aws::delete_item::builders::DeleteItemInputBuilder) -> DynamoAnswer<'_, aws::delete_item::DeleteItemOutput> { self.0.delete_item(input) }
-        /// #   fn batch_get_item(&self, input: aws::batch_get_item::builders::BatchGetItemInputBuilder) -> DynamoAnswer<'_, aws::batch_get_item::BatchGetItemOutput> { self.0.batch_get_item(input) }
-        /// #   fn batch_write_item(&self, input: aws::batch_write_item::builders::BatchWriteItemInputBuilder) -> DynamoAnswer<'_, aws::batch_write_item::BatchWriteItemOutput> { self.0.batch_write_item(input) }
-        /// #   fn transact_get_items(&self, input: aws::transact_get_items::builders::TransactGetItemsInputBuilder) -> DynamoAnswer<'_, aws::transact_get_items::TransactGetItemsOutput> { self.0.transact_get_items(input) }
-        /// #   fn transact_write_items(&self, input: aws::transact_write_items::builders::TransactWriteItemsInputBuilder) -> DynamoAnswer<'_, aws::transact_write_items::TransactWriteItemsOutput> { self.0.transact_write_items(input) }
+        /// #   fn put_item(&self, input: aws::put_item::builders::PutItemInputBuilder) -> DynamoResult<'_, aws::put_item::PutItemOutput> { self.0.put_item(input) }
+        /// #   fn update_item(&self, input: aws::update_item::builders::UpdateItemInputBuilder) -> DynamoResult<'_, aws::update_item::UpdateItemOutput> { self.0.update_item(input) }
+        /// #   fn delete_item(&self, input: aws::delete_item::builders::DeleteItemInputBuilder) -> DynamoResult<'_, aws::delete_item::DeleteItemOutput> { self.0.delete_item(input) }
+        /// #   fn batch_get_item(&self, input: aws::batch_get_item::builders::BatchGetItemInputBuilder) -> DynamoResult<'_, aws::batch_get_item::BatchGetItemOutput> { self.0.batch_get_item(input) }
+        /// #   fn batch_write_item(&self, input: aws::batch_write_item::builders::BatchWriteItemInputBuilder) -> DynamoResult<'_, aws::batch_write_item::BatchWriteItemOutput> { self.0.batch_write_item(input) }
+        /// #   fn transact_get_items(&self, input: aws::transact_get_items::builders::TransactGetItemsInputBuilder) -> DynamoResult<'_, aws::transact_get_items::TransactGetItemsOutput> { self.0.transact_get_items(input) }
+        /// #   fn transact_write_items(&self, input: aws::transact_write_items::builders::TransactWriteItemsInputBuilder) -> DynamoResult<'_, aws::transact_write_items::TransactWriteItemsOutput> { self.0.transact_write_items(input) }
         /// }
         /// # fn example(client: keyvaluestore::backend::aws_sdk_dynamodb::Client) {
         /// let client = DynamoClient::new(client);
@@ -82,14 +82,14 @@ macro_rules! calls {
             $($(#[$doc])* fn $call(
                 &self,
                 input: aws::$module::builders::$input,
-            ) -> DynamoAnswer<'_, aws::$module::$output>;)*
+            ) -> DynamoResult<'_, aws::$module::$output>;)*
         }
 
         impl DynamoApi for DynamoClient {
             $(fn $call(
                 &self,
                 input: aws::$module::builders::$input,
-            ) -> DynamoAnswer<'_, aws::$module::$output> {
+            ) -> DynamoResult<'_, aws::$module::$output> {
                 Box::pin(async move { input.send_with(&self.0).await.map_err(translate) })
             })*
         }

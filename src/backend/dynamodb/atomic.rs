@@ -97,7 +97,7 @@ pub(super) async fn transact(trip: &Trip<'_>, writes: &[Write]) -> Result<Outcom
         let failed = steps.iter().filter(|(_, step)| matches!(step, Step::Failed));
         let failed: Vec<usize> = failed.map(|(i, _)| *i).collect();
         if !failed.is_empty() {
-            return Ok(Outcome::from_iter(failed));
+            return Ok(Outcome::from_failed_conditions(failed));
         }
         for (i, step) in steps {
             parts.keep(i, settle(trip, &writes[i], step).await?.map_err(|e| e.of_write(i))?);
@@ -209,7 +209,7 @@ async fn refuse(trip: &Trip<'_>, writes: &[Write], error: Error) -> Result<Outco
         .iter()
         .filter(|(i, item)| matches!(informed(&writes[*i], item.as_ref()), Ok(Step::Failed)));
     let failed: Vec<usize> = failed.map(|(i, _)| *i).collect();
-    if failed.is_empty() { Err(error) } else { Ok(Outcome::from_iter(failed)) }
+    if failed.is_empty() { Err(error) } else { Ok(Outcome::from_failed_conditions(failed)) }
 }
 
 /// What to do for the writes whose conditions have failed. Conditions of the contract come before errors.

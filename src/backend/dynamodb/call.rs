@@ -1,12 +1,12 @@
 //! One request: sent once, or again where that is safe, for as long as the caller is patient; and told to the observer.
 
-use super::api::{DynamoAnswer, DynamoApi};
+use super::api::{DynamoApi, DynamoResult};
 use super::error::{DynamoError, Failed, What};
 use super::{BACKEND, Inner};
-use crate::backend::{Capacity, Context, Heard, Observer};
+use crate::backend::{ConsumedCapacity, Context, Heard, Observer};
 use crate::{Error, ErrorKind};
 use aws_sdk_dynamodb::operation as aws;
-use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::{self, ReturnConsumedCapacity};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
@@ -26,13 +26,13 @@ pub(super) enum Again {
 /// What a response says it has cost.
 pub(super) trait Consumed {
     const WRITES: bool;
-    fn consumed(&self) -> &[ConsumedCapacity];
+    fn consumed(&self) -> &[types::ConsumedCapacity];
 }
 macro_rules! consumed {
     ($($output:path, $writes:literal, $self:ident => $consumed:expr;)*) => {$(
         impl Consumed for $output {
             const WRITES: bool = $writes;
-            fn consumed(&$self) -> &[ConsumedCapacity] {
+            fn consumed(&$self) -> &[types::ConsumedCapacity] {
                 $consumed
             }
         }
@@ -112,7 +112,7 @@ impl<'t> Trip<'t> {
         &self,
         name: &'static str,
         again: Again,
-        send: impl FnMut() -> DynamoAnswer<'t, T>,
+        send: impl FnMut() -> DynamoResult<'t, T>,
     ) -> Result<T, DynamoError> {
         self.send_counting(name, again, send, &mut Tries::default()).await
     }
@@ -121,7 +121,7 @@ impl<'t> Trip<'t> {
         &self,
         name: &'static str,
         again: Again,
-        mut send: impl FnMut() -> DynamoAnswer<'t, T>,
+        mut send: impl FnMut() -> DynamoResult<'t, T>,
         tries: &mut Tries,
     ) -> Result<T, DynamoError> {
         loop {
@@ -148,7 +148,7 @@ impl<'t> Trip<'t> {
     async fn once<T: Consumed>(
         &self,
         name: &'static str,
-        answer: DynamoAnswer<'t, T>,
+        answer: DynamoResult<'t, T>,
     ) -> Result<T, DynamoError> {
         let attempt = self.db.options.attempt_timeout;
         let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
@@ -202,7 +202,7 @@ impl<'t> Trip<'t> {
             return false;
         }
         if let Some(observer) = &self.cx.observer {
-            observer.retry(Some(BACKEND), because);
+            observer.on_retry(Some(BACKEND), because);
         }
         tokio::time::sleep(pause).await;
         true
@@ -210,11 +210,11 @@ impl<'t> Trip<'t> {
 }
 
 /// Tells what was consumed, index by index; what is no index's is the table's.
-fn tell(observer: &dyn Observer, table: &str, writes: bool, consumed: &ConsumedCapacity) {
+fn tell(observer: &dyn Observer, table: &str, writes: bool, consumed: &types::ConsumedCapacity) {
     let tell = |index, units| {
         let (read, write) = if writes { (0.0, units) } else { (units, 0.0) };
         if units > 0.0 {
-            observer.capacity(BACKEND, &Capacity { table, index, read, write });
+            observer.on_capacity(BACKEND, &ConsumedCapacity { table, index, read, write });
         }
     };
     let mut left = consumed.capacity_units().unwrap_or(0.0);

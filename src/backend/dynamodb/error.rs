@@ -1,6 +1,6 @@
 //! What can go wrong with a call: how the SDK tells it, and what it means to the backend.
 
-use super::api::{DynamoAnswer, Item};
+use super::api::{DynamoResult, Item};
 use crate::ErrorKind;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -101,7 +101,7 @@ impl DynamoError {
     /// The answer to a request that could not be made.
     pub(super) fn unmade<'a, T: Send + 'a>(
         source: impl StdError + Send + Sync + 'static,
-    ) -> DynamoAnswer<'a, T> {
+    ) -> DynamoResult<'a, T> {
         let failed = failed(ErrorKind::Other, "the request cannot be made", false);
         Box::pin(std::future::ready(Err(DynamoError::new(failed).with_source(source))))
     }

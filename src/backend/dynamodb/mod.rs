@@ -28,7 +28,7 @@ mod read;
 mod setup;
 mod write;
 
-pub use api::{DynamoAnswer, DynamoApi, DynamoClient};
+pub use api::{DynamoApi, DynamoClient, DynamoResult};
 pub use error::DynamoError;
 pub use options::DynamoDbOptions;
 

@@ -158,7 +158,7 @@ impl Drop for InWave<'_> {
         let ended = if state.wave.reads == 0 { state.wave.start.take() } else { None };
         drop(state);
         if let Some(start) = ended {
-            self.observer.round_trip(NAME, "read", start.elapsed());
+            self.observer.on_round_trip(NAME, "read", start.elapsed());
         }
     }
 }

@@ -222,7 +222,7 @@ impl State {
             }
         }
         if !failed.is_empty() {
-            return Ok(Outcome::from_iter(failed));
+            return Ok(Outcome::from_failed_conditions(failed));
         }
         if let Some(error) = error {
             return Err(error);

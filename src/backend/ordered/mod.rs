@@ -69,7 +69,7 @@ impl<E: Engine> Ordered<E> {
                 });
             }
             if let Some(observer) = &cx.observer {
-                observer.retry(Some(E::NAME), error.kind());
+                observer.on_retry(Some(E::NAME), error.kind());
             }
         }
     }

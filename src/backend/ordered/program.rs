@@ -91,7 +91,7 @@ impl Program for Transact {
             error.map_or(Ok(()), Err)?;
             tx.apply(all)?;
         }
-        Ok(Outcome::from_iter(failed))
+        Ok(Outcome::from_failed_conditions(failed))
     }
 }
 

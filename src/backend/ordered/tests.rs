@@ -37,7 +37,7 @@ fn engine(store: &Store<Open>) -> &Simulated {
 struct Retries(AtomicU64);
 
 impl Observer for Retries {
-    fn retry(&self, _: Option<&'static str>, because: ErrorKind) {
+    fn on_retry(&self, _: Option<&'static str>, because: ErrorKind) {
         assert_eq!(because, ErrorKind::Conflict);
         self.0.fetch_add(1, SeqCst);
     }

@@ -110,7 +110,7 @@ impl<'t> Trip<'t> {
     /// Tells the observer that what a server did not do is about to be sent again.
     fn again(self) {
         if let Some(observer) = &self.cx.observer {
-            observer.retry(Some(BACKEND), ErrorKind::Unavailable);
+            observer.on_retry(Some(BACKEND), ErrorKind::Unavailable);
         }
     }
 }

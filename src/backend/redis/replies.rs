@@ -136,5 +136,5 @@ pub(super) fn outcome(answer: Answer) -> Result<Outcome> {
         Answer::Int(position) => usize::try_from(position).map_err(|_| unexpected()),
         _ => Err(unexpected()),
     });
-    positions.collect()
+    Ok(Outcome::from_failed_conditions(positions.collect::<Result<Vec<_>>>()?))
 }

@@ -225,7 +225,8 @@ pub(crate) async fn lifted_limits_are_the_backends_own(s: Store) -> Result<()> {
 
 pub(crate) async fn limits_can_be_narrowed_and_widened_again(s: Store) -> Result<()> {
     use ErrorKind::{InvalidArgument, TooLarge};
-    let narrow = Limits { key: 3, member: 3, value: 3, atomic_writes: 2, ..Limits::PORTABLE };
+    let narrow = Limits::PORTABLE.max_key_len(3).max_member_len(3).max_value_len(3);
+    let narrow = narrow.max_atomic_writes(2);
     let narrow = s.with_limits(narrow);
     narrow.set("key", "val").await?;
     assert_kind(narrow.set("long", "val").await, TooLarge);

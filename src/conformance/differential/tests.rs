@@ -23,7 +23,7 @@ impl Backend for Faulty {
         self.0.write(cx, op).await
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        crate::backend::one_by_one(self, cx, ops).await
+        crate::backend::batch_sequentially(self, cx, ops).await
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
         self.0.transact(cx, writes).await
@@ -75,7 +75,7 @@ impl Backend for OneIndex {
         self.0.write(cx, op).await
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        crate::backend::one_by_one(self, cx, ops).await
+        crate::backend::batch_sequentially(self, cx, ops).await
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
         self.0.transact(cx, writes).await

@@ -62,7 +62,7 @@ fn end(core: &Core, cx: &Context, op: &Op, sent: Sent<'_>, result: &Result<Reply
         (Op::Read(read), Sent::Read(reading)) => core.keep(cx, read, reading, result),
         (_, Sent::Write(mut writing)) => {
             if result.as_ref().err().is_none_or(|e| !e.outcome_is_unknown()) {
-                writing.is_certain();
+                writing.mark_certain();
             }
         }
         (Op::Write(_), Sent::Read(_)) => {}

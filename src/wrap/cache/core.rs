@@ -5,7 +5,7 @@ use super::counts::Counts;
 use super::entry::Entry;
 use super::gate::{Gate, Reading, State, Writing};
 use super::table::Table;
-use super::{CacheCounts, CacheOptions};
+use super::{CacheOptions, CacheStats};
 use crate::backend::{Consistency, Context};
 use crate::{Backend, Key, Op, Read, Reply, Result};
 use std::time::Instant;
@@ -39,7 +39,7 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(options: CacheOptions, table: Table, stripes: usize, places: usize) -> Self {
-        let gate = Gate::new(stripes, options.settle);
+        let gate = Gate::new(stripes, options.settle_time);
         Core { table, gate, counts: Counts::new(places), options }
     }
 
@@ -51,9 +51,9 @@ impl Core {
     pub(super) fn contains(&self, key: &Key) -> bool {
         self.table.get(key).is_some_and(|entry| entry.is_alive())
     }
-    pub(super) fn counted(&self) -> CacheCounts {
+    pub(super) fn counted(&self) -> CacheStats {
         let (hits, misses) = self.counts.sums();
-        CacheCounts { hits, misses, evictions: self.table.evicted(), held: self.table.weight() }
+        CacheStats { hits, misses, evictions: self.table.evicted(), size: self.table.weight() }
     }
 
     /// Asks `inner`, or waits for whoever is asking it the same.
@@ -151,12 +151,12 @@ impl Core {
         self.gate.write(self.gate.number(key), || self.forget(key))
     }
     fn forget(&self, key: &Key) {
-        let spared = match self.options.eventual_staleness.is_zero() {
+        let spared = match self.options.eventual_grace.is_zero() {
             true => None,
             false => self
                 .table
                 .get(key)
-                .and_then(|old| old.outdated(Instant::now() + self.options.eventual_staleness)),
+                .and_then(|old| old.outdated(Instant::now() + self.options.eventual_grace)),
         };
         match spared {
             None => self.table.remove(key),
@@ -165,7 +165,7 @@ impl Core {
     }
     pub(super) fn invalidate(&self, key: &Key) {
         let mut writing = self.gate.write(self.gate.number(key), || self.table.remove(key));
-        writing.is_certain();
+        writing.mark_certain();
     }
     pub(super) fn invalidate_all(&self) {
         self.gate.write_all(|| self.table.clear());
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn whoever_has_missed_looks_again_under_the_lock() {
         let memory = Memory::new();
-        let cache = Cache::shared(memory.clone(), CacheOptions::entries(10));
+        let cache = Cache::shared(memory.clone(), CacheOptions::max_replies(10));
         let (cx, read) = (Context::default(), Read::from(Get::new("k")));
         cache.read(&cx, &read).now_or_never().unwrap().unwrap();
         Store::new(memory.clone()).set("k", "past the cache").now_or_never().unwrap().unwrap();

@@ -248,7 +248,7 @@ pub(super) struct Writing<'g, F> {
 
 impl<F> Writing<'_, F> {
     /// It is known whether it was applied. Otherwise it may be applied later.
-    pub(super) fn is_certain(&mut self) {
+    pub(super) fn mark_certain(&mut self) {
         self.certain = true;
     }
 }

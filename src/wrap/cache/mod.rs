@@ -43,8 +43,8 @@ pub struct CacheOptions {
     unit: Unit,
     bound: u64,
     time_to_live: Option<Duration>,
-    eventual_staleness: Duration,
-    settle: Duration,
+    eventual_grace: Duration,
+    settle_time: Duration,
 }
 
 /// As good as for ever, and still a time at which a clock arrives.
@@ -60,13 +60,13 @@ impl CacheOptions {
             unit,
             bound,
             time_to_live: None,
-            eventual_staleness: Duration::ZERO,
-            settle: Duration::from_secs(5),
+            eventual_grace: Duration::ZERO,
+            settle_time: Duration::from_secs(5),
         }
     }
     /// Holds at most `n` replies, whatever they weigh. The string of a key, up to 1 KiB, is there once more for each thread that
     /// asks for it often, up to 8 times, so that threads do not write one count together.
-    pub const fn entries(n: u64) -> Self {
+    pub const fn max_replies(n: u64) -> Self {
         CacheOptions::new(Unit::Replies, n)
     }
     /// Holds at most about `n` bytes, keys, questions and what the cache needs itself included: that is about 510 for the first reply of a
@@ -74,7 +74,7 @@ impl CacheOptions {
     /// often; threads that find no room there write the count of the string together. A shared cache is divided into parts of 1 MiB or
     /// more, up to 64 of them, and keeps nothing that does not fit into one: so a value of the greatest portable length is kept by
     /// caches of 1 MiB and more. Beside the bound, up to 2 MiB tell which keys were written lately.
-    pub const fn bytes(n: u64) -> Self {
+    pub const fn max_bytes(n: u64) -> Self {
         CacheOptions::new(Unit::Bytes, n)
     }
     /// Forgets every reply after `time`, so that writes of others, which do not pass this cache, are seen by then. Without
@@ -85,23 +85,23 @@ impl CacheOptions {
     }
     /// Lets [eventual](crate::Store::eventually_consistent) reads see what a write has invalidated for `time` longer.
     /// 0 without it.
-    pub const fn eventual_staleness(mut self, time: Duration) -> Self {
-        self.eventual_staleness = at_most(time, LONGEST);
+    pub const fn eventual_grace(mut self, time: Duration) -> Self {
+        self.eventual_grace = at_most(time, LONGEST);
         self
     }
     /// For how long after a write a replica may still answer the older value, and a write whose outcome is not known may
     /// still be applied: that long, nothing that may be outdated by it is kept. 5 seconds without it. Where there are no
     /// replicas and writes are carried out in their order, 0 will do.
-    pub const fn settle(mut self, time: Duration) -> Self {
-        self.settle = at_most(time, LONGEST);
+    pub const fn settle_time(mut self, time: Duration) -> Self {
+        self.settle_time = at_most(time, LONGEST);
         self
     }
 }
 
-/// What a [`Cache`] has done, from [`Cache::counts`].
+/// What a [`Cache`] has done, from [`Cache::stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct CacheCounts {
+pub struct CacheStats {
     /// Reads that were answered from it.
     pub hits: u64,
     /// Reads that were not.
@@ -109,7 +109,7 @@ pub struct CacheCounts {
     /// Replies that had to give way to others, or found no room.
     pub evictions: u64,
     /// What it holds, in replies or in bytes, copies included, as it is bounded.
-    pub held: u64,
+    pub size: u64,
 }
 
 /// Remembers the reply to each read until a write touches its key.
@@ -140,12 +140,12 @@ pub struct CacheCounts {
 /// use keyvaluestore::wrap::{Cache, CacheOptions};
 /// use keyvaluestore::{Memory, Store};
 ///
-/// let cache = Cache::shared(Memory::new(), CacheOptions::entries(100_000));
+/// let cache = Cache::shared(Memory::new(), CacheOptions::max_replies(100_000));
 /// let store = Store::new(cache.clone());
 /// store.set("k", "v").await?;
 /// store.get("k").await?; // asks the backend
 /// store.get("k").await?; // does not
-/// assert_eq!((cache.counts().hits, cache.counts().misses), (1, 1));
+/// assert_eq!((cache.stats().hits, cache.stats().misses), (1, 1));
 ///
 /// // For one request, over what all requests share.
 /// let request = Store::new(Cache::request(cache));
@@ -166,7 +166,7 @@ impl<B> Cache<B> {
     }
     /// A cache for one request, of at most 10,000 replies.
     pub fn request(inner: B) -> Self {
-        Cache::request_with(inner, CacheOptions::entries(10_000))
+        Cache::request_with(inner, CacheOptions::max_replies(10_000))
     }
     /// A cache for one request.
     pub fn request_with(inner: B, options: CacheOptions) -> Self {
@@ -186,7 +186,7 @@ impl<B> Cache<B> {
         self.core.invalidate_all();
     }
     /// What it has done until now.
-    pub fn counts(&self) -> CacheCounts {
+    pub fn stats(&self) -> CacheStats {
         self.core.counted()
     }
 }
@@ -194,7 +194,7 @@ impl<B> Cache<B> {
 impl<B: fmt::Debug> fmt::Debug for Cache<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut told = f.debug_struct("Cache");
-        told.field("inner", &self.inner).field("counts", &self.counts()).finish_non_exhaustive()
+        told.field("inner", &self.inner).field("stats", &self.stats()).finish_non_exhaustive()
     }
 }
 
@@ -219,7 +219,7 @@ impl<B: Backend> Backend for Cache<B> {
         let mut writing = self.core.write(op.key());
         let result = self.inner.write(cx, op).await;
         if result.as_ref().err().is_none_or(|e| !e.outcome_is_unknown()) {
-            writing.is_certain();
+            writing.mark_certain();
         }
         result
     }
@@ -230,7 +230,7 @@ impl<B: Backend> Backend for Cache<B> {
         let mut writing: Vec<_> = writes.iter().map(|op| self.core.write(op.key())).collect();
         let outcome = self.inner.transact(cx, writes).await;
         if outcome.as_ref().err().is_none_or(|e| !e.outcome_is_unknown()) {
-            writing.iter_mut().for_each(gate::Writing::is_certain);
+            writing.iter_mut().for_each(gate::Writing::mark_certain);
         }
         outcome
     }

@@ -1,4 +1,4 @@
-//! [`Invalidate`]: tells a hook which keys were written, for caches that this process does not hold.
+//! [`OnWrite`]: tells a hook which keys were written, for caches that this process does not hold.
 
 use super::Wrapper;
 use crate::backend::Context;
@@ -13,29 +13,29 @@ use std::fmt;
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-/// use keyvaluestore::wrap::Invalidate;
+/// use keyvaluestore::wrap::OnWrite;
 /// use keyvaluestore::{Key, Memory, Store};
 /// use std::sync::{Arc, Mutex};
 ///
 /// let touched = Arc::new(Mutex::new(Vec::new()));
 /// let note = Arc::clone(&touched);
 /// let hook = move |key: &Key| note.lock().unwrap().push(key.clone());
-/// let store = Store::new(Invalidate::new(Memory::new(), hook));
+/// let store = Store::new(OnWrite::new(Memory::new(), hook));
 /// store.set("a", 1).await?;
 /// store.get("a").await?;
 /// assert_eq!(*touched.lock().unwrap(), ["a"]);
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct Invalidate<B, H> {
+pub struct OnWrite<B, H> {
     inner: B,
     hook: H,
 }
 
-impl<B, H: Fn(&Key)> Invalidate<B, H> {
+impl<B, H: Fn(&Key)> OnWrite<B, H> {
     /// Has `hook` told what is written to `inner`.
     pub fn new(inner: B, hook: H) -> Self {
-        Invalidate { inner, hook }
+        OnWrite { inner, hook }
     }
     /// The keys of a call, to be told when the answer is dropped.
     fn touched<'a>(&'a self, keys: impl Iterator<Item = &'a Key>) -> Touched<'a, H> {
@@ -57,20 +57,20 @@ impl<H: Fn(&Key)> Drop for Touched<'_, H> {
     }
 }
 
-impl<B: fmt::Debug, H> fmt::Debug for Invalidate<B, H> {
+impl<B: fmt::Debug, H> fmt::Debug for OnWrite<B, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Invalidate").field("inner", &self.inner).finish_non_exhaustive()
+        f.debug_struct("OnWrite").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 
-impl<B: Backend, H: Fn(&Key) + Send + Sync + 'static> Wrapper for Invalidate<B, H> {
+impl<B: Backend, H: Fn(&Key) + Send + Sync + 'static> Wrapper for OnWrite<B, H> {
     type Inner = B;
     fn inner(&self) -> &B {
         &self.inner
     }
 }
 
-impl<B: Backend, H: Fn(&Key) + Send + Sync + 'static> Backend for Invalidate<B, H> {
+impl<B: Backend, H: Fn(&Key) + Send + Sync + 'static> Backend for OnWrite<B, H> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
         self.inner.read(cx, op).await
     }

@@ -2,7 +2,7 @@
 
 use crate::double::Double;
 use crate::{now, waits};
-use keyvaluestore::wrap::Invalidate;
+use keyvaluestore::wrap::OnWrite;
 use keyvaluestore::{ErrorKind, Key, Store};
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ fn store() -> (Double, Keys, Store) {
     let (double, keys) = (Double::default(), Keys::default());
     let note = Arc::clone(&keys);
     let hook = move |key: &Key| note.lock().unwrap().push(key.clone());
-    (double.clone(), keys, Store::new(Invalidate::new(double, hook)))
+    (double.clone(), keys, Store::new(OnWrite::new(double, hook)))
 }
 fn told(keys: &Keys) -> Vec<Key> {
     std::mem::take(&mut *keys.lock().unwrap())
