@@ -1,7 +1,8 @@
 //! Conditional atomic writes: all of the writes or none, and which conditions failed.
 
 use crate::batch::Ticket;
-use crate::{Backend, Error, ErrorKind, Handle, Result, Store, Write};
+use crate::op::Write;
+use crate::{Backend, Error, ErrorKind, Handle, Result, Store};
 
 /// What a [`Handle`] of an [`AtomicWrite`] stands for: a condition, to be looked for in [`FailedConditions`].
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Many operations in few round trips, and the handles by which their results are told apart.
 
-use crate::ops::Named;
-use crate::{Backend, Error, ErrorKind, FromReply, Op, Reply, Result, Store};
+use crate::op::Named;
+use crate::op::{FromReply, Op, Reply};
+use crate::{Backend, Error, ErrorKind, Result, Store};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -193,7 +194,8 @@ impl Replies {
 mod tests {
     use super::*;
     use crate::backend::Context;
-    use crate::{Memory, Outcome, Read, Write};
+    use crate::op::{Read, Write};
+    use crate::{Memory, Outcome};
     use futures_util::FutureExt;
 
     #[test]

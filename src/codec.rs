@@ -1,7 +1,7 @@
 //! [`Json`] and [`MsgPack`]: values in a serialization format, through `serde`. What is not one whole value of
 //! the type is refused, in both directions.
 
-use crate::value::not_a;
+use crate::convert::not_a;
 use crate::{Error, FromValue, Result, ToValue, Value};
 
 #[cfg(feature = "json")]

@@ -108,24 +108,24 @@
 
 mod atomic;
 mod batch;
-mod bytes;
+mod byte_string;
 #[cfg(any(feature = "json", feature = "msgpack"))]
 mod codec;
+mod convert;
 mod error;
 mod limits;
-mod op;
+mod range;
 mod reply;
 #[cfg(any(feature = "redis", feature = "dynamodb", feature = "retry"))]
 mod runtime;
 mod score;
 mod store;
 mod url;
-mod value;
 
 pub mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-pub mod ops;
+pub mod op;
 pub mod wrap;
 
 pub use atomic::{AtomicWrite, Conditional, FailedConditions, Outcome};
@@ -139,18 +139,15 @@ pub use backend::FoundationDb;
 pub use backend::Redis;
 pub use backend::{Backend, Memory};
 pub use batch::{Batch, Handle, Replies};
-pub use bytes::{Key, Value};
+pub use byte_string::{Key, Value};
 #[cfg(feature = "json")]
 pub use codec::Json;
 #[cfg(feature = "msgpack")]
 pub use codec::MsgPack;
+pub use convert::{FromValue, ToValue};
 pub use error::{Error, ErrorKind, Result};
 pub use limits::Limits;
-pub use op::{Condition, Item, Op, Read, Write};
-pub use reply::{FromReply, Reply};
-pub use score::{LexRange, Range, Score, ScoreRange, ToLexRange};
 pub use store::Store;
-pub use value::{FromValue, ToValue};
 
 /// The examples of the README run, too.
 #[cfg(all(doctest, feature = "json"))]

@@ -1,7 +1,8 @@
 //! The portable limits: what every backend takes, checked once, before anything is sent.
 
-use crate::ops::*;
-use crate::{Condition, Error, ErrorKind, Op, Range, Read, Result, Write};
+use crate::op::*;
+use crate::op::{Condition, Op, Range, Read, Write};
+use crate::{Error, ErrorKind, Result};
 use std::cmp::Ordering;
 use std::ops::Bound;
 
@@ -151,8 +152,8 @@ impl Limits {
         }
         // Few are looked at each with each, which takes no memory. What collides is put in words below.
         let free = |i: usize| {
-            let a = writes[i].item();
-            !writes[..i].iter().map(Write::item).any(|b| {
+            let a = writes[i].target();
+            !writes[..i].iter().map(Write::target).any(|b| {
                 *b.key == *a.key
                     && (a.member.is_none() || b.member.is_none() || a.member == b.member)
             })
@@ -161,7 +162,7 @@ impl Limits {
             return Ok(());
         }
         let mut order: Vec<usize> = (0..writes.len()).collect();
-        let item = |i: &usize| writes[*i].item();
+        let item = |i: &usize| writes[*i].target();
         order.sort_unstable_by(|a, b| item(a).cmp(&item(b)).then(a.cmp(b)));
         for pair in order.windows(2) {
             let (a, b) = (item(&pair[0]), item(&pair[1]));
@@ -237,10 +238,11 @@ fn collision(writes: &[Write], pair: &[usize], items: Ordering) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Score, Value};
+    use crate::Value;
+    use crate::op::Score;
 
     fn set(key: &str) -> Write {
-        Set::new(key, Value::default(), Condition::Always).into()
+        Set::new(key, Value::default()).into()
     }
     fn zrem(key: &str, member: &str) -> Write {
         ZRem::new(key, member.into()).into()
@@ -251,7 +253,7 @@ mod tests {
 
     #[test]
     fn two_writes_of_one_item_are_named_in_the_order_they_were_added() {
-        let delete = Write::from(Delete::new("b", false));
+        let delete = Write::from(Delete::new("b"));
         assert_eq!(
             refusal(&[set("c"), delete, set("a"), set("b")]),
             "writes 1 (delete) and 3 (set) change the same item"

@@ -5,11 +5,10 @@ use crate::backend::as_embedded;
 use crate::backend::{
     Both, Consistency, Context, DynBackend, Observer, Watched, as_memory, local_name,
 };
-use crate::ops::Named;
+use crate::op::Named;
+use crate::op::{FromReply, Op, Read, Reply, Write};
 use crate::wrap::Profiler;
-use crate::{
-    AtomicWrite, Backend, Batch, FromReply, Limits, Memory, Op, Outcome, Read, Reply, Result, Write,
-};
+use crate::{AtomicWrite, Backend, Batch, Limits, Memory, Outcome, Result};
 use std::sync::Arc;
 
 /// A key-value store: one Redis-like API over any [`Backend`].
@@ -232,7 +231,8 @@ impl<B: Backend> Store<B> {
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-    /// use keyvaluestore::{Reply, Store, ops};
+    /// use keyvaluestore::op::Reply;
+    /// use keyvaluestore::{Store, ops};
     /// let store = Store::memory();
     /// let n: i64 = store.run(ops::IncrBy::new("n", 2)).await?;
     /// let reply: Reply = store.run(ops::Get::new("n")).await?;
@@ -489,9 +489,9 @@ mod tests {
     #[test]
     fn a_write_that_answers_something_else_than_was_asked_for_has_been_applied() {
         let store = Store::memory();
-        let wrong = store.run::<u64>(crate::ops::IncrBy::new("n", 1)).now_or_never().unwrap();
+        let wrong = store.run::<u64>(crate::op::IncrBy::new("n", 1)).now_or_never().unwrap();
         assert!(wrong.unwrap_err().outcome_is_unknown());
-        let wrong = store.run::<u64>(crate::ops::Get::new("n")).now_or_never().unwrap();
+        let wrong = store.run::<u64>(crate::op::Get::new("n")).now_or_never().unwrap();
         assert!(!wrong.unwrap_err().outcome_is_unknown());
         assert_eq!(store.get("n").now_or_never().unwrap().unwrap().unwrap(), "1");
     }

@@ -6,8 +6,9 @@
 use allocation_counter::measure;
 use futures_util::FutureExt;
 use keyvaluestore::backend::{Context, batch_sequentially};
+use keyvaluestore::op::{Op, Read, Reply, Write};
 use keyvaluestore::wrap::*;
-use keyvaluestore::{Backend, Key, Memory, Op, Outcome, Read, Reply, Result, Store, Write};
+use keyvaluestore::{Backend, Key, Memory, Outcome, Result, Store};
 use std::time::Duration;
 
 const VALUE: &str = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";

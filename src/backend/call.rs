@@ -1,7 +1,8 @@
 //! What an observer is told of a whole call, and how a call is watched.
 
 use super::{Consistency, ConsumedCapacity, Context, Observer};
-use crate::{Error, ErrorKind, Reply, Result};
+use crate::op::Reply;
+use crate::{Error, ErrorKind, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

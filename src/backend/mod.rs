@@ -43,7 +43,8 @@ pub use memory::Memory;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisOptions};
 
-use crate::{ErrorKind, Op, Outcome, Read, Reply, Result, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{ErrorKind, Outcome, Result};
 use std::any::Any;
 use std::fmt::{self, Debug};
 use std::future::Future;

@@ -35,8 +35,8 @@
 //!
 //! # How to write a backend
 //!
-//! 1. Implement the four functions of [`Backend`]. Match on [`Read`](crate::Read) and [`Write`](crate::Write);
-//!    each payload in [`ops`](crate::ops) tells which [`Reply`](crate::Reply) answers it. Arguments have been
+//! 1. Implement the four functions of [`Backend`]. Match on [`Read`](crate::op::Read) and [`Write`](crate::op::Write);
+//!    each payload in [`ops`](crate::op) tells which [`Reply`](crate::op::Reply) answers it. Arguments have been
 //!    checked before: see what the [trait](Backend) says you may rely on.
 //! 2. Without a batch of your own, call [`batch_sequentially`](crate::backend::batch_sequentially).
 //! 3. Answer `WrongType`, or as though the key were absent, where a key holds another type.

@@ -5,7 +5,8 @@
 use super::{Observed, Wrapper};
 use crate::backend::{CallSummary, ConsumedCapacity, Context, Observer};
 use crate::op::{NAMES, index_of_name, position};
-use crate::{Backend, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Backend, ErrorKind, Outcome, Result};
 use metrics::{Histogram, Unit, counter, describe_counter, describe_histogram, histogram};
 use quanta::Clock;
 use std::sync::{Arc, OnceLock};

@@ -2,7 +2,8 @@
 
 use super::Wrapper;
 use crate::backend::{Context, Listener, Observer, Watched};
-use crate::{Backend, Op, Outcome, Read, Reply, Result, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Backend, Outcome, Result};
 use std::sync::Arc;
 
 /// Tells an [`Observer`] of every call that gets here, and of everything that happens below.

@@ -2,7 +2,8 @@
 
 use super::Wrapper;
 use crate::backend::Context;
-use crate::{Backend, Key, Op, Outcome, Read, Reply, Result, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Backend, Key, Outcome, Result};
 use std::fmt;
 
 /// Calls a hook with every key that a write, a batch or an atomic write has touched.

@@ -5,8 +5,9 @@
 
 use super::Wrapper;
 use crate::backend::Context;
-use crate::ops::Get;
-use crate::{Backend, Key, Op, Outcome, Read, Reply, Result, Write};
+use crate::op::Get;
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Backend, Key, Outcome, Result};
 
 /// Puts `name:` in front of every key.
 ///

@@ -7,8 +7,9 @@
 
 use super::Wrapper;
 use crate::backend::Context;
+use crate::op::{Op, Read, Reply, Write};
 use crate::runtime::with_drivers;
-use crate::{Backend, Error, Key, Op, Outcome, Read, Reply, Result, Write};
+use crate::{Backend, Error, Key, Outcome, Result};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;

@@ -2,8 +2,9 @@
 
 use super::Wrapper;
 use crate::backend::Context;
+use crate::op::{Op, Read, Reply, Write};
 use crate::runtime::with_drivers;
-use crate::{Backend, Error, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
+use crate::{Backend, Error, ErrorKind, Outcome, Result};
 use futures_util::future::poll_immediate;
 use std::future::Future;
 use std::pin::pin;

@@ -2,7 +2,8 @@
 
 use super::Wrapper;
 use crate::backend::{BoxFuture, Context};
-use crate::{Backend, Error, Key, Op, Outcome, Read, Reply, Result, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Backend, Error, Key, Outcome, Result};
 use std::future::Future;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};

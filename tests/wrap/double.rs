@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "what is not asked for without some feature")]
 
 use keyvaluestore::backend::Context;
-use keyvaluestore::{Backend, Error, ErrorKind, Memory, Op, Outcome, Read, Reply, Result, Write};
+use keyvaluestore::op::{Op, Read, Reply, Write};
+use keyvaluestore::{Backend, Error, ErrorKind, Memory, Outcome, Result};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;

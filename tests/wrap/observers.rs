@@ -3,8 +3,9 @@
 use crate::double::Double;
 use crate::{now, waits};
 use keyvaluestore::backend::{CallSummary, Context, Observer};
+use keyvaluestore::op::{Op, Read, Reply, Write};
 use keyvaluestore::wrap::{Observed, Profiler};
-use keyvaluestore::{Backend, ErrorKind, Memory, Op, Outcome, Read, Reply, Result, Store, Write};
+use keyvaluestore::{Backend, ErrorKind, Memory, Outcome, Result, Store};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -146,7 +146,8 @@ async fn of_a_batch_what_failed_is_tried_again_as_one_batch() {
 #[tokio::test(start_paused = true)]
 async fn what_failed_is_not_sent_again_behind_what_came_after_it() {
     use keyvaluestore::backend::Context;
-    use keyvaluestore::{Backend, Memory, Op, Outcome, Read, Reply, Result, Write};
+    use keyvaluestore::op::{Op, Read, Reply, Write};
+    use keyvaluestore::{Backend, Memory, Outcome, Result};
     use std::sync::Mutex;
 
     /// Fails the first operation of every batch of more than one.

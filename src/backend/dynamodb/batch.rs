@@ -7,7 +7,8 @@ use super::read::{self, GROUP, Primary, primary_of};
 use super::write::{Done, Step, first, reply};
 use super::{read_alone, rk_of, write_alone};
 use crate::backend::BoxFuture;
-use crate::{Error, ErrorKind, Op, Read, Reply, Result, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Error, ErrorKind, Result};
 use aws_sdk_dynamodb::operation::batch_write_item::builders::BatchWriteItemInputBuilder;
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 use futures_util::StreamExt;
@@ -347,8 +348,9 @@ fn item_of(request: &WriteRequest) -> Option<Primary<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::*;
-    use crate::{Condition, Score, Value};
+    use crate::Value;
+    use crate::op::Score;
+    use crate::op::*;
 
     fn cut(ops: &[Op]) -> Vec<Vec<usize>> {
         stages(ops)
@@ -357,15 +359,15 @@ mod tests {
         Get::new(key).into()
     }
     fn set(key: &str) -> Op {
-        Set::new(key, Value::default(), Condition::Always).into()
+        Set::new(key, Value::default()).into()
     }
     fn zadd(key: &str, member: &str) -> Op {
-        ZAdd::new(key, member.into(), None, Score::MAX, false).into()
+        ZAdd::new(key, member.into(), Score::MAX).into()
     }
 
     #[test]
     fn operations_that_get_in_each_others_way_are_in_different_stages() {
-        let (range, delete): (Op, Op) = (ZRange::new("z").into(), Delete::new("z", false).into());
+        let (range, delete): (Op, Op) = (ZRange::new("z").into(), Delete::new("z").into());
         assert_eq!(cut(&[get("a"), get("a"), get("b")]), [vec![0, 1, 2]]);
         assert_eq!(cut(&[set("a"), get("a"), get("b"), set("a")]), [vec![0, 2], vec![1], vec![3]]);
         assert_eq!(cut(&[set("a"), set("b"), set("c")]), [vec![0, 1, 2]]);

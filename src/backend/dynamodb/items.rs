@@ -3,7 +3,8 @@
 //! It is that of the Go library keyvaluestore, byte for byte, but for one attribute of ours, [`MARK`].
 
 use super::api::Item;
-use crate::{Error, ErrorKind, Key, Result, Score, Value};
+use crate::op::Score;
+use crate::{Error, ErrorKind, Key, Result, Value};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine;

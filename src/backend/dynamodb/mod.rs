@@ -33,7 +33,8 @@ pub use error::DynamoError;
 pub use options::DynamoDbOptions;
 
 use super::{Backend, Context};
-use crate::{Error, Key, Op, Outcome, Read, Reply, Result, Store, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Error, Key, Outcome, Result, Store};
 use action::Action;
 use api::Item;
 use aws_sdk_dynamodb::Client;
@@ -189,7 +190,7 @@ async fn read_alone(trip: &Trip<'_>, op: &Read) -> Result<Reply> {
 
 /// The range key of the item that a write changes.
 fn rk_of(op: &Write) -> &[u8] {
-    op.item().member.map_or(PLAIN, |member| member)
+    op.target().member.map_or(PLAIN, |member| member)
 }
 
 async fn write_alone(trip: &Trip<'_>, op: &Write) -> Result<Reply> {

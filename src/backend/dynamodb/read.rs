@@ -5,8 +5,9 @@ use super::call::{Again, Tries, Trip};
 use super::error::DynamoError;
 use super::items::*;
 use crate::backend::Consistency;
-use crate::ops::*;
-use crate::{Error, ErrorKind, Key, Read, Reply, Result};
+use crate::op::*;
+use crate::op::{Read, Reply};
+use crate::{Error, ErrorKind, Key, Result};
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::operation::batch_get_item::builders::BatchGetItemInputBuilder;
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemInputBuilder;
@@ -42,9 +43,7 @@ pub(super) fn answer(op: &Read, item: Option<Item>) -> Result<Reply> {
         }
         Read::HGet(op) => Reply::Value(item.remove(&field_name(&op.field)).map(value).transpose()?),
         Read::HGetAll(_) => Reply::Fields(fields(item)?),
-        Read::ZScore(_) => {
-            Reply::Score(item.get(RK2).map(score_of).transpose()?.map(crate::Score::get))
-        }
+        Read::ZScore(_) => Reply::Score(item.get(RK2).map(score_of).transpose()?.map(Score::get)),
         Read::ZHGet(_) if !item.contains_key(RK2) => Reply::Value(None),
         Read::ZHGet(_) => Reply::Value(Some(value_of_member(item.remove(V))?)),
         Read::ZCount(_) | Read::ZRange(_) => {

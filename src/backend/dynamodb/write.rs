@@ -8,8 +8,9 @@
 use super::action::Action;
 use super::api::Item;
 use super::items::*;
-use crate::ops::*;
-use crate::{Condition, Error, ErrorKind, Key, Reply, Result, Score, Value, Write};
+use crate::op::*;
+use crate::op::{Condition, Reply, Score, Write};
+use crate::{Error, ErrorKind, Key, Result, Value};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use std::collections::HashSet;
@@ -114,14 +115,16 @@ pub(super) fn informed(op: &Write, item: Option<&Item>) -> Result<Step> {
         Write::Set(op) => set_next(op, found)?,
         Write::Delete(Delete { key, must_exist: false, .. }) => match found {
             Holds::Member(_) => nothing_while(key, PLAIN, "attribute_exists(rk2)"),
-            _ => return first(&Write::from(Delete::new(key, false))),
+            _ => return first(&Write::from(Delete::new(key))),
         },
         Write::Delete(Delete { key, .. }) => match found {
             Holds::Nothing | Holds::Leftover(_) | Holds::Member(_) => Step::Failed,
             Holds::Hash(field) => {
                 Step::Do(with_field(Action::delete(key, PLAIN), field), Done::Unit)
             }
-            Holds::Text(_) | Holds::Set(_) => return first(&Write::from(Delete::new(key, true))),
+            Holds::Text(_) | Holds::Set(_) => {
+                return first(&Write::from(Delete::new(key).must_exist(true)));
+            }
         },
         Write::IncrBy(op) => incr_by_next(op, found)?,
         Write::SAdd(op) => match found {

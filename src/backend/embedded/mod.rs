@@ -16,7 +16,8 @@ mod writer;
 
 use super::ordered::Ordered;
 use super::{Backend, Context};
-use crate::{Error, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Error, ErrorKind, Outcome, Result};
 use engine::Redb;
 use std::path::Path;
 use std::sync::Arc;

@@ -16,7 +16,8 @@ pub use options::FoundationDbOptions;
 
 use super::ordered::Ordered;
 use super::{Backend, Context};
-use crate::{Error, ErrorKind, Op, Outcome, Read, Reply, Result, Store, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Error, ErrorKind, Outcome, Result, Store};
 use engine::{Fdb, LONGEST_NAME};
 use foundationdb::Database;
 use foundationdb::tuple::Subspace;

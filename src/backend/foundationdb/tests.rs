@@ -14,8 +14,9 @@ use crate::backend::ordered::{
     Access, Engine, Program, Scan, Span, Transact, Transaction, WriteOne,
 };
 use crate::backend::{Consistency, Context};
-use crate::ops::*;
-use crate::{Condition, Result, Score, Store, Value, Write};
+use crate::op::*;
+use crate::op::{Condition, Score, Write};
+use crate::{Result, Store, Value};
 use foundationdb::RangeOption;
 use std::time::{Duration, Instant};
 
@@ -68,10 +69,10 @@ async fn ranges(transaction: &foundationdb::Transaction, kind: &str) -> Ranges {
 }
 
 fn zadd(member: &str) -> Write {
-    ZAdd::new("z", member.into(), None, Score::new(1.0).unwrap(), false).into()
+    ZAdd::new("z", member.into(), Score::new(1.0).unwrap()).into()
 }
 fn set(value: &str, condition: Condition) -> Write {
-    Set::new("k", value.into(), condition).into()
+    Set::new("k", value.into()).condition(condition).into()
 }
 fn hset(field: &str) -> Write {
     HSet::new("h", vec![(field.into(), Value::from("v"))]).into()
@@ -111,9 +112,9 @@ async fn writes_conflict_where_they_have_to_and_nowhere_else() {
     let (counted, added) = (alone(incr()).await, atomic(incr()).await);
     assert!(counted.after(&counted) && counted.after(&added));
     assert!(!added.after(&added) && !added.after(&counted), "{added:?}");
-    let word: Write = Set::new("n", "a word".into(), Condition::Always).into();
+    let word: Write = Set::new("n", "a word".into()).into();
     assert!(added.after(&alone(word).await), "there may be no counter left");
-    assert!(added.after(&alone(Delete::new("n", false).into()).await));
+    assert!(added.after(&alone(Delete::new("n").into()).await));
 }
 
 #[tokio::test]

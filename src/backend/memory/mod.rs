@@ -8,10 +8,9 @@
 mod sorted_set;
 
 use super::{Backend, Context};
-use crate::ops::*;
-use crate::{
-    Condition, Error, ErrorKind, Key, Op, Outcome, Range, Read, Reply, Result, Score, Value, Write,
-};
+use crate::op::*;
+use crate::op::{Condition, Op, Range, Read, Reply, Score, Write};
+use crate::{Error, ErrorKind, Key, Outcome, Result, Value};
 use foldhash::fast::RandomState;
 use sorted_set::SortedSet;
 use std::collections::{BTreeMap, HashMap};

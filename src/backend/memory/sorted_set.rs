@@ -1,7 +1,8 @@
 //! The sorted set of the memory backend: every member twice, by itself and by its score.
 
-use crate::ops::ZRange;
-use crate::{LexRange, Range, Reply, Score, ScoreRange, Value};
+use crate::Value;
+use crate::op::ZRange;
+use crate::op::{LexRange, Range, Reply, Score, ScoreRange};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;

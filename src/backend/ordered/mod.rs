@@ -29,7 +29,8 @@ pub(crate) use engine::{Access, Engine, Failure, Program};
 pub(crate) use engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
 
 use super::{Backend, Context};
-use crate::{ErrorKind, Op, Outcome, Read, Reply, Result, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{ErrorKind, Outcome, Result};
 use program::{Batch, ReadOne};
 pub(crate) use program::{Transact, WriteOne};
 use std::collections::VecDeque;

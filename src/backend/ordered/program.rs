@@ -3,8 +3,9 @@
 use super::engine::{EngineLimits, Program, Transaction, ends_transaction};
 use super::read::read;
 use super::write::{Company, Plan, check_names, plan};
-use crate::ops::*;
-use crate::{Key, Op, Outcome, Range, Read, Reply, Result, Write};
+use crate::op::*;
+use crate::op::{Op, Range, Read, Reply, Write};
+use crate::{Key, Outcome, Result};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::ops::Bound;

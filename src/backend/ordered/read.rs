@@ -3,8 +3,9 @@
 use super::cell::Cell;
 use super::engine::{Scan, Span, Transaction, visit_all};
 use super::rows::{Place, Rows, corrupt};
-use crate::ops::*;
-use crate::{Range, Read, Reply, Result, Score, Value};
+use crate::op::*;
+use crate::op::{Range, Read, Reply, Score};
+use crate::{Result, Value};
 use futures_util::future::{try_join, try_join_all};
 use std::collections::HashMap;
 

@@ -18,7 +18,8 @@
 //! counting and listing members reads no values; listing values reads both ranges at once.
 
 use super::engine::{Span, after};
-use crate::{Error, ErrorKind, Key, LexRange, Result, Score, ScoreRange, Value};
+use crate::op::{LexRange, Score, ScoreRange};
+use crate::{Error, ErrorKind, Key, Result, Value};
 use foundationdb_tuple::{Bytes, TuplePack, TupleUnpack, pack, unpack};
 use std::ops::Bound;
 

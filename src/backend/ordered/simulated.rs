@@ -7,9 +7,10 @@ use super::Ordered;
 use super::engine::{
     Access, Change, Engine, EngineLimits, Failure, Program, Scan, Span, Transaction, Visit, added,
 };
+use crate::Outcome;
 use crate::backend::{Backend, Context as Cx};
+use crate::op::{Op, Read, Reply, Write};
 use crate::{Error, ErrorKind, Result};
-use crate::{Op, Outcome, Read, Reply, Write};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Bound;

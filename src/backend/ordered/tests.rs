@@ -3,7 +3,8 @@
 use super::Ordered;
 use super::simulated::{Simulated, Unkindness};
 use crate::backend::{Context, Observer};
-use crate::{Backend, ErrorKind, Limits, Op, Outcome, Read, Reply, Result, Store, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Backend, ErrorKind, Limits, Outcome, Result, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 

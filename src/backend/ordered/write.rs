@@ -4,8 +4,9 @@ use super::cell::Cell;
 use super::engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
 use super::read::{mark, sorted};
 use super::rows::{Place, Rows};
-use crate::ops::*;
-use crate::{Condition, Error, ErrorKind, Reply, Result, Score, Value, Write};
+use crate::op::*;
+use crate::op::{Condition, Reply, Score, Write};
+use crate::{Error, ErrorKind, Result, Value};
 
 /// A counter this far from overflow may be added to without knowing what others add meanwhile: it would take two billion of
 /// them, while a transaction takes seconds.

@@ -5,8 +5,9 @@
 
 use super::keys::companion;
 use super::scripts::{self, By, Script};
-use crate::ops::*;
-use crate::{Condition, Range, Read, Score, Value, Write};
+use crate::Value;
+use crate::op::*;
+use crate::op::{Condition, Range, Read, Score, Write};
 use ::redis::Cmd;
 use std::ops::Bound;
 

@@ -29,7 +29,8 @@ mod slots;
 pub use options::RedisOptions;
 
 use super::{Backend, Consistency, Context, Heard};
-use crate::{Error, ErrorKind, Op, Outcome, Read, Reply, Result, Write};
+use crate::op::{Op, Read, Reply, Write};
+use crate::{Error, ErrorKind, Outcome, Result};
 use ::redis::{Cmd, Pipeline, ServerErrorKind, Value as Answer};
 use cluster::Cluster;
 use commands::Naming;

@@ -3,8 +3,9 @@
 use super::errors::unexpected;
 use super::{Access, Inner, Trip, commands, replies};
 use crate::backend::Context;
-use crate::ops::ZRange;
-use crate::{Range, Reply, Result, Value};
+use crate::op::ZRange;
+use crate::op::{Range, Reply};
+use crate::{Result, Value};
 use ::redis::Value as Answer;
 use commands::PAGE;
 

@@ -1,7 +1,8 @@
 //! Every answer as a reply, whichever version of the protocol it came in.
 
 use super::errors::{refused, unexpected};
-use crate::{Error, ErrorKind, Outcome, Read, Reply, Result, Value, Write};
+use crate::op::{Read, Reply, Write};
+use crate::{Error, ErrorKind, Outcome, Result, Value};
 use ::redis::Value as Answer;
 
 pub(super) fn read(op: &Read, answer: Answer) -> Result<Reply> {

@@ -1,8 +1,9 @@
 //! One key, one type: a key used as another type is a caller's bug, and does no harm.
 
 use super::*;
-use crate::ops::*;
-use crate::{Condition, Op, Range, Reply, Score, ScoreRange, Value};
+use crate::Value;
+use crate::op::*;
+use crate::op::{Condition, Op, Range, Reply, Score, ScoreRange};
 
 const TYPES: [&str; 5] = ["string", "counter", "set", "hash", "sorted"];
 
@@ -50,9 +51,9 @@ fn reads() -> Vec<Op> {
         ZScore::new(k, "_".into()).into(),
         ZHGet::new(k, "_".into()).into(),
         ZCount::new(k, Range::Score(ScoreRange::ALL)).into(),
-        ZCount::new(k, Range::Lex(Box::new(crate::LexRange::ALL))).into(),
+        ZCount::new(k, Range::Lex(Box::new(LexRange::ALL))).into(),
         ZRange::new(k).into(),
-        ZRange { range: Range::Lex(Box::new(crate::LexRange::ALL)), ..ZRange::new(k) }.into(),
+        ZRange { range: Range::Lex(Box::new(LexRange::ALL)), ..ZRange::new(k) }.into(),
         ZRange { values: true, scores: true, rev: true, ..ZRange::new(k) }.into(),
     ]
 }
@@ -66,8 +67,8 @@ fn writes() -> Vec<Op> {
         HSet::new(k, vec![("x".into(), "y".into())]).into(),
         HSetNx::new(k, "x".into(), "y".into()).into(),
         HDel::new(k, vec!["f".into()]).into(),
-        ZAdd::new(k, "x".into(), None, one(), false).into(),
-        ZAdd::new(k, "x".into(), Some("y".into()), one(), true).into(),
+        ZAdd::new(k, "x".into(), one()).into(),
+        ZAdd::new(k, "x".into(), one()).value("y".into()).nx(true).into(),
         ZRem::new(k, "f".into()).into(),
         ZIncrBy::new(k, "x".into(), one()).into(),
     ]
@@ -158,7 +159,7 @@ pub(crate) async fn incr_by_of_a_collection_never_corrupts_it(s: Store) -> Resul
 }
 
 pub(crate) async fn set_over_a_sorted_set_is_refused_or_readable(s: Store) -> Result<()> {
-    let set = |condition| Set::new("k", Value::from("text"), condition);
+    let set = |condition| Set::new("k", Value::from("text")).condition(condition);
     for condition in [Condition::Always, Condition::NotExists] {
         s.delete("k").await?;
         make(&s, "sorted", "k").await?;

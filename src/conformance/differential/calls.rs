@@ -2,8 +2,8 @@
 
 use super::Step;
 use super::generate::pattern;
-use crate::ops::*;
-use crate::{Condition, Op, Range, Read, Score, Write};
+use crate::op::*;
+use crate::op::{Condition, Op, Range, Read, Score, Write};
 use std::fmt::{self, Display, Formatter};
 use std::ops::Bound;
 

@@ -2,8 +2,10 @@
 //! somewhere: empty, binary, long, next to another.
 
 use super::{Program, Step};
-use crate::ops::*;
-use crate::{Condition, Item, Key, LexRange, Op, Range, Read, Score, ScoreRange, Value, Write};
+use crate::op::WriteTarget;
+use crate::op::*;
+use crate::op::{Condition, LexRange, Op, Range, Read, Score, ScoreRange, Write};
+use crate::{Key, Value};
 use fastrand::Rng;
 use std::ops::Bound;
 
@@ -175,9 +177,9 @@ impl Generator {
         let mut writes: Vec<Write> = Vec::with_capacity(n);
         for _ in 0..n {
             let write = self.write();
-            let (item, others) = (write.item(), writes.iter().map(Write::item));
+            let (item, others) = (write.target(), writes.iter().map(Write::target));
             let mut others = others.filter(|other| other.key == item.key);
-            let apart = |other: Item<'_>| {
+            let apart = |other: WriteTarget<'_>| {
                 other.member.is_some() && item.member.is_some() && other.member != item.member
             };
             if careless || others.all(apart) {
@@ -195,12 +197,12 @@ impl Generator {
             reads.extend(whole(&key, family));
             // A set or hash may have become a string.
             if matches!(family, Family::Set | Family::Hash) && self.one_in(2) {
-                deletions.push(Delete::new(&key, false).into());
+                deletions.push(Delete::new(&key).into());
                 continue;
             }
             let sorted = |member: &Value| ZRem::new(&key, member.clone()).into();
             match family {
-                Family::String | Family::Counter => deletions.push(Delete::new(&key, false).into()),
+                Family::String | Family::Counter => deletions.push(Delete::new(&key).into()),
                 Family::ByScore | Family::ByLex => removals.extend(members.iter().map(sorted)),
                 Family::Set | Family::Hash => {
                     members.push(Value::default());
@@ -212,7 +214,7 @@ impl Generator {
                 }
             }
         }
-        let gone = KEYS[..self.keys].iter().map(|key| Delete::new(*key, false).into());
+        let gone = KEYS[..self.keys].iter().map(|key| Delete::new(*key).into());
         let gone = Step::Batch(gone.collect());
         [Step::Batch(reads), Step::Batch(removals), Step::Atomic(deletions), gone]
     }
@@ -300,7 +302,7 @@ impl Generator {
     fn write(&mut self) -> Write {
         let (key, family) = self.key();
         if self.one_in(12) {
-            return Delete::new(key, self.rng.bool()).into();
+            return Delete::new(key).must_exist(self.rng.bool()).into();
         }
         // Strings may replace counters, sets and hashes.
         let string =
@@ -322,7 +324,7 @@ impl Generator {
             2 | 3 => Condition::Equals(self.value()),
             _ => Condition::Always,
         };
-        Set::new(key, self.value(), condition)
+        Set::new(key, self.value()).condition(condition)
     }
     fn hash_write(&mut self, key: Key) -> Write {
         match self.rng.u32(..4) {
@@ -339,10 +341,10 @@ impl Generator {
         match self.rng.u32(..6) {
             0 => ZRem::new(key, member).into(),
             1 => ZIncrBy::new(key, member, score).into(),
-            2 | 3 => ZAdd::new(key, member, None, score, self.one_in(3)).into(),
+            2 | 3 => ZAdd::new(key, member, score).nx(self.one_in(3)).into(),
             _ => {
                 let value = Some(self.value());
-                ZAdd::new(key, member, value, score, self.one_in(3)).into()
+                ZAdd { value: value, ..ZAdd::new(key, member, score).nx(self.one_in(3)) }.into()
             }
         }
     }

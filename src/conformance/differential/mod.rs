@@ -23,7 +23,7 @@ mod run;
 mod shrink;
 
 use super::Subject;
-use crate::{Op, Write};
+use crate::op::{Op, Write};
 use std::fmt;
 
 /// How much is tried.

@@ -1,11 +1,9 @@
 //! Runs a program on the model and on the subject, and tells where they part.
 
 use super::{Difference, Program, Step};
-use crate::ops::*;
-use crate::{
-    Condition, ErrorKind, Key, Limits, Memory, Op, Outcome, Range, Read, Reply, Result, Store,
-    Write,
-};
+use crate::op::*;
+use crate::op::{Condition, Op, Range, Read, Reply, Write};
+use crate::{ErrorKind, Key, Limits, Memory, Outcome, Result, Store};
 use std::collections::HashSet;
 use std::fmt::Debug;
 

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::backend::{Backend, Context};
-use crate::ops::ZRange;
-use crate::{Memory, Outcome, Range, Read, Reply, Result, Score};
+use crate::op::ZRange;
+use crate::op::{Range, Read, Reply};
+use crate::{Memory, Outcome, Result};
 
 /// Loses the last member of every range of more than two.
 #[derive(Debug)]
@@ -136,9 +137,9 @@ fn programs_reach_every_operation_in_every_company() {
 
 #[test]
 fn a_step_prints_as_the_calls_that_make_it() {
-    use crate::ops::*;
+    use crate::op::*;
     let print = |step: &Step| calls::Calls(step).to_string();
-    let zadd = ZAdd::new("k", "m".into(), Some([7u8; 50][..].into()), Score::MIN, true);
+    let zadd = ZAdd::new("k", "m".into(), Score::MIN).value([7u8; 50][..].into()).nx(true);
     assert_eq!(
         print(&Step::One(zadd.into())),
         r#"store.zhadd_nx(b"k", b"m", &[7; 50], f64::NEG_INFINITY).await;"#

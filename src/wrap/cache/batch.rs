@@ -4,7 +4,8 @@ use super::core::Core;
 use super::core::Flight;
 use super::gate::{Reading, Writing};
 use crate::backend::Context;
-use crate::{Backend, Error, ErrorKind, Op, Reply, Result};
+use crate::op::{Op, Reply};
+use crate::{Backend, Error, ErrorKind, Result};
 use std::borrow::Cow;
 use std::collections::HashSet;
 

@@ -7,7 +7,8 @@ use super::gate::{Gate, Reading, State, Writing};
 use super::table::Table;
 use super::{CacheOptions, CacheStats};
 use crate::backend::{Consistency, Context};
-use crate::{Backend, Key, Op, Read, Reply, Result};
+use crate::op::{Op, Read, Reply};
+use crate::{Backend, Key, Result};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -223,8 +224,9 @@ impl Drop for Leader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::Get;
     use crate::wrap::Cache;
-    use crate::{Memory, Store, ops::Get};
+    use crate::{Memory, Store};
     use futures_util::FutureExt;
 
     /// Who misses just before the one read is kept would read a second time.

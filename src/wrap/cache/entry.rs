@@ -8,8 +8,8 @@
 
 use super::copies::{Copies, Room};
 use crate::backend::Consistency;
-use crate::ops::{HGet, ZRange};
-use crate::{Read, Reply};
+use crate::op::{HGet, ZRange};
+use crate::op::{Read, Reply};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_reply_that_has_outlived_its_time_is_not_handed_out() {
-        let get = Read::from(crate::ops::Get::new("k"));
+        let get = Read::from(crate::op::Get::new("k"));
         let (now, reply) = (Instant::now(), Reply::Value(None));
         for (dies, known) in [(now, false), (now + Duration::from_secs(60), true)] {
             let entry = Entry::with(None, Consistency::Strong, &get, &reply, Some(dies));
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_a_write_has_outdated_lives_as_long_as_stated_and_for_eventual_reads_alone() {
-        let get = Read::from(crate::ops::Get::new("k"));
+        let get = Read::from(crate::op::Get::new("k"));
         let entry = Entry::with(None, Consistency::Eventual, &get, &Reply::Value(None), None);
         let now = Instant::now();
         for (dies, known) in [(now, false), (now + Duration::from_secs(60), true)] {

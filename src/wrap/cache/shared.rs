@@ -315,7 +315,8 @@ fn give_up_copies(entry: &mut Arc<Entry>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Read, Reply, Value, ops::Get};
+    use crate::Value;
+    use crate::op::{Get, Read, Reply};
 
     fn put(table: &Shared, key: &Key) {
         let read = Read::from(Get::new(key));
@@ -454,7 +455,7 @@ mod tests {
         assert!(copied() > Some(0));
         // What replaces it begins without, and so gets no room that it was not given.
         let (old, read) =
-            (table.get(&key), Read::from(crate::ops::HGet::new(&key, Value::from("f"))));
+            (table.get(&key), Read::from(crate::op::HGet::new(&key, Value::from("f"))));
         let how = Consistency::Strong;
         let more = Entry::with(old.as_deref(), how, &read, &Reply::Value(None), None);
         table.put(&key, more, how);

@@ -1,31 +1,14 @@
-//! The operations by data type. Each file holds the payloads, which are what a backend receives, and the
-//! methods of [`Store`](crate::Store), [`Batch`](crate::Batch) and [`AtomicWrite`](crate::AtomicWrite) that
-//! make them.
-//!
-//! A new operation is a payload here, a variant in `op.rs`, and an arm in every backend that the compiler
-//! then asks for.
-
-mod hash;
-mod set;
-mod sorted_hash;
-mod sorted_set;
-mod string;
-
-pub use hash::{HDel, HGet, HGetAll, HSet, HSetNx};
-pub use set::{SAdd, SMembers, SRem};
-pub use sorted_hash::ZHGet;
-pub use sorted_set::{RangeQuery, ZAdd, ZCount, ZIncrBy, ZRange, ZRem, ZScore};
-pub use string::{Delete, Get, IncrBy, Set};
+//! The form of most payloads, and what the methods make them with.
 
 use crate::{Result, ToValue, Value};
 
 /// Makes values of the arguments of an operation that takes several.
-fn values<V: ToValue>(values: impl IntoIterator<Item = V>) -> Result<Vec<Value>> {
+pub(super) fn values<V: ToValue>(values: impl IntoIterator<Item = V>) -> Result<Vec<Value>> {
     values.into_iter().map(|value| value.to_value()).collect()
 }
 
 /// Makes pairs of values of the arguments of an operation that takes several.
-fn pairs<F: ToValue, V: ToValue>(
+pub(super) fn pairs<F: ToValue, V: ToValue>(
     pairs: impl IntoIterator<Item = (F, V)>,
 ) -> Result<Vec<(Value, Value)>> {
     pairs.into_iter().map(|(field, value)| Ok((field.to_value()?, value.to_value()?))).collect()
@@ -38,10 +21,10 @@ pub(crate) trait Named {
 }
 
 // Made already by whoever holds them.
-impl Named for crate::Read {
+impl Named for super::Read {
     const NAME: &'static str = "run";
 }
-impl Named for crate::Write {
+impl Named for super::Write {
     const NAME: &'static str = "run";
 }
 
@@ -66,9 +49,9 @@ macro_rules! payload {
                 $name
             }
         }
-        impl crate::ops::Named for $op {
+        impl crate::op::Named for $op {
             const NAME: &'static str = $name;
         }
     };
 }
-use payload;
+pub(super) use payload;

@@ -1,21 +1,21 @@
 //! Sets: [`SMembers`], [`SAdd`], [`SRem`].
 
-use super::{payload, values};
+use super::payload::{payload, values};
 use crate::{AtomicWrite, Backend, Batch, Handle, Key, Result, Store, ToValue, Value};
 
 payload! {
-    /// Reads all members of a set. Answered by [`Reply::Values`](crate::Reply::Values).
+    /// Reads all members of a set. Answered by [`Reply::Values`](crate::op::Reply::Values).
     SMembers "smembers" {}
 }
 payload! {
-    /// Adds members to a set. Answered by [`Reply::Done`](crate::Reply::Done).
+    /// Adds members to a set. Answered by [`Reply::Done`](crate::op::Reply::Done).
     SAdd "sadd" {
         /// What is added; one named twice counts once.
         members: Vec<Value>,
     }
 }
 payload! {
-    /// Removes members from a set. Answered by [`Reply::Done`](crate::Reply::Done).
+    /// Removes members from a set. Answered by [`Reply::Done`](crate::op::Reply::Done).
     SRem "srem" {
         /// What is removed.
         members: Vec<Value>,

@@ -3,24 +3,22 @@
 //! A sorted hash is the same structure with values, so its ranges and writes are these operations, too;
 //! their methods are in `sorted_hash.rs`.
 
-use super::payload;
+use super::payload::payload;
 use crate::backend::BoxFuture;
-use crate::{
-    AtomicWrite, Backend, Batch, Conditional, FromReply, Handle, Key, Range, Result, Score,
-    ScoreRange, Store, ToLexRange, ToValue, Value,
-};
+use crate::op::{FromReply, Range, Score, ScoreRange, ToLexRange};
+use crate::{AtomicWrite, Backend, Batch, Conditional, Handle, Key, Result, Store, ToValue, Value};
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
 
 payload! {
-    /// Reads the score of a member. Answered by [`Reply::Score`](crate::Reply::Score).
+    /// Reads the score of a member. Answered by [`Reply::Score`](crate::op::Reply::Score).
     ZScore "zscore" {
         /// Which.
         member: Value,
     }
 }
 payload! {
-    /// Adds to the score of a member. Answered by [`Reply::Score`](crate::Reply::Score).
+    /// Adds to the score of a member. Answered by [`Reply::Score`](crate::op::Reply::Score).
     ZIncrBy "zincr_by" {
         /// Which.
         member: Value,
@@ -29,14 +27,14 @@ payload! {
     }
 }
 payload! {
-    /// Removes a member with its value. Answered by [`Reply::Done`](crate::Reply::Done).
+    /// Removes a member with its value. Answered by [`Reply::Done`](crate::op::Reply::Done).
     ZRem "zrem" {
         /// Which.
         member: Value,
     }
 }
 
-/// Counts the members in a range. Answered by [`Reply::Count`](crate::Reply::Count).
+/// Counts the members in a range. Answered by [`Reply::Count`](crate::op::Reply::Count).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ZCount {
@@ -46,7 +44,7 @@ pub struct ZCount {
     pub range: Range,
 }
 
-impl super::Named for ZCount {
+impl crate::op::Named for ZCount {
     const NAME: &'static str = "zcount";
 }
 
@@ -69,7 +67,7 @@ impl ZCount {
     }
 }
 
-/// Adds a member, or moves it to a new score. Answered by [`Reply::Applied`](crate::Reply::Applied).
+/// Adds a member, or moves it to a new score. Answered by [`Reply::Applied`](crate::op::Reply::Applied).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ZAdd {
@@ -85,20 +83,29 @@ pub struct ZAdd {
     pub nx: bool,
 }
 
-impl super::Named for ZAdd {
+impl crate::op::Named for ZAdd {
     const NAME: &'static str = "zadd";
 }
 
 impl ZAdd {
-    /// An operation for [`Store::run`], [`Batch::push`] or a backend.
-    pub fn new(
-        key: impl Into<Key>,
-        member: Value,
-        value: Option<Value>,
-        score: Score,
-        nx: bool,
-    ) -> Self {
-        ZAdd { key: key.into(), member, value, score, nx }
+    /// An operation for [`Store::run`], [`Batch::push`] or a backend. Without a value or a condition.
+    #[inline]
+    pub fn new(key: impl Into<Key>, member: Value, score: Score) -> Self {
+        ZAdd { key: key.into(), member, value: None, score, nx: false }
+    }
+    /// Sets [`value`](Self::value).
+    #[must_use]
+    #[inline]
+    pub fn value(mut self, value: Value) -> Self {
+        self.value = Some(value);
+        self
+    }
+    /// Sets [`nx`](Self::nx).
+    #[must_use]
+    #[inline]
+    pub fn nx(mut self, nx: bool) -> Self {
+        self.nx = nx;
+        self
     }
     pub(crate) fn name(&self) -> &'static str {
         match (&self.value, self.nx) {
@@ -110,7 +117,7 @@ impl ZAdd {
     }
     #[inline]
     fn of(key: impl Into<Key>, member: impl ToValue, score: f64, nx: bool) -> Result<Self> {
-        Ok(ZAdd::new(key, member.to_value()?, None, Score::new(score)?, nx))
+        Ok(ZAdd::new(key, member.to_value()?, Score::new(score)?).nx(nx))
     }
 }
 
@@ -118,8 +125,8 @@ fn incr(key: impl Into<Key>, member: impl ToValue, by: f64) -> Result<ZIncrBy> {
     Ok(ZIncrBy::new(key, member.to_value()?, Score::new(by)?))
 }
 
-/// Reads the members, or the values, in a range. Answered by [`Reply::Values`](crate::Reply::Values), or
-/// with scores by [`Reply::Scored`](crate::Reply::Scored).
+/// Reads the members, or the values, in a range. Answered by [`Reply::Values`](crate::op::Reply::Values), or
+/// with scores by [`Reply::Scored`](crate::op::Reply::Scored).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ZRange {
@@ -137,12 +144,12 @@ pub struct ZRange {
     pub values: bool,
 }
 
-impl super::Named for ZRange {
+impl crate::op::Named for ZRange {
     const NAME: &'static str = "zrange";
 }
 
 impl ZRange {
-    /// All members in order, for [`Store::run`], [`Batch::push`] or a backend; change the fields for less.
+    /// All members in order, for [`Store::run`], [`Batch::push`] or a backend.
     pub fn new(key: impl Into<Key>) -> Self {
         ZRange {
             key: key.into(),
@@ -152,6 +159,36 @@ impl ZRange {
             scores: false,
             values: false,
         }
+    }
+    /// Sets [`range`](Self::range).
+    #[must_use]
+    pub fn range(mut self, range: Range) -> Self {
+        self.range = range;
+        self
+    }
+    /// Sets [`rev`](Self::rev).
+    #[must_use]
+    pub fn rev(mut self, rev: bool) -> Self {
+        self.rev = rev;
+        self
+    }
+    /// Sets [`limit`](Self::limit).
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+    /// Sets [`scores`](Self::scores).
+    #[must_use]
+    pub fn scores(mut self, scores: bool) -> Self {
+        self.scores = scores;
+        self
+    }
+    /// Sets [`values`](Self::values).
+    #[must_use]
+    pub fn values(mut self, values: bool) -> Self {
+        self.values = values;
+        self
     }
     pub(crate) fn name(&self) -> &'static str {
         if self.values { "zhrange" } else { "zrange" }

@@ -1,12 +1,14 @@
 //! Sorted hashes: sorted sets whose members carry a value of any size. [`ZHGet`]; the rest are the
 //! operations of `sorted_set.rs`, made by the methods here.
 
-use super::{RangeQuery, ZAdd, ZRem, payload};
-use crate::{AtomicWrite, Backend, Batch, Conditional, Handle, Key, Result, Score, Store};
+use super::payload::payload;
+use super::{RangeQuery, ZAdd, ZRem};
+use crate::op::Score;
+use crate::{AtomicWrite, Backend, Batch, Conditional, Handle, Key, Result, Store};
 use crate::{ToValue, Value};
 
 payload! {
-    /// Reads the value of a field. Answered by [`Reply::Value`](crate::Reply::Value).
+    /// Reads the value of a field. Answered by [`Reply::Value`](crate::op::Reply::Value).
     ZHGet "zhget" {
         /// Which.
         field: Value,
@@ -20,7 +22,8 @@ fn add(
     score: f64,
     nx: bool,
 ) -> Result<ZAdd> {
-    Ok(ZAdd::new(key, field.to_value()?, Some(value.to_value()?), Score::new(score)?, nx))
+    let value = value.to_value()?;
+    Ok(ZAdd::new(key, field.to_value()?, Score::new(score)?).value(value).nx(nx))
 }
 
 /// # Sorted hashes

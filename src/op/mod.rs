@@ -2,16 +2,33 @@
 //!
 //! A backend matches on [`Read`] and [`Write`]; a wrapper asks them for their [`key`](Op::key),
 //! [`name`](Op::name) and the other facts, and passes them on. What an operation means is written at the method
-//! of [`Store`](crate::Store) that makes it; which [`Reply`](crate::Reply) answers it, at its payload in
-//! [`ops`](crate::ops).
+//! of [`Store`](crate::Store) that makes it; which [`Reply`](crate::op::Reply) answers it, at its payload. Each file
+//! holds the payloads of one data type, and the methods of [`Store`](crate::Store), [`Batch`](crate::Batch) and
+//! [`AtomicWrite`](crate::AtomicWrite) that make them.
 //!
 //! # The table
 //!
 //! `operations!` below has a line per operation. Everything that a wrapper or a backend has to know of all
 //! operations follows from it, so a new operation touches no wrapper. A line without a fact does not compile.
 
-use crate::ops::*;
-use crate::{Key, LexRange, Range, Value};
+mod hash;
+mod payload;
+mod set;
+mod sorted_hash;
+mod sorted_set;
+mod string;
+
+pub use crate::range::{LexRange, Range, ScoreRange, ToLexRange};
+pub use crate::reply::{FromReply, Reply};
+pub use crate::score::Score;
+pub use hash::{HDel, HGet, HGetAll, HSet, HSetNx};
+pub(crate) use payload::Named;
+pub use set::{SAdd, SMembers, SRem};
+pub use sorted_hash::ZHGet;
+pub use sorted_set::{RangeQuery, ZAdd, ZCount, ZIncrBy, ZRange, ZRem, ZScore};
+pub use string::{Delete, Get, IncrBy, Set};
+
+use crate::{Key, Value};
 use std::fmt;
 use std::ops::Bound;
 
@@ -30,7 +47,7 @@ pub(crate) enum Kind {
 
 /// One line per operation:
 ///
-/// - its payload in [`ops`](crate::ops), whose `name` is one of `names`;
+/// - its payload, whose `name` is one of `names`;
 /// - `kind`: what its key holds;
 /// - `size`: the bytes of its arguments without the key, lists and values included;
 /// - of a write, `member`: the part of the key that it changes alone, if it does;
@@ -115,9 +132,9 @@ macro_rules! operations {
                 match self { $(Write::$write(_) => Kind::$write_kind,)* }
             }
             /// What it changes, for telling whether two writes of an atomic write get in each other's way.
-            pub fn item(&self) -> Item<'_> {
+            pub fn target(&self) -> WriteTarget<'_> {
                 let member = match self { $(Write::$write($member_op) => $member,)* };
-                Item { key: self.key(), member }
+                WriteTarget { key: self.key(), member }
             }
             /// Whether to apply it twice is as good as once, the answer included, if nobody else writes in
             /// between.
@@ -348,7 +365,8 @@ impl Condition {
 
 /// The part of the store that one write of an atomic write changes. No two may change the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Item<'a> {
+#[non_exhaustive]
+pub struct WriteTarget<'a> {
     /// The key.
     pub key: &'a Key,
     /// In a sorted set or hash, the member; every other type is one item.
@@ -394,7 +412,7 @@ mod tests {
     /// A payload may have a name that its line does not list.
     #[test]
     fn every_name_that_an_operation_can_have_stands_in_its_line() {
-        use crate::{Score, ScoreRange};
+        use crate::op::{Score, ScoreRange};
         let value = || Value::from("v");
         let score = Score::new(1.0).unwrap();
         let old = Condition::Equals(value());
@@ -416,13 +434,16 @@ mod tests {
         ];
         names.extend(reads.iter().map(Read::name));
         let conditions = [Condition::Always, Condition::NotExists, Condition::Exists, old];
-        let sets = conditions.map(|condition| Write::from(Set::new("k", value(), condition)));
+        let sets =
+            conditions.map(|condition| Write::from(Set::new("k", value()).condition(condition)));
         let adds = [None, Some(value())].into_iter().flat_map(|of| {
-            [false, true].map(|nx| Write::from(ZAdd::new("k", value(), of.clone(), score, nx)))
+            [false, true].map(|nx| {
+                Write::from(ZAdd { value: of.clone(), ..ZAdd::new("k", value(), score).nx(nx) })
+            })
         });
         let others: [Write; 10] = [
-            Delete::new("k", false).into(),
-            Delete::new("k", true).into(),
+            Delete::new("k").into(),
+            Delete::new("k").must_exist(true).into(),
             IncrBy::new("k", 1).into(),
             SAdd::new("k", vec![]).into(),
             SRem::new("k", vec![]).into(),

@@ -1,30 +1,30 @@
 //! Hashes: [`HGet`], [`HGetAll`], [`HSet`], [`HSetNx`], [`HDel`].
 
-use super::{pairs, payload, values};
+use super::payload::{pairs, payload, values};
 use crate::{AtomicWrite, Backend, Batch, Conditional, Handle, Key, Store, Value};
 use crate::{Result, ToValue};
 use std::collections::BTreeMap;
 
 payload! {
-    /// Reads one field. Answered by [`Reply::Value`](crate::Reply::Value).
+    /// Reads one field. Answered by [`Reply::Value`](crate::op::Reply::Value).
     HGet "hget" {
         /// Which.
         field: Value,
     }
 }
 payload! {
-    /// Reads all fields. Answered by [`Reply::Fields`](crate::Reply::Fields).
+    /// Reads all fields. Answered by [`Reply::Fields`](crate::op::Reply::Fields).
     HGetAll "hgetall" {}
 }
 payload! {
-    /// Sets fields. Answered by [`Reply::Done`](crate::Reply::Done).
+    /// Sets fields. Answered by [`Reply::Done`](crate::op::Reply::Done).
     HSet "hset" {
         /// Fields and their values; of one named twice the last wins.
         fields: Vec<(Value, Value)>,
     }
 }
 payload! {
-    /// Sets a field that is not there. Answered by [`Reply::Applied`](crate::Reply::Applied).
+    /// Sets a field that is not there. Answered by [`Reply::Applied`](crate::op::Reply::Applied).
     HSetNx "hset_nx" {
         /// The field.
         field: Value,
@@ -33,7 +33,7 @@ payload! {
     }
 }
 payload! {
-    /// Removes fields. Answered by [`Reply::Done`](crate::Reply::Done).
+    /// Removes fields. Answered by [`Reply::Done`](crate::op::Reply::Done).
     HDel "hdel" {
         /// Which.
         fields: Vec<Value>,

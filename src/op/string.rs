@@ -1,32 +1,60 @@
 //! Strings and counters: [`Get`], [`Set`], [`Delete`], [`IncrBy`].
 
-use super::payload;
-use crate::{AtomicWrite, Backend, Batch, Condition, Conditional, Handle, Key, Store, Value};
-use crate::{Result, ToValue, Write};
+use super::payload::payload;
+use crate::op::Condition;
+use crate::op::Write;
+use crate::{AtomicWrite, Backend, Batch, Conditional, Handle, Key, Store, Value};
+use crate::{Result, ToValue};
 
 payload! {
-    /// Reads a string or counter. Answered by [`Reply::Value`](crate::Reply::Value).
+    /// Reads a string or counter. Answered by [`Reply::Value`](crate::op::Reply::Value).
     Get "get" {}
 }
-payload! {
-    /// Removes a key. Answered by [`Reply::Applied`](crate::Reply::Applied): was it there?
-    ///
-    /// Alone and in a batch it removes whatever the key holds; in an atomic write it does not see sorted
-    /// sets, and answers nothing.
-    Delete "delete" {
-        /// In an atomic write: the condition that a string, counter, set or hash is there.
-        must_exist: bool,
+/// Removes a key. Answered by [`Reply::Applied`](crate::op::Reply::Applied): was it there?
+///
+/// Alone and in a batch it removes whatever the key holds; in an atomic write it does not see sorted
+/// sets, and answers nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Delete {
+    /// The key.
+    pub key: Key,
+    /// In an atomic write: the condition that a string, counter, set or hash is there.
+    pub must_exist: bool,
+}
+
+impl crate::op::Named for Delete {
+    const NAME: &'static str = "delete";
+}
+
+impl Delete {
+    /// An operation for [`Store::run`], [`Batch::push`] or a backend. Without a condition.
+    #[inline]
+    pub fn new(key: impl Into<Key>) -> Self {
+        Delete { key: key.into(), must_exist: false }
+    }
+    /// Sets [`must_exist`](Self::must_exist).
+    #[must_use]
+    #[inline]
+    pub fn must_exist(mut self, must_exist: bool) -> Self {
+        self.must_exist = must_exist;
+        self
+    }
+    #[inline]
+    pub(crate) fn name(&self) -> &'static str {
+        "delete"
     }
 }
+
 payload! {
-    /// Adds to a counter. Answered by [`Reply::Integer`](crate::Reply::Integer).
+    /// Adds to a counter. Answered by [`Reply::Integer`](crate::op::Reply::Integer).
     IncrBy "incr_by" {
         /// What is added.
         by: i64,
     }
 }
 
-/// Sets a string. Answered by [`Reply::Applied`](crate::Reply::Applied).
+/// Sets a string. Answered by [`Reply::Applied`](crate::op::Reply::Applied).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Set {
@@ -38,14 +66,20 @@ pub struct Set {
     pub condition: Condition,
 }
 
-impl super::Named for Set {
+impl crate::op::Named for Set {
     const NAME: &'static str = "set";
 }
 
 impl Set {
-    /// An operation for [`Store::run`], [`Batch::push`] or a backend.
-    pub fn new(key: impl Into<Key>, value: Value, condition: Condition) -> Self {
-        Set { key: key.into(), value, condition }
+    /// An operation for [`Store::run`], [`Batch::push`] or a backend. Without a condition.
+    pub fn new(key: impl Into<Key>, value: Value) -> Self {
+        Set { key: key.into(), value, condition: Condition::Always }
+    }
+    /// Sets [`condition`](Self::condition).
+    #[must_use]
+    pub fn condition(mut self, condition: Condition) -> Self {
+        self.condition = condition;
+        self
     }
     pub(crate) fn name(&self) -> &'static str {
         match self.condition {
@@ -161,7 +195,7 @@ impl<B: Backend> Store<B> {
     /// What [`get`](Self::get) says of keys.
     #[inline(always)]
     pub fn delete(&self, key: impl Into<Key>) -> impl Future<Output = Result<bool>> + Send {
-        self.run_write(Ok(Delete::new(key, false)))
+        self.run_write(Ok(Delete::new(key)))
     }
     /// [`delete`](Self::delete) by the name that it has in an [`AtomicWrite`], where it is a condition.
     ///
@@ -169,7 +203,7 @@ impl<B: Backend> Store<B> {
     /// As [`delete`](Self::delete).
     #[inline(always)]
     pub fn delete_xx(&self, key: impl Into<Key>) -> impl Future<Output = Result<bool>> + Send {
-        self.run_write(Ok(Delete::new(key, true)))
+        self.run_write(Ok(Delete::new(key).must_exist(true)))
     }
     /// Adds `by` to the counter at `key` and tells the new value. A missing key counts from 0, and
     /// exists afterwards even if `by` is 0.
@@ -218,11 +252,11 @@ impl<B: Backend> Batch<'_, B> {
     }
     /// Adds a [`Store::delete`].
     pub fn delete(&mut self, key: impl Into<Key>) -> Handle<bool> {
-        self.push(Delete::new(key, false))
+        self.push(Delete::new(key))
     }
     /// Adds a [`Store::delete_xx`].
     pub fn delete_xx(&mut self, key: impl Into<Key>) -> Handle<bool> {
-        self.push(Delete::new(key, true))
+        self.push(Delete::new(key).must_exist(true))
     }
     /// Adds a [`Store::incr_by`].
     pub fn incr_by(&mut self, key: impl Into<Key>, by: i64) -> Handle<i64> {
@@ -255,11 +289,11 @@ impl<B: Backend> AtomicWrite<'_, B> {
     }
     /// Removes a string, counter, set or hash, if one is there. Does not see sorted sets.
     pub fn delete(&mut self, key: impl Into<Key>) {
-        self.push(Delete::new(key, false));
+        self.push(Delete::new(key));
     }
     /// Removes a string, counter, set or hash: the condition that one is there. Does not see sorted sets.
     pub fn delete_xx(&mut self, key: impl Into<Key>) -> Handle<Conditional> {
-        self.push(Delete::new(key, true))
+        self.push(Delete::new(key).must_exist(true))
     }
     /// Adds a [`Store::incr_by`]. An atomic write does not tell the new value.
     pub fn incr_by(&mut self, key: impl Into<Key>, by: i64) {
