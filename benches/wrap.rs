@@ -5,6 +5,7 @@
 
 use cpu_time::ThreadTime;
 use futures_util::FutureExt;
+use keyvaluestore::observe::Profiler;
 use keyvaluestore::wrap::*;
 use keyvaluestore::{Backend, Key, Memory, Store};
 use std::future::Future;

@@ -6,7 +6,7 @@
 //!
 //! The table of the profiler goes to standard error.
 
-use keyvaluestore::wrap::{CallProfile, Profiler};
+use keyvaluestore::observe::{CallProfile, Profiler};
 use keyvaluestore::{Result, Store};
 use std::fmt::Write;
 

@@ -111,6 +111,7 @@ mod batch;
 mod byte_string;
 #[cfg(any(feature = "json", feature = "msgpack"))]
 mod codec;
+mod context;
 mod convert;
 mod error;
 mod limits;
@@ -125,6 +126,7 @@ mod url;
 pub mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod observe;
 pub mod op;
 pub mod wrap;
 

@@ -2,12 +2,11 @@
 
 #[cfg(feature = "embedded")]
 use crate::backend::as_embedded;
-use crate::backend::{
-    Both, Consistency, Context, DynBackend, Observer, Watched, as_memory, local_name,
-};
+use crate::backend::{Consistency, Context, DynBackend, as_memory, local_name};
+use crate::observe::Profiler;
+use crate::observe::{CallGuard, Fanout, Observer};
 use crate::op::Named;
 use crate::op::{FromReply, Op, Read, Reply, Write};
-use crate::wrap::Profiler;
 use crate::{AtomicWrite, Backend, Batch, Limits, Memory, Outcome, Result};
 use std::sync::Arc;
 
@@ -163,7 +162,7 @@ impl<B: Clone> Store<B> {
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
     /// use keyvaluestore::Store;
-    /// use keyvaluestore::wrap::Profiler;
+    /// use keyvaluestore::observe::Profiler;
     /// let (all, page) = (Profiler::new(), Profiler::new());
     /// let store = Store::memory().with_profiler(&all);
     /// store.set("k", 1).await?;
@@ -177,7 +176,7 @@ impl<B: Clone> Store<B> {
         B: Backend,
     {
         let profiler = profiler.observer_of(local_name(&self.backend));
-        let observer = Both::of(self.context.observer.as_ref(), profiler);
+        let observer = Fanout::of(self.context.observer.as_ref(), profiler);
         self.with_observer(observer)
     }
     /// The same store with other limits than the portable ones. See [`Limits`].
@@ -329,13 +328,13 @@ fn decoded<T: FromReply>(
 /// The same with somebody listening: apart, and boxed, so that a call to which nobody listens pays nothing for it.
 impl<B: Backend> Store<B> {
     async fn watched_read(&self, observer: &dyn Observer, op: &Read) -> Result<Reply> {
-        let mut watched = Watched::start(&self.context, observer, op.name(), 1);
+        let mut watched = CallGuard::start(&self.context, observer, op.name(), 1);
         let reply = self.backend.read(&watched.cx, op).await;
         watched.end(&reply);
         reply
     }
     async fn watched_write(&self, observer: &dyn Observer, op: &Write) -> Result<Reply> {
-        let mut watched = Watched::start(&self.context, observer, op.name(), 1);
+        let mut watched = CallGuard::start(&self.context, observer, op.name(), 1);
         let reply = self.backend.write(&watched.cx, op).await;
         watched.end(&reply);
         reply
@@ -345,7 +344,7 @@ impl<B: Backend> Store<B> {
         let Some(observer) = self.context.observer.as_deref() else {
             return self.backend.batch(&self.context, ops).await;
         };
-        let mut watched = Watched::start(&self.context, observer, "batch", ops.len());
+        let mut watched = CallGuard::start(&self.context, observer, "batch", ops.len());
         let replies = self.backend.batch(&watched.cx, ops).await;
         watched.end_each(&replies);
         replies
@@ -358,7 +357,7 @@ impl<B: Backend> Store<B> {
                 None => self.backend.transact(&self.context, writes).await,
             };
         };
-        let mut watched = Watched::start(&self.context, observer, "atomic_write", writes.len());
+        let mut watched = CallGuard::start(&self.context, observer, "atomic_write", writes.len());
         let outcome = self.backend.transact(&watched.cx, writes).await;
         watched.end(&outcome);
         outcome

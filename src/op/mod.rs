@@ -310,6 +310,7 @@ fn size_of_range(range: &Range) -> usize {
 
 /// Where in [`NAMES`] it stands, at compile time.
 #[allow(dead_code, reason = "for the histograms of metrics")]
+#[allow(clippy::panic, reason = "at compile time")]
 pub(crate) const fn position(name: &str) -> usize {
     let mut i = 0;
     while i < NAMES.len() {

@@ -3,7 +3,8 @@
 //! The table is at the type. Labels are bounded: names of operations, requests, kinds of errors, tables and their indexes. Never keys, never values.
 
 use super::{Observed, Wrapper};
-use crate::backend::{CallSummary, ConsumedCapacity, Context, Observer};
+use crate::backend::Context;
+use crate::observe::{CallSummary, ConsumedCapacity, Observer};
 use crate::op::{NAMES, index_of_name, position};
 use crate::op::{Op, Read, Reply, Write};
 use crate::{Backend, ErrorKind, Outcome, Result};

@@ -5,7 +5,7 @@
 //! | [`Cache`] | remembers what was read until it is written | `cache` |
 //! | [`OnWrite`] | tells a hook which keys were written, for caches elsewhere | |
 //! | [`Prefix`] | puts a namespace in front of every key | |
-//! | [`Observed`] | has an [`Observer`](crate::backend::Observer), such as a [`Profiler`], listen at this place of the stack | |
+//! | [`Observed`] | has an [`Observer`](crate::observe::Observer), such as a [`Profiler`](crate::observe::Profiler), listen at this place of the stack | |
 //! | [`Metrics`] | counts and times through the facade `metrics` | `metrics` |
 //! | [`Trace`] | a span per call through the facade `tracing` | `tracing` |
 //! | [`Retry`], [`Timeout`] | tries again what may be tried again; gives up what takes too long | `retry` |
@@ -49,7 +49,6 @@ mod metrics;
 mod observed;
 mod on_write;
 mod prefix;
-mod profile;
 #[cfg(feature = "retry")]
 mod retry;
 #[cfg(feature = "retry")]
@@ -64,7 +63,6 @@ pub use metrics::{Metrics, MetricsObserver};
 pub use observed::Observed;
 pub use on_write::OnWrite;
 pub use prefix::Prefix;
-pub use profile::{CallProfile, CapacityUnits, Histogram, Profiler};
 #[cfg(feature = "retry")]
 pub use retry::{Retry, RetryPolicy};
 #[cfg(feature = "retry")]

@@ -1,7 +1,8 @@
 //! [`Observed`]: has an observer listen at one place of a stack of wrappers.
 
 use super::Wrapper;
-use crate::backend::{Context, Listener, Observer, Watched};
+use crate::backend::Context;
+use crate::observe::{CallGuard, Observer, ObserverSlot};
 use crate::op::{Op, Read, Reply, Write};
 use crate::{Backend, Outcome, Result};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 /// ```
 /// # #[cfg(feature = "cache")]
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-/// use keyvaluestore::wrap::{Cache, CacheOptions, Observed, Profiler};
+/// use keyvaluestore::wrap::{Cache, CacheOptions, Observed};
+/// use keyvaluestore::observe::Profiler;
 /// use keyvaluestore::{Memory, Store};
 ///
 /// let misses = Profiler::new();
@@ -30,7 +32,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Observed<B> {
     inner: B,
-    listener: Listener,
+    listener: ObserverSlot,
 }
 
 impl<B> Observed<B> {
@@ -39,7 +41,7 @@ impl<B> Observed<B> {
         Observed::by(inner, Arc::new(observer))
     }
     pub(super) fn by(inner: B, observer: Arc<dyn Observer>) -> Self {
-        Observed { inner, listener: Listener::new(observer) }
+        Observed { inner, listener: ObserverSlot::new(observer) }
     }
     /// What is handed down of a call to which nobody else listens.
     #[inline]
@@ -58,25 +60,25 @@ impl<B: Backend> Wrapper for Observed<B> {
 
 impl<B: Backend> Backend for Observed<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        let mut watched = Watched::also(cx, &self.listener, op.name(), 1);
+        let mut watched = CallGuard::also(cx, &self.listener, op.name(), 1);
         let reply = self.inner.read(&watched.cx, op).await;
         watched.end(&reply);
         reply
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
-        let mut watched = Watched::also(cx, &self.listener, op.name(), 1);
+        let mut watched = CallGuard::also(cx, &self.listener, op.name(), 1);
         let reply = self.inner.write(&watched.cx, op).await;
         watched.end(&reply);
         reply
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        let mut watched = Watched::also(cx, &self.listener, "batch", ops.len());
+        let mut watched = CallGuard::also(cx, &self.listener, "batch", ops.len());
         let replies = self.inner.batch(&watched.cx, ops).await;
         watched.end_each(&replies);
         replies
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
-        let mut watched = Watched::also(cx, &self.listener, "atomic_write", writes.len());
+        let mut watched = CallGuard::also(cx, &self.listener, "atomic_write", writes.len());
         let outcome = self.inner.transact(&watched.cx, writes).await;
         watched.end(&outcome);
         outcome

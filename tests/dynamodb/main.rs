@@ -14,7 +14,8 @@ mod strangers;
 mod trips;
 
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
-use keyvaluestore::backend::{ConsumedCapacity, DynamoClient, DynamoDbOptions, Observer};
+use keyvaluestore::backend::{DynamoClient, DynamoDbOptions};
+use keyvaluestore::observe::{ConsumedCapacity, Observer};
 use keyvaluestore::{DynamoDb, ErrorKind, Store};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Many at once: nothing is lost, nothing is counted twice, and nobody is told of a conflict.
 
 use super::{store, support};
-use keyvaluestore::backend::Observer;
+use keyvaluestore::observe::Observer;
 use keyvaluestore::{ErrorKind, FoundationDb, Result, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

@@ -1,7 +1,7 @@
 //! Round trips: waves of reads, and commits.
 
 use super::store;
-use keyvaluestore::backend::Observer;
+use keyvaluestore::observe::Observer;
 use keyvaluestore::{ErrorKind, Result, Store};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};

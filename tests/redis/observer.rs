@@ -1,7 +1,7 @@
 //! What an observer hears: every round trip, and everything that is sent again.
 
 use crate::support::redis::database;
-use keyvaluestore::backend::Observer;
+use keyvaluestore::observe::Observer;
 use keyvaluestore::{ErrorKind, Store};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

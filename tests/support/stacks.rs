@@ -1,6 +1,7 @@
 //! Every wrapper on whatever is given, and all of them one in another. A new one is a function here and a line in the list.
 
 use keyvaluestore::Backend;
+use keyvaluestore::observe::Profiler;
 use keyvaluestore::wrap::*;
 #[cfg(any(feature = "cache", feature = "retry"))]
 use std::time::Duration;
@@ -11,7 +12,7 @@ macro_rules! every_stack {
     ($each:ident! $args:tt) => {
         $each! { $args
             prefix [] prefixed;
-            invalidate [];
+            on_write [];
             observed [];
             cache ["cache"];
             cache_of_a_request ["cache"];
@@ -30,7 +31,7 @@ pub(crate) use every_stack;
 pub(crate) fn prefix<B: Backend>(inner: B) -> impl Backend {
     Prefix::new(inner, "a:prefix")
 }
-pub(crate) fn invalidate<B: Backend>(inner: B) -> impl Backend {
+pub(crate) fn on_write<B: Backend>(inner: B) -> impl Backend {
     OnWrite::new(inner, |_: &keyvaluestore::Key| ())
 }
 pub(crate) fn observed<B: Backend>(inner: B) -> impl Backend {
@@ -69,12 +70,12 @@ pub(crate) fn trace<B: Backend>(inner: B) -> impl Backend {
 #[cfg(all(feature = "cache", feature = "retry", feature = "metrics", feature = "tracing"))]
 pub(crate) fn nested<B: Backend>(inner: B) -> impl Backend {
     let inner = timeout(observed(prefix(inner)));
-    let inner = cache_of_a_request(cache(invalidate(retry(inner))));
+    let inner = cache_of_a_request(cache(on_write(retry(inner))));
     metrics(trace(inner))
 }
 /// The other way round.
 #[cfg(all(feature = "cache", feature = "retry", feature = "metrics", feature = "tracing"))]
 pub(crate) fn nested_inside_out<B: Backend>(inner: B) -> impl Backend {
     let inner = cache(cache_of_a_request(trace(metrics(inner))));
-    prefix(observed(timeout(retry(invalidate(inner)))))
+    prefix(observed(timeout(retry(on_write(inner)))))
 }

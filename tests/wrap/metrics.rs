@@ -3,7 +3,7 @@
 use crate::double::Double;
 use crate::now;
 use futures_util::FutureExt;
-use keyvaluestore::backend::Observer;
+use keyvaluestore::observe::Observer;
 use keyvaluestore::wrap::{Metrics, MetricsObserver};
 use keyvaluestore::{ErrorKind, Store};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};

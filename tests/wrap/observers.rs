@@ -2,9 +2,11 @@
 
 use crate::double::Double;
 use crate::{now, waits};
-use keyvaluestore::backend::{CallSummary, Context, Observer};
+use keyvaluestore::backend::Context;
+use keyvaluestore::observe::Profiler;
+use keyvaluestore::observe::{CallSummary, Observer};
 use keyvaluestore::op::{Op, Read, Reply, Write};
-use keyvaluestore::wrap::{Observed, Profiler};
+use keyvaluestore::wrap::Observed;
 use keyvaluestore::{Backend, ErrorKind, Memory, Outcome, Result, Store};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

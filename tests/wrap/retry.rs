@@ -1,7 +1,8 @@
 //! Retries and timeouts. Time is tokio's, and passes when everybody waits.
 
 use crate::double::Double;
-use keyvaluestore::wrap::{Profiler, Retry, RetryPolicy, Timeout};
+use keyvaluestore::observe::Profiler;
+use keyvaluestore::wrap::{Retry, RetryPolicy, Timeout};
 use keyvaluestore::{Error, ErrorKind, Store};
 use std::time::Duration;
 

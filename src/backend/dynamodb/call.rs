@@ -3,7 +3,8 @@
 use super::api::{DynamoApi, DynamoResult};
 use super::error::{DynamoError, Failed, What};
 use super::{BACKEND, Inner};
-use crate::backend::{ConsumedCapacity, Context, Heard, Observer};
+use crate::backend::Context;
+use crate::observe::{ConsumedCapacity, Observer, RoundTripGuard};
 use crate::{Error, ErrorKind};
 use aws_sdk_dynamodb::operation as aws;
 use aws_sdk_dynamodb::types::{self, ReturnConsumedCapacity};
@@ -155,7 +156,7 @@ impl<'t> Trip<'t> {
         if left == Some(Duration::ZERO) {
             return Err(DynamoError::timeout().map_failed(|failed| failed.maybe_applied = false));
         }
-        let heard = Heard::start(self.cx, BACKEND, name);
+        let heard = RoundTripGuard::start(self.cx, BACKEND, name);
         let patience = left.map_or(attempt, |left| left.min(attempt));
         let answer = match tokio::time::timeout(patience, answer).await {
             Ok(answer) => answer,

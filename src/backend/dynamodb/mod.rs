@@ -80,7 +80,7 @@ const BACKEND: &str = "dynamodb";
 #[doc = ""]
 #[doc = include_str!("cost.md")]
 ///
-/// [`eventually_consistent`](crate::Store::eventually_consistent) reads cost half. An [`Observer`](crate::backend::Observer) hears
+/// [`eventually_consistent`](crate::Store::eventually_consistent) reads cost half. An [`Observer`](crate::observe::Observer) hears
 /// of every request, of the units it has cost, table and index together, and of everything that is sent again. What a failed condition costs (as much as the
 /// write) the service does not say.
 ///

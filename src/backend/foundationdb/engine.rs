@@ -5,7 +5,8 @@ use super::errors::{self, INVALID_OPTION, translate};
 use super::options::FoundationDbOptions;
 use super::tx::{Ended, Tx};
 use crate::backend::ordered::{Access, Engine, EngineLimits, Failure, Program};
-use crate::backend::{Consistency, Context, Heard};
+use crate::backend::{Consistency, Context};
+use crate::observe::RoundTripGuard;
 use crate::{Error, ErrorKind, Result};
 use foundationdb::options::{DatabaseOption, TransactionOption};
 use foundationdb::{Database, FdbResult, Transaction};
@@ -144,7 +145,7 @@ async fn commit(
     transaction: Transaction,
     session: &mut Session,
 ) -> Result<(), Failure> {
-    let heard = Heard::start(cx, NAME, "commit");
+    let heard = RoundTripGuard::start(cx, NAME, "commit");
     let failed = match transaction.commit().await {
         Ok(_) => return Ok(()),
         Err(failed) => failed,

@@ -2,7 +2,8 @@
 
 use super::Ordered;
 use super::simulated::{Simulated, Unkindness};
-use crate::backend::{Context, Observer};
+use crate::backend::Context;
+use crate::observe::Observer;
 use crate::op::{Op, Read, Reply, Write};
 use crate::{Backend, ErrorKind, Limits, Outcome, Result, Store};
 use std::sync::Arc;

@@ -28,7 +28,8 @@ mod slots;
 
 pub use options::RedisOptions;
 
-use super::{Backend, Consistency, Context, Heard};
+use super::{Backend, Consistency, Context};
+use crate::observe::RoundTripGuard;
 use crate::op::{Op, Read, Reply, Write};
 use crate::{Error, ErrorKind, Outcome, Result};
 use ::redis::{Cmd, Pipeline, ServerErrorKind, Value as Answer};
@@ -105,8 +106,8 @@ struct Trip<'t> {
 }
 
 impl<'t> Trip<'t> {
-    fn start(self) -> Option<Heard<'t>> {
-        Heard::start(self.cx, BACKEND, self.name)
+    fn start(self) -> Option<RoundTripGuard<'t>> {
+        RoundTripGuard::start(self.cx, BACKEND, self.name)
     }
     /// Tells the observer that what a server did not do is about to be sent again.
     fn again(self) {

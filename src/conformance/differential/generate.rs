@@ -344,7 +344,7 @@ impl Generator {
             2 | 3 => ZAdd::new(key, member, score).nx(self.one_in(3)).into(),
             _ => {
                 let value = Some(self.value());
-                ZAdd { value: value, ..ZAdd::new(key, member, score).nx(self.one_in(3)) }.into()
+                ZAdd { value, ..ZAdd::new(key, member, score).nx(self.one_in(3)) }.into()
             }
         }
     }

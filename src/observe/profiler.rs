@@ -3,25 +3,23 @@
 //! Every call gets an ear of its own, which hears what happens inside the backend for that call alone, and is added up under the
 //! name of the call when it ends.
 
+use super::histogram::Histogram;
+use super::{CallSummary, ConsumedCapacity, Observer};
 use crate::ErrorKind;
-use crate::backend::{CallSummary, ConsumedCapacity, Observer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-mod histogram;
-pub use histogram::Histogram;
-
 /// Counts and times calls, and what they cost inside the backend, by backend and call.
 ///
-/// For [`Store::with_profiler`](crate::Store::with_profiler), or [`Observed`](super::Observed) at another place. Clones count
+/// For [`Store::with_profiler`](crate::Store::with_profiler), or [`Observed`](crate::wrap::Observed) at another place. Clones count
 /// together. It prints itself as a table.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
 /// use keyvaluestore::Store;
-/// use keyvaluestore::wrap::Profiler;
+/// use keyvaluestore::observe::Profiler;
 /// let profiler = Profiler::new();
 /// let store = Store::memory().with_profiler(&profiler);
 /// store.set("k", "v").await?;

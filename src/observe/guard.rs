@@ -1,35 +1,48 @@
-//! What an observer is told of a whole call, and how a call is watched.
+//! How calls and round trips are observed: a guard reports them when it is dropped, so that what a cancelled
+//! future has begun is reported, too.
 
-use super::{Consistency, ConsumedCapacity, Context, Observer};
+use super::{CallSummary, ConsumedCapacity, Observer};
+use crate::context::{Consistency, Context};
 use crate::op::Reply;
 use crate::{Error, ErrorKind, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A call that has ended: of the store, or of what is wrapped, by where its observer listens.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct CallSummary {
-    /// The name of the method: `get`, `zadd_nx`, `batch`, `atomic_write`.
-    pub name: &'static str,
-    /// How many operations it carried.
-    pub operations: usize,
-    /// How many of them failed; all of an atomic write.
-    pub failed: usize,
-    /// How the first of them failed.
-    pub error: Option<ErrorKind>,
-    /// Whether its future was dropped before it was done.
-    pub cancelled: bool,
-    /// How long it took.
-    pub took: Duration,
+/// Tells the observer of a round trip when it ends, one way or another.
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
+pub(crate) struct RoundTripGuard<'c> {
+    observer: &'c dyn Observer,
+    backend: &'static str,
+    request: &'static str,
+    start: Instant,
+}
+
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
+impl<'c> RoundTripGuard<'c> {
+    /// `None` if nobody listens.
+    pub(crate) fn start(
+        cx: &'c Context,
+        backend: &'static str,
+        request: &'static str,
+    ) -> Option<Self> {
+        let observer = cx.observer.as_deref()?;
+        Some(RoundTripGuard { observer, backend, request, start: Instant::now() })
+    }
+}
+
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
+impl Drop for RoundTripGuard<'_> {
+    fn drop(&mut self) {
+        self.observer.on_round_trip(self.backend, self.request, self.start.elapsed());
+    }
 }
 
 /// Two observers that both hear everything.
 #[derive(Debug)]
-pub(crate) struct Both(pub(crate) Arc<dyn Observer>, pub(crate) Arc<dyn Observer>);
+pub(crate) struct Fanout(pub(crate) Arc<dyn Observer>, pub(crate) Arc<dyn Observer>);
 
-impl Both {
+impl Fanout {
     /// Whoever listens already, and one more.
     pub(crate) fn of(
         first: Option<&Arc<dyn Observer>>,
@@ -37,12 +50,12 @@ impl Both {
     ) -> Arc<dyn Observer> {
         match first {
             None => second,
-            Some(first) => Arc::new(Both(Arc::clone(first), second)),
+            Some(first) => Arc::new(Fanout(Arc::clone(first), second)),
         }
     }
 }
 
-impl Observer for Both {
+impl Observer for Fanout {
     fn on_round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
         self.0.on_round_trip(backend, request, took);
         self.1.on_round_trip(backend, request, took);
@@ -58,7 +71,7 @@ impl Observer for Both {
     fn on_call_start(&self, name: &'static str) -> Option<Arc<dyn Observer>> {
         match (self.0.on_call_start(name), self.1.on_call_start(name)) {
             (None, None) => None,
-            (first, second) => Some(Arc::new(Both(
+            (first, second) => Some(Arc::new(Fanout(
                 first.unwrap_or_else(|| Arc::clone(&self.0)),
                 second.unwrap_or_else(|| Arc::clone(&self.1)),
             ))),
@@ -72,17 +85,17 @@ impl Observer for Both {
 
 /// Who listens at one place of a stack, and the contexts of the calls that get there with nobody else listening.
 #[derive(Clone, Debug)]
-pub(crate) struct Listener {
+pub(crate) struct ObserverSlot {
     observer: Arc<dyn Observer>,
     strong: Context,
     eventual: Context,
 }
 
-impl Listener {
+impl ObserverSlot {
     pub(crate) fn new(observer: Arc<dyn Observer>) -> Self {
         let strong = Context::default().with_observer(Arc::clone(&observer));
         let eventual = strong.clone().with_consistency(Consistency::Eventual);
-        Listener { observer, strong, eventual }
+        ObserverSlot { observer, strong, eventual }
     }
     #[inline]
     pub(crate) fn context(&self, consistency: Consistency) -> &Context {
@@ -94,7 +107,7 @@ impl Listener {
 }
 
 /// Watches a call from its start until it is dropped, which tells the observer.
-pub(crate) struct Watched<'o> {
+pub(crate) struct CallGuard<'o> {
     /// What is to be handed down, so that the observer hears what happens there. Lent where it is the same for every call, which
     /// is wherever nobody wants to be told one call from another.
     pub(crate) cx: Cow<'o, Context>,
@@ -109,7 +122,7 @@ pub(crate) struct Watched<'o> {
     start: Instant,
 }
 
-impl<'o> Watched<'o> {
+impl<'o> CallGuard<'o> {
     /// For `observer`, who listens at `cx` already.
     #[inline]
     pub(crate) fn start(
@@ -123,13 +136,13 @@ impl<'o> Watched<'o> {
             None => Cow::Borrowed(cx),
             Some(own) => Cow::Owned(cx.clone().with_observer(Arc::clone(own))),
         };
-        Watched::listen(cx, observer, own, name, operations)
+        CallGuard::listen(cx, observer, own, name, operations)
     }
     /// For one more observer, at this place of the stack.
     #[inline]
     pub(crate) fn also(
         cx: &Context,
-        listener: &'o Listener,
+        listener: &'o ObserverSlot,
         name: &'static str,
         operations: usize,
     ) -> Self {
@@ -138,11 +151,12 @@ impl<'o> Watched<'o> {
         let cx = match (&cx.observer, &own) {
             (None, None) => Cow::Borrowed(listener.context(cx.consistency)),
             (others, own) => {
-                let heard = Both::of(others.as_ref(), Arc::clone(own.as_ref().unwrap_or(observer)));
+                let heard =
+                    Fanout::of(others.as_ref(), Arc::clone(own.as_ref().unwrap_or(observer)));
                 Cow::Owned(cx.clone().with_observer(heard))
             }
         };
-        Watched::listen(cx, &**observer, own, name, operations)
+        CallGuard::listen(cx, &**observer, own, name, operations)
     }
     #[inline]
     fn listen(
@@ -154,7 +168,7 @@ impl<'o> Watched<'o> {
     ) -> Self {
         let (failed, error, ended) = (0, None, false);
         let start = Instant::now();
-        Watched { cx, observer, own, name, operations, failed, error, ended, start }
+        CallGuard { cx, observer, own, name, operations, failed, error, ended, start }
     }
     /// It has ended so.
     #[inline]
@@ -174,7 +188,7 @@ impl<'o> Watched<'o> {
     }
 }
 
-impl Drop for Watched<'_> {
+impl Drop for CallGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         let call = CallSummary {

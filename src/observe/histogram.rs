@@ -12,7 +12,7 @@ const BUCKETS: usize = (64 * PARTS) as usize;
 /// It prints itself as a picture:
 ///
 /// ```
-/// use keyvaluestore::wrap::Histogram;
+/// use keyvaluestore::observe::Histogram;
 /// use std::time::Duration;
 /// let mut latency = Histogram::default();
 /// for micros in [8, 8, 8, 9, 17, 40] {
