@@ -126,8 +126,10 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
-    /// The operation that failed, by the name of its method: `"zadd"`. (`delete_xx` and `zhrem` are `"delete"` and `"zrem"`, which is
-    /// what they are sent as; what could not even be made is named without its condition.)
+    /// The operation that failed, by the name of its method: `"zadd"`.
+    ///
+    /// Aliases report the operation they are sent as: `delete_xx` as `"delete"`, `zhrem` as `"zrem"`. If an
+    /// argument could not be converted, the condition suffix is missing (`set_nx` reports `"set"`).
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation
     }

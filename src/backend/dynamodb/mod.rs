@@ -149,7 +149,7 @@ impl DynamoDb {
     pub fn with_reads(self, api: impl DynamoApi) -> Self {
         DynamoDb(Arc::new(Inner { reads: Arc::new(api), ..Arc::unwrap_or_clone(self.0) }))
     }
-    /// The same with other patience. What the options say of URLs does nothing here.
+    /// Replaces the timeouts and the retry settings. URL options are ignored.
     #[must_use]
     pub fn with_options(self, options: DynamoDbOptions) -> Self {
         DynamoDb(Arc::new(Inner { options, ..Arc::unwrap_or_clone(self.0) }))

@@ -101,7 +101,7 @@ impl FoundationDb {
     pub async fn open(url: impl AsRef<str>) -> Result<Self> {
         FoundationDbOptions::new().open(url).await
     }
-    /// The same with other patience. What the options say of URLs does nothing here.
+    /// Replaces the timeout and the number of attempts. URL options are ignored.
     #[must_use]
     pub fn with_options(self, options: FoundationDbOptions) -> Self {
         // Others may share the database.

@@ -1,4 +1,4 @@
-//! Hits and misses. Every thread counts in one of some places, so that counting is not what two threads wait for.
+//! Striped hit and miss counters: each thread has a stripe, which avoids cache line contention.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! The table that all callers share: shards, each a map and a clock, behind a lock that readers do not write together.
+//! The shared table: a sharded S3-FIFO map behind a reader-striped lock (`ShardedLock`).
 //!
 //! A hit of a string that is used often writes no memory that another thread writes, too:
 //!
