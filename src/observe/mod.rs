@@ -34,9 +34,9 @@ pub trait Observer: Debug + Send + Sync {
     fn on_capacity(&self, backend: &'static str, used: &ConsumedCapacity<'_>) {
         let _ = (backend, used);
     }
-    /// A call begins. Whoever wants to know which call a round trip belongs to answers an observer of its own for this one
-    /// call: that hears all of the above and the [`on_call_end`](Self::on_call_end) in place of this one. An observer that hands on what it
-    /// hears to others hands on this, too.
+    /// Called when a call starts. Return `Some` to observe this call with a separate observer, which then
+    /// receives its events, [`on_call_end`](Self::on_call_end) included, instead of `self`. A forwarding
+    /// observer must forward this, too.
     fn on_call_start(&self, name: &'static str) -> Option<Arc<dyn Observer>> {
         let _ = name;
         None
