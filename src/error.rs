@@ -146,7 +146,7 @@ impl Error {
     }
 
     /// The same for a read, whose outcome cannot matter.
-    #[cfg(feature = "ordered")]
+    #[cfg(feature = "__ordered")]
     pub(crate) fn of_read(mut self) -> Self {
         self.inner().outcome_unknown = false;
         self

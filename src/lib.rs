@@ -80,7 +80,7 @@
 //! | `dynamodb` | no | [`DynamoDb`]: a table, `dynamodb://table` |
 //! | `foundationdb` | no | [`FoundationDb`]: a cluster, `foundationdb:cluster-file` |
 //! | `cache` | no | [`wrap::Cache`]: what was read, until it is written |
-//! | `retry` | no | [`wrap::Retry`] and [`wrap::Timeout`] |
+//! | `retry`, `timeout` | no | [`wrap::Retry`] and [`wrap::Timeout`] |
 //! | `metrics`, `tracing` | no | [`wrap::Metrics`] and [`wrap::Trace`], for whoever collects them |
 //! | `conformance` | no | [`conformance`]: the contract as tests, for whoever writes a backend |
 //!
@@ -99,6 +99,7 @@
         feature = "foundationdb",
         feature = "cache",
         feature = "retry",
+        feature = "timeout",
         feature = "metrics",
         feature = "tracing",
         feature = "conformance"
@@ -117,7 +118,7 @@ mod error;
 mod limits;
 mod range;
 mod reply;
-#[cfg(any(feature = "redis", feature = "dynamodb", feature = "retry"))]
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "retry", feature = "timeout"))]
 mod runtime;
 mod score;
 mod store;

@@ -1,6 +1,12 @@
 //! What wrappers allocate, as `tests/allocations.rs` has it for the memory backend. Keys are longer than what fits inline.
 
-#![cfg(all(feature = "cache", feature = "retry", feature = "metrics", feature = "tracing"))]
+#![cfg(all(
+    feature = "cache",
+    feature = "retry",
+    feature = "timeout",
+    feature = "metrics",
+    feature = "tracing"
+))]
 #![allow(missing_docs, reason = "this is test code")]
 
 use allocation_counter::measure;

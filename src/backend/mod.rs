@@ -4,7 +4,7 @@
 
 mod dyn_backend;
 mod memory;
-#[cfg(feature = "ordered")]
+#[cfg(feature = "__ordered")]
 #[cfg_attr(
     not(all(feature = "embedded", feature = "foundationdb")),
     allow(dead_code, reason = "each engine uses a part of it")

@@ -8,7 +8,8 @@
 //! | [`Observed`] | has an [`Observer`](crate::observe::Observer), such as a [`Profiler`](crate::observe::Profiler), listen at this place of the stack | |
 //! | [`Metrics`] | counts and times through the facade `metrics` | `metrics` |
 //! | [`Trace`] | a span per call through the facade `tracing` | `tracing` |
-//! | [`Retry`], [`Timeout`] | tries again what may be tried again; gives up what takes too long | `retry` |
+//! | [`Retry`] | retries what is known not to have been applied, with backoff and a budget | `retry` |
+//! | [`Timeout`] | limits the time of a call | `timeout` |
 //!
 //! # How to stack them
 //!
@@ -51,7 +52,7 @@ mod on_write;
 mod prefix;
 #[cfg(feature = "retry")]
 mod retry;
-#[cfg(feature = "retry")]
+#[cfg(feature = "timeout")]
 mod timeout;
 #[cfg(feature = "tracing")]
 mod trace;
@@ -65,7 +66,7 @@ pub use on_write::OnWrite;
 pub use prefix::Prefix;
 #[cfg(feature = "retry")]
 pub use retry::{Retry, RetryPolicy};
-#[cfg(feature = "retry")]
+#[cfg(feature = "timeout")]
 pub use timeout::Timeout;
 #[cfg(feature = "tracing")]
 pub use trace::Trace;

@@ -3,7 +3,7 @@
 use keyvaluestore::Backend;
 use keyvaluestore::observe::Profiler;
 use keyvaluestore::wrap::*;
-#[cfg(any(feature = "cache", feature = "retry"))]
+#[cfg(any(feature = "cache", feature = "timeout"))]
 use std::time::Duration;
 
 /// Hands all stacks to the macro `$each`, behind what else it wants: the name of the function, the features that it needs, and
@@ -17,11 +17,11 @@ macro_rules! every_stack {
             cache ["cache"];
             cache_of_a_request ["cache"];
             retry ["retry"];
-            timeout ["retry"];
+            timeout ["timeout"];
             metrics ["metrics"];
             trace ["tracing"];
-            nested ["cache", "retry", "metrics", "tracing"] prefixed;
-            nested_inside_out ["cache", "retry", "metrics", "tracing"] prefixed;
+            nested ["cache", "retry", "timeout", "metrics", "tracing"] prefixed;
+            nested_inside_out ["cache", "retry", "timeout", "metrics", "tracing"] prefixed;
         }
     };
 }
@@ -54,7 +54,7 @@ pub(crate) fn cache_of_a_request<B: Backend>(inner: B) -> impl Backend {
 pub(crate) fn retry<B: Backend>(inner: B) -> impl Backend {
     Retry::new(inner, RetryPolicy::default())
 }
-#[cfg(feature = "retry")]
+#[cfg(feature = "timeout")]
 pub(crate) fn timeout<B: Backend>(inner: B) -> impl Backend {
     Timeout::new(inner, Duration::from_secs(50))
 }
@@ -67,14 +67,26 @@ pub(crate) fn trace<B: Backend>(inner: B) -> impl Backend {
     Trace::new(inner, "test").with_keys()
 }
 /// As the documentation advises.
-#[cfg(all(feature = "cache", feature = "retry", feature = "metrics", feature = "tracing"))]
+#[cfg(all(
+    feature = "cache",
+    feature = "retry",
+    feature = "timeout",
+    feature = "metrics",
+    feature = "tracing"
+))]
 pub(crate) fn nested<B: Backend>(inner: B) -> impl Backend {
     let inner = timeout(observed(prefix(inner)));
     let inner = cache_of_a_request(cache(on_write(retry(inner))));
     metrics(trace(inner))
 }
 /// The other way round.
-#[cfg(all(feature = "cache", feature = "retry", feature = "metrics", feature = "tracing"))]
+#[cfg(all(
+    feature = "cache",
+    feature = "retry",
+    feature = "timeout",
+    feature = "metrics",
+    feature = "tracing"
+))]
 pub(crate) fn nested_inside_out<B: Backend>(inner: B) -> impl Backend {
     let inner = cache(cache_of_a_request(trace(metrics(inner))));
     prefix(observed(timeout(retry(on_write(inner)))))

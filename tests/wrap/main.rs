@@ -20,9 +20,9 @@ mod cache_flights;
 mod cache_races;
 #[cfg(feature = "metrics")]
 mod metrics;
-#[cfg(feature = "retry")]
+#[cfg(all(feature = "retry", feature = "timeout"))]
 mod no_timer;
-#[cfg(feature = "retry")]
+#[cfg(all(feature = "retry", feature = "timeout"))]
 mod retry;
 #[cfg(feature = "tracing")]
 mod trace;

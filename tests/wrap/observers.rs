@@ -115,7 +115,7 @@ fn an_eventual_view_is_profiled_and_reaches_the_bottom() {
     let (seen, profiler) = (Freshness::default(), Profiler::new());
     let stack = Observed::new(keyvaluestore::wrap::Prefix::new(seen.clone(), "p"), Profiler::new());
     let stack = keyvaluestore::wrap::OnWrite::new(stack, |_: &_| {});
-    #[cfg(feature = "retry")]
+    #[cfg(feature = "timeout")]
     let stack = keyvaluestore::wrap::Timeout::new(stack, Duration::from_secs(9));
     #[cfg(feature = "retry")]
     let stack = keyvaluestore::wrap::Retry::new(stack, Default::default());
