@@ -231,10 +231,10 @@ impl<B: Backend> Store<B> {
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
     /// use keyvaluestore::op::Reply;
-    /// use keyvaluestore::{Store, ops};
+    /// use keyvaluestore::{Store, op};
     /// let store = Store::memory();
-    /// let n: i64 = store.run(ops::IncrBy::new("n", 2)).await?;
-    /// let reply: Reply = store.run(ops::Get::new("n")).await?;
+    /// let n: i64 = store.run(op::IncrBy::new("n", 2)).await?;
+    /// let reply: Reply = store.run(op::Get::new("n")).await?;
     /// assert_eq!(reply, Reply::Value(Some("2".into())));
     /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
     /// ```

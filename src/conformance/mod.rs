@@ -48,6 +48,7 @@
 //!
 //! ```
 //! use keyvaluestore::backend::{Context, batch_sequentially};
+//! use keyvaluestore::op::*;
 //! use keyvaluestore::*;
 //! use std::collections::HashMap;
 //! use std::sync::Mutex;
