@@ -209,8 +209,8 @@ impl Inner {
         writes.iter().try_for_each(|write| keys::check(write.key()))?;
         if self.naming.cluster {
             let slot = keys::slot(first.key());
-            if let Some(other) = writes.iter().find(|write| keys::slot(write.key()) != slot) {
-                return Err(cross_slot(first.key(), other.key()));
+            if let Some(other) = writes.iter().position(|write| keys::slot(write.key()) != slot) {
+                return Err(cross_slot(other));
             }
         }
         let cmd = self.naming.transact(writes, By::Hash);
@@ -318,10 +318,10 @@ fn check_size(cmd: &Cmd) -> Result<()> {
 }
 
 #[cold]
-fn cross_slot(a: &[u8], b: &[u8]) -> Error {
-    let (a, b) = (keys::shown(a), keys::shown(b));
+fn cross_slot(other: usize) -> Error {
     Error::invalid(format!(
-        "the keys `{a}` and `{b}` are in different slots of the cluster, and an atomic write stays in one; give its keys \
-         a common hash tag, such as `{{7}}` in `user:{{7}}` and `mail:{{7}}`"
+        "writes 0 and {other} are to keys in different slots of the cluster, and an atomic write \
+         stays in one; give its keys a common hash tag, such as `{{7}}` in `user:{{7}}` and \
+         `mail:{{7}}`"
     ))
 }
