@@ -115,8 +115,11 @@ async fn the_last_map_serves_until_there_is_a_better_one() {
     cluster.nodes.iter().for_each(|node| node.pause(true));
     for _ in 0..5 {
         for key in &keys {
-            let kind = store.get(key).await.unwrap_err().kind();
+            let error = store.get(key).await.unwrap_err();
+            let kind = error.kind();
             assert!(matches!(kind, ErrorKind::Timeout | ErrorKind::Unavailable), "{kind:?}");
+            let is_named = |node: &Server| error.to_string().contains(&node.address());
+            assert!(cluster.nodes.iter().any(is_named), "{error}");
         }
     }
     cluster.nodes.iter().for_each(|node| node.pause(false));
