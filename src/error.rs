@@ -162,6 +162,12 @@ impl Error {
         self.inner().message = format!("write {position}: {}", self.0.message).into();
         self
     }
+    /// Names the server that it is about.
+    #[cfg(feature = "redis")]
+    pub(crate) fn at(mut self, server: &str) -> Self {
+        self.inner().message = format!("{} ({server})", self.0.message).into();
+        self
+    }
     /// To change it: a copy of its own, if others hold the same error.
     fn inner(&mut self) -> &mut Inner {
         Arc::make_mut(&mut self.0)

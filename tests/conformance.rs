@@ -140,7 +140,6 @@ mod redis_cluster_spread {
             conditions_are_judged_before_any_write => "an atomic write stays in one slot",
             conditions_of_set_do_not_see_sorted_sets => "an atomic write stays in one slot",
             conditions_see_strings_counters_sets_and_hashes => "an atomic write stays in one slot",
-            errors_tell_the_operation_and_no_data => "an atomic write stays in one slot",
             every_failed_condition_is_told => "an atomic write stays in one slot",
             every_kind_of_condition_can_fail_and_writes_nothing => "an atomic write stays in one slot",
             every_kind_of_condition_can_hold => "an atomic write stays in one slot",

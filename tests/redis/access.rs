@@ -52,7 +52,12 @@ async fn a_password_that_is_changed_denies_the_next_connection() {
     let error = assert_kind(store.set("k", "w").await, ErrorKind::AccessDenied);
     assert_no_secret(&error);
     assert!(!error.outcome_is_unknown());
+    // Until the next attempt, too: waiting does not help.
+    let error = assert_kind(store.set("k", "w").await, ErrorKind::AccessDenied);
+    assert_no_secret(&error);
+    assert!(!error.is_retryable() && !error.outcome_is_unknown());
     admin.done(&["CONFIG", "SET", "requirepass", "hunter1"]);
+    crate::pause(100).await; // as long as the pauses after two attempts may last
     assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
 }
 

@@ -6,12 +6,17 @@
 mod support;
 
 mod access;
+mod errors;
+mod greeting;
 mod lifetime;
 mod many;
 mod memory;
+mod nodes;
 mod observer;
 mod places;
+mod reconnect;
 mod replicas;
+mod runtimes;
 mod scripts;
 mod strangers;
 mod trips;

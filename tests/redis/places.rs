@@ -6,6 +6,7 @@ use crate::{assert_kind, open};
 use keyvaluestore::{ErrorKind, Store};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn a_socket_and_a_port_lead_to_the_same() {
@@ -67,6 +68,19 @@ fn with_tls(dir: &std::path::Path) -> (Server, u16, String) {
     (server, port, cert)
 }
 
+/// Answers the first bytes of every client with `answer`, and closes. Its port.
+async fn answers(answer: &'static [u8]) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let _ = client.read(&mut [0; 65_536]).await;
+            let _ = client.write_all(answer).await;
+        }
+    });
+    port
+}
+
 #[tokio::test]
 async fn tls_is_spoken_with_who_is_trusted() {
     let dir = tempfile::tempdir().unwrap();
@@ -80,6 +94,9 @@ async fn tls_is_spoken_with_who_is_trusted() {
     child.env("KVS_TLS_UNTRUSTED", format!("rediss://localhost:{other_port}/"));
     child.env("KVS_TLS_MISNAMED", format!("rediss://127.0.0.1:{port}/"));
     child.env("KVS_TLS_PLAIN", format!("rediss://localhost:{}/", server.port));
+    let http = answers(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    child.env("KVS_TLS_HTTP", format!("rediss://localhost:{http}/"));
+    child.env("KVS_TLS_CLOSES", format!("rediss://localhost:{}/", answers(b"").await));
     let told = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
     let text = String::from_utf8_lossy(&told.stderr);
     let out = String::from_utf8_lossy(&told.stdout);
@@ -89,8 +106,14 @@ async fn tls_is_spoken_with_who_is_trusted() {
     // This process trusts the system alone.
     let start = Instant::now();
     let error = Store::open(format!("rediss://localhost:{port}/")).await.map(drop);
-    let error = error.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::AccessDenied), "{error:?}");
+    let error = assert_kind(error, ErrorKind::AccessDenied);
+    assert!(error.to_string().contains("certificate"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(2));
+    // Without TLS, to the port with TLS.
+    let start = Instant::now();
+    let error = Store::open(format!("redis://localhost:{port}/")).await.map(drop);
+    let error = assert_kind(error, ErrorKind::Unavailable);
+    assert!(error.to_string().contains("`rediss`"), "{error}");
     assert!(start.elapsed() < Duration::from_secs(2));
     server.kill();
 }
@@ -105,12 +128,23 @@ async fn in_a_process_of_its_own() {
     assert_eq!(store.zhrange("z").await.unwrap(), ["v"]);
     store.sadd("set", 0..50_000).await.unwrap();
     assert_eq!(store.smembers("set").await.unwrap().len(), 50_000);
-    for name in ["KVS_TLS_UNTRUSTED", "KVS_TLS_MISNAMED", "KVS_TLS_PLAIN"] {
+    for (name, kind, says) in [
+        ("KVS_TLS_UNTRUSTED", ErrorKind::AccessDenied, "certificate"),
+        ("KVS_TLS_MISNAMED", ErrorKind::AccessDenied, "certificate"),
+        ("KVS_TLS_PLAIN", ErrorKind::Timeout, "starts with `redis`, not `rediss`"),
+        ("KVS_TLS_HTTP", ErrorKind::InvalidArgument, "starts with `redis`, not `rediss`"),
+        ("KVS_TLS_CLOSES", ErrorKind::Unavailable, "starts with `redis`, not `rediss`"),
+    ] {
         let start = Instant::now();
         let opened = Store::open(url(name) + "?connect_timeout=1s").await;
-        let error = opened.map(drop).unwrap_err();
-        let kinds = [ErrorKind::Unavailable, ErrorKind::AccessDenied, ErrorKind::Timeout];
-        assert!(kinds.contains(&error.kind()), "{name}: {error:?}");
+        let error = assert_kind(opened.map(drop), kind);
+        assert!(error.to_string().contains(says), "{name}: {error:?}");
         assert!(start.elapsed() < Duration::from_secs(2), "{name}");
     }
+    // What the process uses elsewhere is its own choice, and it can make it afterwards.
+    use rustls::crypto::{CryptoProvider, ring};
+    assert!(CryptoProvider::get_default().is_none());
+    ring::default_provider().install_default().unwrap();
+    let store = Store::open(url("KVS_TLS_URL")).await.unwrap();
+    assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
 }

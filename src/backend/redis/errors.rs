@@ -2,6 +2,8 @@
 
 use crate::{Error, ErrorKind};
 use ::redis::{RedisError, ServerError};
+use std::error::Error as StdError;
+use std::{fmt, io};
 
 /// A refusal that the server has answered. What it refuses it has not applied.
 #[cold]
@@ -45,56 +47,34 @@ pub(super) fn refused(error: &ServerError) -> Error {
         }
         _ => (Other, "the server refused the command"),
     };
-    // As a source it may quote what the server says, which names no keys or values.
-    Error::new(kind, message).with_source(RedisError::from(error.clone()))
+    Error::new(kind, message).with_source(said(Some(error.code()), details))
 }
 
-/// No connection could be made: nothing was sent.
+/// The connection was lost. Whether a write was applied cannot be known.
 #[cold]
-pub(super) fn not_connected(error: RedisError) -> Error {
-    use ::redis::ErrorKind as Kind;
-    let (kind, message) = match error.kind() {
-        Kind::AuthenticationFailed => (ErrorKind::AccessDenied, "the server denies access"),
-        Kind::RESP3NotSupported => {
-            (ErrorKind::Unsupported, "the server is older than Redis 6.2, and cannot be used")
-        }
-        Kind::InvalidClientConfig => (ErrorKind::InvalidArgument, "the URL cannot be used"),
-        Kind::Server(_) | Kind::Extension => match error.code() {
-            Some("NOAUTH" | "WRONGPASS" | "NOPERM") => {
-                (ErrorKind::AccessDenied, "the server denies access")
-            }
-            Some("LOADING") => (ErrorKind::Unavailable, "the server is loading its data"),
-            _ if error.to_string().contains("DB index is out of range") => {
-                (ErrorKind::InvalidArgument, "the server has no database of that number")
-            }
-            _ if error.to_string().contains("invalid password") => {
-                (ErrorKind::AccessDenied, "the server denies access")
-            }
-            _ => (ErrorKind::Unavailable, "the server refused the connection"),
-        },
-        _ if error.is_timeout() => {
-            (ErrorKind::Timeout, "the server did not accept the connection in time")
-        }
-        _ => (ErrorKind::Unavailable, "the server cannot be reached"),
-    };
-    Error::new(kind, message).with_source(error)
-}
-
-/// The connection was lost, or the answer did not come in time. Whether a write was applied cannot be known.
-#[cold]
-pub(super) fn lost(error: RedisError) -> Error {
+pub(super) fn lost(error: &RedisError) -> Error {
     if error.is_timeout() {
-        Error::new(ErrorKind::Timeout, "no answer came in time").with_source(error)
-    } else if error.is_io_error()
-        || error.is_connection_dropped()
-        // Which is how an answer that is cut in the middle is told.
-        || error.to_string().contains("Unexpected end of input")
-    {
-        Error::new(ErrorKind::Unavailable, "the connection was lost").with_source(error)
+        timed_out()
+    } else if is_cut_off(error) {
+        Error::new(ErrorKind::Unavailable, "the connection was lost").with_source(cause(error))
     } else {
         // The client's own words quote the answer, and so might show data.
         Error::new(ErrorKind::Other, "the answer makes no sense")
     }
+}
+
+/// Whether the connection has ended, before an answer or in the middle of one.
+pub(super) fn is_cut_off(error: &RedisError) -> bool {
+    error.is_io_error()
+        || error.is_connection_dropped()
+        // How the parser reports that.
+        || error.to_string().contains("Unexpected end of input")
+}
+
+/// The answer did not come in time. Whether a write was applied cannot be known.
+#[cold]
+pub(super) fn timed_out() -> Error {
+    Error::new(ErrorKind::Timeout, "no answer came in time")
 }
 
 /// An answer of a shape that the command does not have.
@@ -102,3 +82,33 @@ pub(super) fn lost(error: RedisError) -> Error {
 pub(super) fn unexpected() -> Error {
     Error::new(ErrorKind::Other, "the server answered something that the command does not answer")
 }
+
+/// What the server says, as a source. Of a command that it does not know it would quote the
+/// arguments.
+pub(super) fn said(code: Option<&str>, details: &str) -> Said {
+    let details = details.split(", with args beginning with").next().unwrap_or_default();
+    Said(format!("{} {details}", code.unwrap_or_default()).trim().to_owned())
+}
+
+/// What the client says, as a source. The client's errors repeat themselves as their own sources.
+pub(super) fn cause(error: &RedisError) -> Box<dyn StdError + Send + Sync> {
+    match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+        Some(io) => match io.raw_os_error() {
+            Some(code) => Box::new(io::Error::from_raw_os_error(code)),
+            None => Box::new(io::Error::new(io.kind(), io.to_string())),
+        },
+        None => Box::new(Said(error.to_string())),
+    }
+}
+
+/// Words of a server or of the client.
+#[derive(Debug)]
+pub(super) struct Said(String);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Said {}

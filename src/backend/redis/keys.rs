@@ -2,7 +2,6 @@
 
 use crate::{Error, Key, Result};
 use crc::{CRC_16_XMODEM, Crc};
-use std::borrow::Cow;
 
 /// How many slots a cluster has.
 pub(super) const SLOTS: u16 = 16_384;
@@ -56,11 +55,6 @@ fn reserved() -> Error {
     Error::invalid("keys that start with `__kvs_zh` keep the values of sorted hashes on Redis")
 }
 
-/// A key as text, for the one error that names keys.
-pub(super) fn shown(key: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,8 +85,8 @@ mod tests {
         let mut names = HashSet::new();
         for key in &keys {
             let name = companion(key, true);
-            assert_eq!(slot(&name), slot(key), "{}", shown(key));
-            assert!(names.insert(name), "{}", shown(key));
+            assert_eq!(slot(&name), slot(key), "{}", key.escape_ascii());
+            assert!(names.insert(name), "{}", key.escape_ascii());
             assert_eq!(companion(key, false), [b"__kvs_zh:", &key[..]].concat());
         }
     }

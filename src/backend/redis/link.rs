@@ -1,26 +1,21 @@
-//! [`Link`]: one server, and the one connection to it that all callers share. It connects when it is first needed, and
-//! again when the connection is lost. It never sends anything twice.
+//! [`Link`]: one server, and the one connection to it that all callers share. It connects when it
+//! is first needed, and reconnects when the connection is lost, with backoff between attempts that
+//! fail. It never sends anything twice.
 
+use super::backoff::Backoff;
+use super::connect::{Connector, Life, Line};
 use super::errors;
+use crate::runtime::{require_timer, with_drivers};
 use crate::{Error, ErrorKind};
-use ::redis::aio::MultiplexedConnection;
-use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, PushInfo, PushKind, RedisError,
-    Value,
-};
+use ::redis::{Cmd, Pipeline, RedisResult, ServerErrorKind, Value};
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-/// How long to wait.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    pub(super) connect: Duration,
-    pub(super) answer: Duration,
-}
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// Why there is no answer.
 #[derive(Clone, Debug)]
@@ -29,71 +24,83 @@ pub(super) enum Failure {
     NotSent(Error),
     /// It may have been carried out.
     Lost(Error),
+    /// The server has refused it.
+    Refused(Error),
 }
 
 impl Failure {
     pub(super) fn into_error(self, writes: bool) -> Error {
         match self {
             Failure::Lost(e) if writes => e.with_unknown_outcome(),
-            Failure::Lost(e) | Failure::NotSent(e) => e,
+            Failure::Lost(e) | Failure::NotSent(e) | Failure::Refused(e) => e,
         }
     }
 }
 
-type Result<T> = std::result::Result<T, Failure>;
+type Result<T, E = Failure> = std::result::Result<T, E>;
 
 pub(super) struct Link {
-    client: Client,
-    patience: Patience,
-    /// Whether to ask a replica in a cluster to answer reads.
-    readonly: bool,
+    connector: Arc<Connector>,
     state: Arc<Mutex<State>>,
-    /// When there was last no answer.
-    failed: Mutex<Option<Instant>>,
 }
 
-/// How long a replica that does not answer is left alone, and a server that does not write is asked on one connection.
-const REST: Duration = Duration::from_secs(1);
-
-/// A connection, and whether it is known to be lost.
-#[derive(Clone)]
-struct Line {
-    connection: MultiplexedConnection,
-    lost: Arc<AtomicBool>,
-    since: Instant,
+#[derive(Default)]
+struct State {
+    connection: Connection,
+    /// Between attempts that fail.
+    backoff: Backoff,
+    /// How the last attempt failed.
+    failure: Option<Error>,
+    /// Whether a call or an attempt has failed since the last attempt that succeeded.
+    failing: bool,
 }
 
-impl Line {
-    /// A server that writes no longer has become a replica, and behind the name of the old primary may be a new one: the next
-    /// caller connects anew. Not each of them at once, as it may also be a replica that was asked for.
-    fn look_at(&self, answer: &Value) {
-        if let Value::ServerError(e) = answer
-            && e.code() == "READONLY"
-            && self.since.elapsed() > REST
-        {
-            self.lost.store(true, Ordering::Release);
-        }
-    }
-}
+/// The attempt that is under way. Closed without a result, it has ended with its runtime.
+type Attempt = watch::Receiver<Option<Result<Line, Error>>>;
 
-type Connecting = Shared<BoxFuture<'static, std::result::Result<Line, RedisError>>>;
-
-enum State {
-    Idle,
+#[derive(Default)]
+enum Connection {
+    #[default]
+    None,
     /// All callers wait for the same attempt.
-    Connecting(Connecting),
+    Connecting(Attempt),
     Ready(Line),
 }
 
-impl Link {
-    pub(super) fn new(client: Client, patience: Patience, readonly: bool) -> Self {
-        Link {
-            client,
-            patience,
-            readonly,
-            state: Arc::new(Mutex::new(State::Idle)),
-            failed: Mutex::default(),
+impl State {
+    fn line(&self) -> Option<&Line> {
+        match &self.connection {
+            Connection::Ready(line) if !line.life.is_lost() => Some(line),
+            _ => None,
         }
+    }
+    fn attempt(&self) -> Option<&Attempt> {
+        match &self.connection {
+            Connection::Connecting(attempt) if attempt.has_changed().is_ok() => Some(attempt),
+            _ => None,
+        }
+    }
+    fn end_attempt(&mut self, result: &Result<Line, Error>) {
+        match result {
+            Ok(line) => {
+                *self = State { connection: Connection::Ready(line.clone()), ..State::default() };
+            }
+            Err(e) => {
+                self.connection = Connection::None;
+                self.backoff.failed();
+                self.failure = Some(e.clone());
+                self.failing = true;
+            }
+        }
+    }
+}
+
+/// How long a server that has become a replica is asked on one connection.
+const REST: Duration = Duration::from_secs(1);
+
+impl Link {
+    pub(super) fn new(connector: Connector) -> Self {
+        Link { connector: Arc::new(connector), state: Arc::default() }
     }
 
     /// Sends one command. A refusal of the server is an answer: [`Value::ServerError`].
@@ -101,17 +108,13 @@ impl Link {
     /// # Errors
     /// What kept the answer from coming.
     pub(super) async fn call(&self, cmd: &Cmd) -> Result<Value> {
-        let mut line = match self.ready() {
+        let Line { mut connection, life } = match self.ready() {
             Some(line) => line,
             None => Box::pin(self.line()).await?,
         };
-        match line.connection.send_packed_command(cmd).await {
-            Ok(value) => {
-                line.look_at(&value);
-                Ok(value)
-            }
-            Err(e) => Err(self.failed(&line, e)),
-        }
+        let answer = self.answer(&life, connection.send_packed_command(cmd)).await?;
+        look_at(&life, &answer);
+        Ok(answer)
     }
 
     /// Sends many commands in one go; one answer for each, in their order.
@@ -119,26 +122,55 @@ impl Link {
     /// # Errors
     /// What kept the answers from coming.
     pub(super) async fn call_all(&self, cmds: &Pipeline) -> Result<Vec<Value>> {
-        let mut line = match self.ready() {
+        let Line { mut connection, life } = match self.ready() {
             Some(line) => line,
             None => Box::pin(self.line()).await?,
         };
-        match line.connection.send_packed_commands(cmds, 0, cmds.len()).await {
-            Ok(values) if values.len() == cmds.len() => {
-                values.iter().for_each(|value| line.look_at(value));
-                Ok(values)
-            }
-            Ok(_) => Err(Failure::Lost(errors::unexpected())),
-            Err(e) => Err(self.failed(&line, e)),
+        let sent = connection.send_packed_commands(cmds, 0, cmds.len());
+        let answers = self.answer(&life, sent).await?;
+        if answers.len() != cmds.len() {
+            return Err(Failure::Lost(self.named(errors::unexpected())));
+        }
+        answers.iter().for_each(|answer| look_at(&life, answer));
+        Ok(answers)
+    }
+
+    /// Waits for an answer. The timer is ours, as the client's panics where the caller's runtime
+    /// has none.
+    async fn answer<T>(
+        &self,
+        life: &Life,
+        sent: impl Future<Output = RedisResult<T>>,
+    ) -> Result<T> {
+        let sent = pin!(sent);
+        let limit = self.connector.timeouts.answer;
+        let answer =
+            with_drivers(|| tokio::time::timeout(limit, sent)).map_err(Failure::NotSent)?;
+        match answer.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(e)) => Err(self.failed(life, errors::lost(&e))),
+            Err(_) => Err(self.failed(life, errors::timed_out())),
         }
     }
 
-    /// The host that it is a link to.
-    pub(super) fn host(&self) -> String {
-        match self.client.get_connection_info().addr() {
-            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
-            _ => "localhost".to_owned(),
+    /// Makes a refusal an error that names the server. `NOSCRIPT` remains an answer: scripts are
+    /// sent again.
+    pub(super) fn judge(&self, answer: Value) -> Result<Value> {
+        match answer {
+            Value::ServerError(e) if e.kind() != Some(ServerErrorKind::NoScript) => {
+                Err(Failure::Refused(self.named(errors::refused(&e))))
+            }
+            answer => Ok(answer),
         }
+    }
+
+    #[cold]
+    pub(super) fn named(&self, error: Error) -> Error {
+        error.at(&self.connector.address())
+    }
+
+    pub(super) fn host(&self) -> String {
+        self.connector.host().to_owned()
     }
 
     /// Connects if there is no connection.
@@ -148,119 +180,130 @@ impl Link {
 
     /// The connection, if there is one.
     fn ready(&self) -> Option<Line> {
-        match &*lock(&self.state) {
-            State::Ready(line) if !line.lost.load(Ordering::Acquire) => Some(line.clone()),
-            _ => None,
-        }
+        lock(&self.state).line().cloned()
     }
 
     /// The connection, once there is one.
+    ///
+    /// # Errors
+    /// How the attempt failed. In the pause after it, `Unavailable` at once.
     async fn line(&self) -> Result<Line> {
-        let connecting = {
-            let mut state = lock(&self.state);
-            match &*state {
-                State::Ready(line) if !line.lost.load(Ordering::Acquire) => return Ok(line.clone()),
-                State::Connecting(connecting) => connecting.clone(),
-                _ => {
-                    let connecting = self.start()?;
-                    *state = State::Connecting(connecting.clone());
-                    connecting
+        // Twice, as an attempt of another caller may end with the runtime of that caller.
+        for _ in 0..2 {
+            let mut attempt = {
+                let mut state = lock(&self.state);
+                if let Some(line) = state.line() {
+                    return Ok(line.clone());
                 }
+                match state.attempt() {
+                    Some(attempt) => attempt.clone(),
+                    None => self.start(&mut state)?,
+                }
+            };
+            if let Ok(result) = attempt.wait_for(Option::is_some).await
+                && let Some(result) = &*result
+            {
+                return result.clone().map_err(Failure::NotSent);
             }
-        };
-        let result = connecting.clone().await;
-        // The attempt has changed the state, unless it has ended with its runtime.
-        let mut state = lock(&self.state);
-        if matches!(&*state, State::Connecting(current) if current.ptr_eq(&connecting)) {
-            *state = State::Idle;
         }
-        result.map_err(|e| {
-            *lock(&self.failed) = Some(Instant::now());
-            Failure::NotSent(errors::not_connected(e))
-        })
+        let error =
+            Error::new(ErrorKind::Unavailable, "the tokio runtime that connected has ended");
+        Err(Failure::NotSent(self.named(error)))
     }
 
-    /// After a failure the next caller connects anew; whoever waits on the old connection goes on waiting.
+    /// Starts to connect. The attempt goes on if nobody waits for it any longer: a later caller
+    /// finds its result, and not an attempt that has been standing still for longer than it may
+    /// take.
+    fn start(&self, state: &mut State) -> Result<Attempt> {
+        require_timer().map_err(Failure::NotSent)?;
+        if let (Some(pause), Some(failure)) = (state.backoff.remaining(), &state.failure) {
+            return Err(Failure::NotSent(self.named(pausing(pause, failure))));
+        }
+        let (sender, attempt) = watch::channel(None);
+        let (connector, shared) = (Arc::clone(&self.connector), Arc::clone(&self.state));
+        tokio::spawn(async move {
+            let result = match AssertUnwindSafe(connector.connect()).catch_unwind().await {
+                Ok(result) => {
+                    lock(&shared).end_attempt(&result);
+                    result
+                }
+                // Not the server's fault.
+                Err(panic) => {
+                    lock(&shared).connection = Connection::None;
+                    Err(no_connector(&*panic).at(&connector.address()))
+                }
+            };
+            let _nobody_waits = sender.send(Some(result));
+        });
+        state.connection = Connection::Connecting(attempt.clone());
+        Ok(attempt)
+    }
+
+    /// After a failure the next caller reconnects; others that wait on the old connection go on
+    /// waiting.
     #[cold]
-    fn failed(&self, line: &Line, error: RedisError) -> Failure {
-        line.lost.store(true, Ordering::Release);
-        *lock(&self.failed) = Some(Instant::now());
-        Failure::Lost(errors::lost(error))
+    fn failed(&self, life: &Life, error: Error) -> Failure {
+        life.end();
+        lock(&self.state).failing = true;
+        Failure::Lost(self.named(error))
     }
 
-    /// Whether it has failed so lately that others should be asked.
-    pub(super) fn rests(&self) -> bool {
-        lock(&self.failed).is_some_and(|at| at.elapsed() < REST)
-    }
-
-    /// Starts to connect. The attempt goes on if nobody waits for it any longer: who comes later finds what has become of
-    /// it, and not one that has been standing still for longer than it may take.
-    fn start(&self) -> Result<Connecting> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|e| {
-            let error = Error::new(ErrorKind::Unsupported, "Redis needs a runtime of Tokio");
-            Failure::NotSent(error.with_source(e))
-        })?;
-        let attempt = attempt(self.client.clone(), self.patience, self.readonly);
-        let state = Arc::clone(&self.state);
-        let attempt = runtime.spawn(async move {
-            let result = attempt.await;
-            *lock(&state) = result.clone().map_or(State::Idle, State::Ready);
-            result
-        });
-        let ended = |e| Err(std::io::Error::other(e).into());
-        Ok(attempt.map(move |result| result.unwrap_or_else(ended)).boxed().shared())
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn attempt(
-    client: Client,
-    patience: Patience,
-    readonly: bool,
-) -> std::result::Result<Line, RedisError> {
-    let lost = Arc::new(AtomicBool::new(false));
-    let ear = Ear(Arc::clone(&lost));
-    let config = AsyncConnectionConfig::new()
-        .set_pipeline_buffer_size(256)
-        .set_connection_timeout(Some(patience.connect))
-        .set_response_timeout(Some(patience.answer))
-        .set_push_sender(move |push: PushInfo| {
-            if push.kind == PushKind::Disconnection {
-                ear.tell();
-            }
-            Ok::<_, ::redis::aio::SendError>(())
-        });
-    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-    if readonly {
-        let answer = connection.send_packed_command(&::redis::cmd("READONLY")).await?;
-        if let Value::ServerError(e) = answer {
-            return Err(e.into());
+    /// Whether a call is likely to be answered. Otherwise others should be asked, while it connects
+    /// behind them.
+    pub(super) fn is_usable(&self) -> bool {
+        let mut state = lock(&self.state);
+        if state.line().is_some() || !state.failing {
+            return true;
         }
-    }
-    Ok(Line { connection, lost, since: Instant::now() })
-}
-
-/// Belongs to the task behind a connection, and so also tells when that has ended with its runtime.
-struct Ear(Arc<AtomicBool>);
-
-impl Ear {
-    fn tell(&self) {
-        self.0.store(true, Ordering::Release);
+        if state.attempt().is_none() {
+            let _in_the_background = self.start(&mut state);
+        }
+        false
     }
 }
 
-impl Drop for Ear {
-    fn drop(&mut self) {
-        self.tell();
+/// A server that writes no longer has become a replica, and behind the name of the old primary may
+/// be a new one: the next caller reconnects. Not each of them at once, as it may also be a replica
+/// that was asked for.
+fn look_at(life: &Life, answer: &Value) {
+    if let Value::ServerError(e) = answer
+        && e.code() == "READONLY"
+        && life.since.elapsed() > REST
+    {
+        life.end();
     }
+}
+
+/// There is no connection, and none is attempted yet. A failure that time does not mend keeps its
+/// kind.
+#[cold]
+fn pausing(pause: Duration, failure: &Error) -> Error {
+    let kind = if failure.is_retryable() { ErrorKind::Unavailable } else { failure.kind() };
+    // Rounded up, so that a caller who waits as long as it says finds the pause over.
+    let left = pause.as_millis() + 1;
+    let message = format!("there is no connection, and the next attempt is made in {left} ms");
+    Error::new(kind, message).with_source(failure.clone())
+}
+
+/// Tokio offers no way to ask for its I/O driver, and panics without one.
+#[cold]
+fn no_connector(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(|text| &text[..]));
+    if text.is_some_and(|text| text.contains("IO is disabled")) {
+        let message = "this needs a tokio runtime with timers and I/O: `Builder::enable_all`";
+        return Error::new(ErrorKind::Unsupported, message);
+    }
+    Error::new(ErrorKind::Other, "the attempt to connect has panicked")
+}
+
+fn lock(mutex: &Mutex<State>) -> MutexGuard<'_, State> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The address, and nothing of what signs in.
-        f.debug_tuple("Link").field(&self.client.get_connection_info().addr().to_string()).finish()
+        f.debug_tuple("Link").field(&self.connector.address()).finish()
     }
 }

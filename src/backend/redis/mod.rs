@@ -8,16 +8,21 @@
 //! | `batch.rs` | batches: what goes into one pipeline, and what becomes one command |
 //! | `range.rs` | ranges that are too long for one answer |
 //! | `keys.rs` | slots, and the hash beside a sorted set |
-//! | `link.rs` | one connection that heals |
-//! | `cluster.rs`, `slots.rs` | redirections; which server has which slot |
+//! | `link.rs`, `backoff.rs` | one connection that is made again when it is lost |
+//! | `connect.rs`, `greeting.rs` | how it is made: TCP, TLS, sign-in; what goes wrong there |
+//! | `cluster.rs`, `spread.rs` | redirections, of one command and of pipelines |
+//! | `topology.rs`, `slots.rs` | which server has which slot, refreshed in the background |
 //! | `errors.rs` | what Redis says, as errors of this library |
 //!
 //! This file puts them together: it picks the server, and sends a script again that the server has forgotten.
 
+mod backoff;
 mod batch;
 mod cluster;
 mod commands;
+mod connect;
 mod errors;
+mod greeting;
 mod keys;
 mod link;
 mod options;
@@ -25,6 +30,8 @@ mod range;
 mod replies;
 mod scripts;
 mod slots;
+mod spread;
+mod topology;
 
 pub use options::RedisOptions;
 
@@ -48,9 +55,18 @@ const ARGUMENTS: usize = 1 << 20;
 
 /// A store on Redis 6.2 or later: one server, or a cluster.
 ///
-/// All callers share one connection to each server. It is made when it is first needed, and again after it is lost: a call
-/// that was under way then fails with `Unavailable` (or `Timeout`), saying of a write that its outcome is unknown, and
-/// later calls go through a new one. Nothing is ever sent twice, but for what a server has answered that it did not do.
+/// All callers share one connection to each server. It is made when it is first needed, and again
+/// after it is lost: a call that was under way then fails with `Unavailable` (or `Timeout`), saying
+/// of a write that its outcome is unknown, and later calls go through a new one. No command is sent
+/// twice unless the server has not seen it, or said that it did not run it.
+///
+/// The first attempt to connect is immediate. After one that fails there is a pause, with
+/// exponential backoff from 50 ms to 1 s and jitter. Calls in the pause fail at once with
+/// `Unavailable`, and known not to be applied; if the server denies access, or cannot be used at
+/// all, they fail with that kind instead. A connection that is made ends the backoff.
+///
+/// Calls need a tokio runtime with timers and I/O (`Builder::enable_all`), and fail with
+/// `Unsupported` without one. Errors name the server, `host:port`.
 ///
 /// Every operation, batch and atomic write is one command or one pipeline, and so one round trip. These take more:
 /// `zhrange` (and `zrange` by member with scores) of more than 1,000 entries takes two, and a third one for the first
@@ -73,6 +89,11 @@ const ARGUMENTS: usize = 1 << 20;
 /// the Go library keyvaluestore has it. Keys that start with `__kvs_zh` are refused.
 ///
 /// # In a cluster
+///
+/// Which server has which slot is learned from the servers, of whom several are asked at once.
+/// While slots move or servers fail, the last map goes on serving and is refreshed in the
+/// background: calls wait for it only if the last one names no server for them, or one that cannot
+/// be reached.
 ///
 /// A batch is split by server, and all parts run at once. An atomic write needs all of its keys in one slot, and is
 /// refused with `InvalidArgument` otherwise: give such keys a common part in braces, `user:{7}` and `mail:{7}`.
@@ -128,8 +149,7 @@ impl Redis {
     /// Connects to the server or cluster that `url` names, with the default [`RedisOptions`]. They tell what URLs there are.
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that cannot be read, `Unavailable`, `Timeout` or `AccessDenied` if no connection can be
-    /// made.
+    /// As [`RedisOptions::open`] has them.
     pub async fn open(url: impl AsRef<str>) -> Result<Self> {
         RedisOptions::new().open(url).await
     }
@@ -183,7 +203,7 @@ impl Inner {
             Read::ZRange(op) if range::is_too_long(op, &answer) => {
                 Box::pin(self.long_range(cx, op, trip.access)).await
             }
-            op => replies::read(op, answer),
+            op => replies::read(op, answer).map_err(|e| self.named(op.key(), e)),
         }
     }
 
@@ -201,7 +221,7 @@ impl Inner {
             let again = Box::pin(self.send(trip, &cmd)).await;
             answer = again.map_err(|failure| failure.into_error(true))?;
         }
-        replies::write(op, answer)
+        replies::write(op, answer).map_err(|e| self.named(op.key(), e))
     }
 
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
@@ -209,8 +229,8 @@ impl Inner {
         writes.iter().try_for_each(|write| keys::check(write.key()))?;
         if self.naming.cluster {
             let slot = keys::slot(first.key());
-            if let Some(other) = writes.iter().find(|write| keys::slot(write.key()) != slot) {
-                return Err(cross_slot(first.key(), other.key()));
+            if let Some(other) = writes.iter().position(|write| keys::slot(write.key()) != slot) {
+                return Err(cross_slot(other));
             }
         }
         let cmd = self.naming.transact(writes, By::Hash);
@@ -225,7 +245,22 @@ impl Inner {
             let again = Box::pin(self.send(trip, &cmd)).await;
             answer = again.map_err(|failure| failure.into_error(true))?;
         }
-        replies::outcome(answer)
+        replies::outcome(answer).map_err(|e| self.named(first.key(), e))
+    }
+
+    /// Names the server, if it is to blame: an answer that makes no sense, or a denial that a
+    /// script reports.
+    #[cold]
+    fn named(&self, key: &[u8], error: Error) -> Error {
+        match (error.kind(), &self.servers) {
+            (ErrorKind::Other | ErrorKind::AccessDenied, Servers::One { primary, .. }) => {
+                primary.named(error)
+            }
+            (ErrorKind::Other | ErrorKind::AccessDenied, Servers::Cluster(cluster)) => {
+                cluster.named(keys::slot(key), error)
+            }
+            _ => error,
+        }
     }
 
     async fn send(&self, trip: Trip<'_>, cmd: &Cmd) -> Result<Answer, Failure> {
@@ -240,12 +275,12 @@ impl Inner {
             if let Ok(answer) = Box::pin(replica.call(cmd)).await
                 && !is_out_of_order(&answer)
             {
-                return Ok(answer);
+                return replica.judge(answer);
             }
             trip.again();
         }
         let _heard = trip.start();
-        primary.call(cmd).await
+        primary.judge(primary.call(cmd).await?)
     }
 
     /// The next of the replicas.
@@ -280,13 +315,13 @@ impl Inner {
             if let Ok(answers) = replica.call_all(&pipeline).await
                 && !answers.iter().any(is_out_of_order)
             {
-                return answers.into_iter().map(Ok).collect();
+                return answers.into_iter().map(|answer| replica.judge(answer)).collect();
             }
             trip.again();
         }
         let _heard = trip.start();
         match primary.call_all(&pipeline).await {
-            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Ok(answers) => answers.into_iter().map(|answer| primary.judge(answer)).collect(),
             Err(failure) => (0..count).map(|_| Err(failure.clone())).collect(),
         }
     }
@@ -297,13 +332,13 @@ fn is_out_of_order(answer: &Answer) -> bool {
     matches!(answer, Answer::ServerError(e) if matches!(e.code(), "MASTERDOWN" | "LOADING" | "BUSY"))
 }
 
-/// One after the other, but for those that have just failed.
+/// One after the other, except those that have failed and are not connected again.
 fn pick<'l, L: Borrow<Link>>(links: &'l [L], turn: &AtomicUsize) -> Option<&'l L> {
     if links.is_empty() {
         return None;
     }
     let (a, b) = links.split_at(turn.fetch_add(1, Ordering::Relaxed) % links.len());
-    b.iter().chain(a).find(|link| !(*link).borrow().rests())
+    b.iter().chain(a).find(|link| (*link).borrow().is_usable())
 }
 
 fn check_size(cmd: &Cmd) -> Result<()> {
@@ -318,10 +353,10 @@ fn check_size(cmd: &Cmd) -> Result<()> {
 }
 
 #[cold]
-fn cross_slot(a: &[u8], b: &[u8]) -> Error {
-    let (a, b) = (keys::shown(a), keys::shown(b));
+fn cross_slot(other: usize) -> Error {
     Error::invalid(format!(
-        "the keys `{a}` and `{b}` are in different slots of the cluster, and an atomic write stays in one; give its keys \
-         a common hash tag, such as `{{7}}` in `user:{{7}}` and `mail:{{7}}`"
+        "writes 0 and {other} are to keys in different slots of the cluster, and an atomic write \
+         stays in one; give its keys a common hash tag, such as `{{7}}` in `user:{{7}}` and \
+         `mail:{{7}}`"
     ))
 }

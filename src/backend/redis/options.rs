@@ -1,11 +1,14 @@
 //! [`RedisOptions`], and the URLs that Redis is named by.
 
 use super::cluster::Cluster;
-use super::link::{Failure, Link, Patience};
+use super::connect::{Connector, Role, Timeouts, tls};
+use super::link::{Failure, Link};
 use super::{Redis, Servers};
 use crate::url::{duration, read_options};
 use crate::{Error, ErrorKind, Result};
-use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use ::redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use rustls::ClientConfig;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
@@ -14,13 +17,23 @@ use std::time::Duration;
 /// | URL | |
 /// |---|---|
 /// | `redis://[user:password@]host[:port][/database]` | one server |
-/// | `rediss://…` | the same through TLS, with the certificates that the system trusts |
+/// | `rediss://…` | the same through TLS, see below |
 /// | `redis+unix:///path[?db=1&user=…&pass=…]` | one server, through its socket |
 /// | `redis+cluster://[user:password@]host:port[,host:port…]` | a cluster; one server that answers is enough |
 /// | `rediss+cluster://…` | the same through TLS |
 ///
 /// Behind a `?` come the same options as here: `connect_timeout=500ms`, `response_timeout=5s`, and
 /// `replica=host:port`, as often as there are replicas.
+///
+/// A node of a cluster is not opened as `redis://`, which would find a part of the keys, nor is a
+/// Sentinel. Servers and proxies have to know RESP3 (`HELLO 3`), as Redis 6.2 and later do.
+///
+/// # TLS
+///
+/// The certificates are those that the system trusts when the store is opened. The provider of
+/// cryptography is the default that the process has installed in rustls
+/// (`CryptoProvider::install_default`), or ring if there is none. The library installs none, so
+/// that a program can install its own before or after.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -36,15 +49,15 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RedisOptions {
-    patience: Patience,
+    timeouts: Timeouts,
     replicas: Vec<String>,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        let patience =
-            Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(10) };
-        RedisOptions { patience, replicas: Vec::new() }
+        let timeouts =
+            Timeouts { connect: Duration::from_secs(2), answer: Duration::from_secs(10) };
+        RedisOptions { timeouts, replicas: Vec::new() }
     }
 }
 
@@ -54,20 +67,22 @@ impl RedisOptions {
         RedisOptions::default()
     }
     /// How long to wait for a connection, sign-in included, before a call fails with `Timeout`.
+    /// Calls after one that fails wait for nothing; see [`Redis`].
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.patience.connect = timeout;
+        self.timeouts.connect = timeout;
         self
     }
     /// How long to wait for an answer before a call fails with `Timeout`. Of a write it is then not known whether it was
     /// applied.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.patience.answer = timeout;
+        self.timeouts.answer = timeout;
         self
     }
     /// Names a replica by `host:port`. It answers reads of
-    /// [`eventually_consistent`](crate::Store::eventually_consistent) stores, and the primary does where it cannot; one that has
-    /// failed is left alone for a second. User, password, database and TLS are the primary's. A cluster tells its replicas
-    /// itself.
+    /// [`eventually_consistent`](crate::Store::eventually_consistent) stores, and the primary does
+    /// where it cannot. One that has failed is asked again when it is connected again, which happens
+    /// in the background. User, password, database and TLS are the primary's. A cluster names its
+    /// replicas itself.
     pub fn replica(mut self, address: impl Into<String>) -> Self {
         self.replicas.push(address.into());
         self
@@ -75,18 +90,27 @@ impl RedisOptions {
     /// Connects to the server or cluster that `url` names.
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that cannot be read, `Unavailable`, `Timeout` or `AccessDenied` if no connection can be
-    /// made.
+    /// `InvalidArgument` for a URL that cannot be read, and for a server that is of another kind
+    /// than the URL says; `Unavailable`, `Timeout` or `AccessDenied` if no connection can be made;
+    /// `Unsupported` if the server does not know `HELLO 3`, or without a tokio runtime that has
+    /// timers and I/O.
     pub async fn open(self, url: impl AsRef<str>) -> Result<Redis> {
         let url = url.as_ref();
         let (rest, options) = self.take_options(url)?;
         let Some((scheme, address)) = rest.split_once("://") else {
             return Err(Error::invalid("the URL of Redis is `redis://host:port`"));
         };
+        if rest.contains('#') {
+            return Err(Error::invalid("the URL of Redis has no `#`; in a password it is `%23`"));
+        }
+        let tls = match scheme {
+            "rediss" | "rediss+cluster" => Some(tls()?),
+            _ => None,
+        };
         let servers = match scheme {
-            "redis+cluster" => options.cluster("redis", address)?,
-            "rediss+cluster" => options.cluster("rediss", address)?,
-            "redis" | "rediss" | "redis+unix" => options.one(&rest)?,
+            "redis+cluster" | "rediss+cluster" => options.cluster(address, tls)?,
+            "redis" | "rediss" => options.one(&format!("redis://{address}"), tls)?,
+            "redis+unix" => options.one(&rest, None)?,
             _ => {
                 return Err(Error::invalid(format!("`{scheme}:` does not name a Redis server")));
             }
@@ -110,8 +134,8 @@ impl RedisOptions {
         let known = ["connect_timeout=500ms", "response_timeout=5s", "replica=host:port", "db=1"];
         read_options(&ours.join("&"), "Redis", &known, |name, value, _| {
             match name {
-                "connect_timeout" => self.patience.connect = duration(value)?,
-                "response_timeout" => self.patience.answer = duration(value)?,
+                "connect_timeout" => self.timeouts.connect = duration(value)?,
+                "response_timeout" => self.timeouts.answer = duration(value)?,
                 "replica" if !value.is_empty() => self.replicas.push(value.to_owned()),
                 _ => return None,
             }
@@ -122,23 +146,21 @@ impl RedisOptions {
         Ok((format!("{address}{query}"), self))
     }
 
-    fn one(self, url: &str) -> Result<Servers> {
+    fn one(self, url: &str, tls: Option<Arc<ClientConfig>>) -> Result<Servers> {
         let info = info(url)?;
+        let link = |info: ConnectionInfo, tls: Option<Arc<ClientConfig>>| {
+            Link::new(Connector::new(info, tls, self.timeouts, Role::Alone))
+        };
         let mut replicas = Vec::with_capacity(self.replicas.len());
         for address in &self.replicas {
-            let scheme = if url.starts_with("rediss:") { "rediss" } else { "redis" };
-            let named = self::info(&format!("{scheme}://{address}"))?;
+            let named = self::info(&format!("redis://{address}"))?;
             let settings = info.redis_settings().clone();
-            replicas.push(self.link(named.set_redis_settings(settings))?);
+            replicas.push(link(named.set_redis_settings(settings), tls.clone()));
         }
-        Ok(Servers::One { primary: self.link(info)?, replicas, turn: AtomicUsize::new(0) })
+        Ok(Servers::One { primary: link(info, tls), replicas, turn: AtomicUsize::new(0) })
     }
 
-    fn link(&self, info: ConnectionInfo) -> Result<Link> {
-        Ok(Link::new(Client::open(info).map_err(unreadable)?, self.patience, false))
-    }
-
-    fn cluster(self, scheme: &str, address: &str) -> Result<Servers> {
+    fn cluster(self, address: &str, tls: Option<Arc<ClientConfig>>) -> Result<Servers> {
         if !self.replicas.is_empty() {
             return Err(Error::invalid("a cluster tells its replicas itself"));
         }
@@ -150,17 +172,13 @@ impl RedisOptions {
         if hosts.contains('/') {
             return Err(Error::invalid("a cluster has one database, and its URL no path"));
         }
-        let seeds = hosts.split(',').map(|host| info(&format!("{scheme}://{credentials}{host}")));
-        Ok(Servers::Cluster(Cluster::new(seeds.collect::<Result<_>>()?, self.patience)))
+        let seeds = hosts.split(',').map(|host| info(&format!("redis://{credentials}{host}")));
+        Ok(Servers::Cluster(Cluster::new(seeds.collect::<Result<_>>()?, tls, self.timeouts)))
     }
 }
 
 /// How to connect, by a URL of the client library.
 fn info(url: &str) -> Result<ConnectionInfo> {
-    if url.starts_with("rediss:") {
-        // TLS needs a provider; one that the program has installed itself is kept.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
     let info = url.into_connection_info().map_err(unreadable)?;
     // Nagle's algorithm stays on, as the client has it: with many callers it saves a fifth of the processor time, and one
     // command is one write, which it does not delay.
@@ -185,6 +203,8 @@ mod tests {
             ("redis://u:secret@h:port/", "cannot be read"),
             ("redis:h", "redis://host:port"),
             ("redis://u:secret@h/x", "cannot be read"),
+            ("rediss://u:secret@h/#insecure", "`%23`"),
+            ("redis://u:sec#ret@h/", "`%23`"),
             ("redis://u:secret@h?response_timeout=5", "`response_timeout=5s`"),
             ("redis://u:secret@h?response_timeout=0s", "`response_timeout=5s`"),
             ("redis://u:secret@h?timeout=5s", "`timeout` is no option"),
@@ -206,7 +226,7 @@ mod tests {
         let (rest, options) = RedisOptions::new().take_options(url).unwrap();
         assert_eq!(rest, "redis://h?db=1");
         assert_eq!(options.replicas, ["r:1", "r:2"]);
-        assert_eq!(options.patience.connect, Duration::from_millis(300));
-        assert_eq!(options.patience.answer, Duration::from_secs(7));
+        assert_eq!(options.timeouts.connect, Duration::from_millis(300));
+        assert_eq!(options.timeouts.answer, Duration::from_secs(7));
     }
 }

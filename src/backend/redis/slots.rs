@@ -16,6 +16,8 @@ pub(super) struct Map {
     pub(super) shards: Vec<Shard>,
     /// The shard of each slot.
     pub(super) slots: Vec<Option<u16>>,
+    /// How many slots have one.
+    known: usize,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Map {
             });
         }
         let slots = vec![None; usize::from(SLOTS)];
-        let mut map = Map { made: Some(Instant::now()), shards: Vec::new(), slots };
+        let mut map = Map { made: Some(Instant::now()), shards: Vec::new(), slots, known: 0 };
         for range in entries(answer)? {
             let Answer::Array(range) = range else { return Err(errors::unexpected()) };
             let mut range = range.into_iter();
@@ -61,7 +63,34 @@ impl Map {
             slots.fill(Some(shard));
             map.shards.push(Shard { primary, replicas });
         }
+        map.known = map.slots.iter().flatten().count();
         Ok(map)
+    }
+
+    pub(super) fn known(&self) -> usize {
+        self.known
+    }
+    pub(super) fn is_whole(&self) -> bool {
+        self.known == usize::from(SLOTS)
+    }
+    pub(super) fn shard(&self, slot: u16) -> Option<&Shard> {
+        let shard = self.slots.get(usize::from(slot)).copied().flatten()?;
+        self.shards.get(usize::from(shard))
+    }
+    /// All primaries, each once.
+    pub(super) fn primaries(&self) -> Vec<Arc<Link>> {
+        let mut primaries: Vec<Arc<Link>> = Vec::new();
+        for shard in &self.shards {
+            if !primaries.iter().any(|other| Arc::ptr_eq(other, &shard.primary)) {
+                primaries.push(Arc::clone(&shard.primary));
+            }
+        }
+        primaries
+    }
+    /// Whether every slot has the same primary.
+    pub(super) fn is_same(&self, other: &Map) -> bool {
+        let primary = |map: &Map, slot| map.shard(slot).map(|shard| Arc::as_ptr(&shard.primary));
+        (0..SLOTS).all(|slot| primary(self, slot) == primary(other, slot))
     }
 }
 

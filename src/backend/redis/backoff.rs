@@ -1,0 +1,53 @@
+//! [`Backoff`]: exponential backoff with jitter, for what is tried again when somebody asks for it.
+
+use std::time::{Duration, Instant};
+
+const FIRST: Duration = Duration::from_millis(50);
+const MOST: Duration = Duration::from_secs(1);
+
+/// 50 ms after the first failure in a row, doubling to 1 s; jitter takes up to a half off each
+/// pause.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    /// Begins the next pause.
+    pub(super) fn failed(&mut self) {
+        let most = FIRST.saturating_mul(1 << self.failures.min(8)).min(MOST);
+        self.failures = self.failures.saturating_add(1);
+        self.until = Some(Instant::now() + most.mul_f64(0.5 + 0.5 * fastrand::f64()));
+    }
+    pub(super) fn reset(&mut self) {
+        *self = Backoff::default();
+    }
+    /// How long the pause lasts yet; `None` if the next attempt may begin.
+    pub(super) fn remaining(&self) -> Option<Duration> {
+        self.until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_second_and_success_ends_them() {
+        let mut backoff = Backoff::default();
+        assert_eq!(backoff.remaining(), None);
+        for most in [50, 100, 200, 400, 800, 1_000, 1_000, 1_000] {
+            backoff.failed();
+            let left = backoff.remaining().unwrap().as_millis();
+            // Less what has passed since.
+            assert!((most / 2 - 20..=most).contains(&left), "{left} of {most}");
+        }
+        (0..100).for_each(|_| backoff.failed());
+        assert!(backoff.remaining().unwrap() <= MOST);
+        backoff.reset();
+        assert_eq!(backoff.remaining(), None);
+        backoff.failed();
+        assert!(backoff.remaining().unwrap() <= FIRST);
+    }
+}
