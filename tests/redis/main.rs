@@ -7,12 +7,14 @@ mod support;
 
 mod access;
 mod lifetime;
+mod losses;
 mod many;
 mod memory;
 mod observer;
 mod places;
 mod replicas;
 mod scripts;
+mod slow;
 mod strangers;
 mod trips;
 mod wire;

@@ -236,7 +236,7 @@ impl Cluster {
     /// Where the answer sends its command, if it was not carried out.
     fn redirect(&self, answer: &Answer, from: &Link) -> Option<Redirect> {
         let Answer::ServerError(e) = answer else { return None };
-        let asking = match e.code() {
+        let asking = match errors::code(e) {
             "MOVED" => {
                 self.stale.store(true, Ordering::Release);
                 false

@@ -3,12 +3,39 @@
 use crate::{Error, ErrorKind};
 use ::redis::{RedisError, ServerError};
 
+/// What the scripts answer as `KVSLOST`.
+const LOST: &str = "the value is lost: the hash that holds the values of the sorted set was evicted, has \
+                    expired, or was deleted or left behind from outside";
+
+/// The codes that a refusal within a script may have.
+const CODES: [&str; 7] =
+    ["WRONGTYPE", "OOM", "READONLY", "NOPERM", "MISCONF", "NOREPLICAS", "MASTERDOWN"];
+
+/// The code of a refusal, wherever the server puts it.
+///
+/// What a script was refused has its code in front, from Redis 7 on. Before that it is the last part of another
+/// message: `ERR Error running script (…): @user_script:1: @user_script: 1: -OOM …`, or, where the script has
+/// caught it, `@user_script: 1: -OOM …`. A denied permission has lost its code in all versions.
+pub(super) fn code(error: &ServerError) -> &str {
+    let (code, details) = (error.code(), error.details().unwrap_or_default());
+    if code != "ERR" && !code.starts_with("@user_script") {
+        return code;
+    }
+    if details.contains("ACL failure in script") || details.contains("user executing the script") {
+        return "NOPERM";
+    }
+    let last = details.rsplit(": ").next().unwrap_or_default();
+    let word = last.trim_start_matches('-').split(' ').next().unwrap_or_default();
+    if CODES.contains(&word) { word } else { code }
+}
+
 /// A refusal that the server has answered. What it refuses it has not applied.
 #[cold]
 pub(super) fn refused(error: &ServerError) -> Error {
     use ErrorKind::*;
     let details = error.details().unwrap_or_default();
-    let (kind, message) = match error.code() {
+    let (kind, message) = match code(error) {
+        "KVSLOST" => (Corrupt, LOST),
         "WRONGTYPE" => (WrongType, "the key holds another type"),
         "OOM" => (Unavailable, "the server is out of memory, and its policy is to evict nothing"),
         "READONLY" => (Unavailable, "the server is a read-only replica"),
@@ -34,14 +61,6 @@ pub(super) fn refused(error: &ServerError) -> Error {
         }
         "ERR" if details.contains("maximum allowed size") => {
             (TooLarge, "the string is longer than the server allows")
-        }
-        "ERR" if details.contains("user executing the script") => {
-            (AccessDenied, "the server denies access")
-        }
-        // Before Redis 7, what a script was refused is quoted in a general error.
-        "ERR" if details.contains("WRONGTYPE") => (WrongType, "the key holds another type"),
-        "ERR" if details.contains("OOM command") => {
-            (Unavailable, "the server is out of memory, and its policy is to evict nothing")
         }
         _ => (Other, "the server refused the command"),
     };

@@ -68,7 +68,7 @@ impl Line {
     /// caller connects anew. Not each of them at once, as it may also be a replica that was asked for.
     fn look_at(&self, answer: &Value) {
         if let Value::ServerError(e) = answer
-            && e.code() == "READONLY"
+            && errors::code(e) == "READONLY"
             && self.since.elapsed() > REST
         {
             self.lost.store(true, Ordering::Release);

@@ -7,6 +7,7 @@
 //! | `scripts.rs`, `scripts/` | the operations that Redis has no command for, and atomic writes |
 //! | `batch.rs` | batches: what goes into one pipeline, and what becomes one command |
 //! | `range.rs` | ranges that are too long for one answer |
+//! | `window.rs` | how much goes out, and is asked for, at once |
 //! | `keys.rs` | slots, and the hash beside a sorted set |
 //! | `link.rs` | one connection that heals |
 //! | `cluster.rs`, `slots.rs` | redirections; which server has which slot |
@@ -25,6 +26,7 @@ mod range;
 mod replies;
 mod scripts;
 mod slots;
+mod window;
 
 pub use options::RedisOptions;
 
@@ -34,12 +36,13 @@ use crate::op::{Op, Read, Reply, Write};
 use crate::{Error, ErrorKind, Outcome, Result};
 use ::redis::{Cmd, Pipeline, ServerErrorKind, Value as Answer};
 use cluster::Cluster;
-use commands::Naming;
+use commands::{Bare, Naming};
 use link::{Failure, Link};
 use scripts::By;
 use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use window::BYTES;
 
 const BACKEND: &str = "redis";
 
@@ -134,8 +137,8 @@ impl Redis {
         RedisOptions::new().open(url).await
     }
 
-    fn new(servers: Servers) -> Self {
-        let naming = Naming { cluster: matches!(servers, Servers::Cluster(_)) };
+    fn new(servers: Servers, bare: Bare) -> Self {
+        let naming = Naming { cluster: matches!(servers, Servers::Cluster(_)), bare };
         Redis(Arc::new(Inner { servers, naming }))
     }
 }
@@ -169,13 +172,13 @@ fn is_no_script(answer: &Answer) -> bool {
 // What is rare is boxed, so that the futures of single calls stay small: they are moved on their way into a box.
 impl Inner {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        keys::check(op.key())?;
+        keys::check_read(op)?;
         let trip = Trip { cx, name: op.name(), key: op.key(), access: access(cx) };
-        let answer = self.send(trip, &self.naming.read(op, By::Hash)).await;
+        let answer = self.send(trip, &self.naming.read(op, By::Hash, BYTES)).await;
         let mut answer = answer.map_err(|failure| failure.into_error(false))?;
         if is_no_script(&answer) {
             trip.again();
-            let cmd = self.naming.read(op, By::Text);
+            let cmd = self.naming.read(op, By::Text, BYTES);
             let again = Box::pin(self.send(trip, &cmd)).await;
             answer = again.map_err(|failure| failure.into_error(false))?;
         }
@@ -188,7 +191,7 @@ impl Inner {
     }
 
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
-        keys::check(op.key())?;
+        keys::check_write(op)?;
         let Some(cmd) = self.naming.write(op, By::Hash) else { return Ok(Reply::Done) };
         check_size(&cmd)?;
         let trip = Trip { cx, name: op.name(), key: op.key(), access: Access::Primary };
@@ -206,7 +209,7 @@ impl Inner {
 
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
         let Some(first) = writes.first() else { return Ok(Outcome::Committed) };
-        writes.iter().try_for_each(|write| keys::check(write.key()))?;
+        writes.iter().try_for_each(keys::check_write)?;
         if self.naming.cluster {
             let slot = keys::slot(first.key());
             if let Some(other) = writes.iter().find(|write| keys::slot(write.key()) != slot) {

@@ -1,6 +1,7 @@
 //! [`RedisOptions`], and the URLs that Redis is named by.
 
 use super::cluster::Cluster;
+use super::commands::Bare;
 use super::link::{Failure, Link, Patience};
 use super::{Redis, Servers};
 use crate::url::{duration, read_options};
@@ -20,7 +21,7 @@ use std::time::Duration;
 /// | `rediss+cluster://…` | the same through TLS |
 ///
 /// Behind a `?` come the same options as here: `connect_timeout=500ms`, `response_timeout=5s`, and
-/// `replica=host:port`, as often as there are replicas.
+/// `replica=host:port`, as often as there are replicas; and `fields_as_values=true`.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -38,13 +39,14 @@ use std::time::Duration;
 pub struct RedisOptions {
     patience: Patience,
     replicas: Vec<String>,
+    fields_as_values: bool,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
         let patience =
             Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(10) };
-        RedisOptions { patience, replicas: Vec::new() }
+        RedisOptions { patience, replicas: Vec::new(), fields_as_values: false }
     }
 }
 
@@ -72,6 +74,16 @@ impl RedisOptions {
         self.replicas.push(address.into());
         self
     }
+    /// Whether the values of a sorted set without a companion hash are its fields, instead of an error. Off by
+    /// default, as such a set has probably lost its values.
+    ///
+    /// For data of the Go library, which makes no hash for a sorted set in which no member has a value, and on
+    /// a server that evicts nothing: there `zhget` and `zhrange` then answer what Go does. In a URL it is
+    /// `fields_as_values=true`. See [Lost values](Redis#lost-values).
+    pub fn fields_as_values(mut self, yes: bool) -> Self {
+        self.fields_as_values = yes;
+        self
+    }
     /// Connects to the server or cluster that `url` names.
     ///
     /// # Errors
@@ -80,6 +92,7 @@ impl RedisOptions {
     pub async fn open(self, url: impl AsRef<str>) -> Result<Redis> {
         let url = url.as_ref();
         let (rest, options) = self.take_options(url)?;
+        let bare = if options.fields_as_values { Bare::Own } else { Bare::Lost };
         let Some((scheme, address)) = rest.split_once("://") else {
             return Err(Error::invalid("the URL of Redis is `redis://host:port`"));
         };
@@ -96,7 +109,7 @@ impl RedisOptions {
             Servers::Cluster(cluster) => cluster.connect().await,
         };
         connected.map_err(|failure: Failure| failure.into_error(false))?;
-        Ok(Redis::new(servers))
+        Ok(Redis::new(servers, bare))
     }
 
     /// Takes the options that are ours out of the URL.
@@ -107,12 +120,19 @@ impl RedisOptions {
             ["db", "user", "pass", "protocol"].contains(&pair.split('=').next().unwrap_or_default())
         };
         let (others, ours): (Vec<&str>, Vec<&str>) = query.split('&').partition(is_other);
-        let known = ["connect_timeout=500ms", "response_timeout=5s", "replica=host:port", "db=1"];
+        let known = [
+            "connect_timeout=500ms",
+            "response_timeout=5s",
+            "replica=host:port",
+            "db=1",
+            "fields_as_values=true",
+        ];
         read_options(&ours.join("&"), "Redis", &known, |name, value, _| {
             match name {
                 "connect_timeout" => self.patience.connect = duration(value)?,
                 "response_timeout" => self.patience.answer = duration(value)?,
                 "replica" if !value.is_empty() => self.replicas.push(value.to_owned()),
+                "fields_as_values" => self.fields_as_values = value.parse().ok()?,
                 _ => return None,
             }
             Some(())
