@@ -162,6 +162,33 @@ pub(crate) fn database() -> String {
     format!("redis://127.0.0.1:{port}/{n}")
 }
 
+/// What the docs of `Redis` say that a user has to be allowed.
+const ACL: &str = include_str!("../../src/backend/redis/acl.txt");
+
+impl Server {
+    /// Makes the user of the docs by this name, who may do just that with the keys of these patterns, and `more`. The
+    /// URL of the server for that user.
+    pub(crate) fn user(&self, name: &str, keys: &[&str], more: &[&str]) -> String {
+        let rules = ACL.split_whitespace().flat_map(|rule| match rule {
+            "app" => vec![name],
+            "~*" => keys.to_vec(),
+            rule => vec![rule],
+        });
+        let rules: Vec<&str> = rules.chain(more.iter().copied()).collect();
+        self.command(&rules);
+        self.url().replace("redis://", &format!("redis://{name}:password@"))
+    }
+}
+
+/// The URL of an empty database of the shared server, for a user who may do what the docs of `Redis` say, and with
+/// the keys of these patterns alone.
+pub(crate) fn database_of_user(name: &str, keys: &[&str]) -> String {
+    let url = database();
+    let server = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let user = server.user(name, keys, &[]);
+    format!("{user}{}", url.rsplit('/').next().unwrap_or_default())
+}
+
 /// Empties a database.
 pub(crate) fn flush(url: &str) {
     let client = redis::Client::open(url).expect("a URL");
