@@ -126,6 +126,8 @@ async fn a_call_of_which_one_half_is_denied_changes_nothing() {
     let mut admin = Admin::of(&server);
     let all = open(&server.url()).await;
     all.zhadd("k", "f", "value", 1.0).await.unwrap();
+    // As the Go library leaves it.
+    admin.done(&["HSET", "__kvs_zh:k", "left", "value"]);
     let before = admin.digest();
     let clerk = |more: &[&'static str]| {
         let user = ["ACL", "SETUSER", "clerk", "reset", "on", ">hunter2", "+@all"];
@@ -149,9 +151,9 @@ async fn a_call_of_which_one_half_is_denied_changes_nothing() {
         let store = open(&url).await;
         for result in [
             store.zadd("k", "f", 2.0).await,
-            store.zadd("k", "other", 2.0).await,
+            store.zadd("k", "left", 2.0).await,
+            store.zincr_by("k", "left", 1.0).await.map(drop),
             store.zrem("k", "f").await,
-            store.zincr_by("k", "other", 1.0).await.map(drop),
         ] {
             assert_kind(result, ErrorKind::AccessDenied);
             assert_eq!(admin.digest(), before, "{denied:?}");
@@ -171,17 +173,18 @@ async fn a_user_who_may_do_what_the_docs_say_can_do_everything_in_a_cluster() {
     for (name, prefix, keys) in [
         ("all", "app", &["~*"][..]),
         ("tagged", "{app}", &["~{app}:*", "~__kvs_zh:{app}:*"]),
-        ("plain", "app", &["~app:*", "~__kvs_zh{app:*", "~__kvs_zh{*}:app:*"]),
+        ("plain", "app", &["~app:*", "~__kvs_zh:app:*", "~__kvs_zh{app:*", "~__kvs_zh{*}:app:*"]),
     ] {
         let users: Vec<_> = cluster.nodes.iter().map(|node| node.user(name, keys, &more)).collect();
         let url = users[0].trim_end_matches('/').replace("redis:", "redis+cluster:");
-        let store = Store::new(Prefix::new(Redis::open(url).await.unwrap(), prefix));
+        let store = Store::new(Prefix::new(Redis::open(&url).await.unwrap(), prefix));
         for key in ["text", "{number", "set}", "{tag}hash", "sorted", "}{sorted"] {
             let kind = key.trim_matches(['{', '}']).trim_start_matches("tag}");
             for call in CALLS.iter().filter(|call| call.kind == kind) {
                 (call.run)(store.clone(), key).await.unwrap();
             }
-            let mut batch = store.eventually_consistent().batch();
+            let eventual = store.eventually_consistent();
+            let mut batch = eventual.batch();
             let (first, second) = (batch.zhget("sorted", "f"), batch.zhget("}{sorted", "f"));
             let mut replies = batch.exec().await.unwrap();
             drop((replies.take(first).unwrap(), replies.take(second).unwrap()));
@@ -190,9 +193,9 @@ async fn a_user_who_may_do_what_the_docs_say_can_do_everything_in_a_cluster() {
             tx.zhadd("{1}sorted", "f", "v", 1.0);
             assert!(tx.exec().await.unwrap().is_committed());
         }
-        assert_kind(
-            Store::open(&users[0]).await.unwrap().get("else").await,
-            ErrorKind::AccessDenied,
-        );
+        if name != "all" {
+            let bare = Store::open(&url).await.unwrap();
+            assert_kind(bare.get("else").await, ErrorKind::AccessDenied);
+        }
     }
 }

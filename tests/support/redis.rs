@@ -82,7 +82,10 @@ impl Server {
     fn answers(&mut self) -> bool {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            // The socket comes last.
+            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+                && self.socket().exists()
+            {
                 return true;
             }
             if self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None))) {

@@ -61,8 +61,7 @@ const ARGUMENTS: usize = 1 << 20;
 ///   entries: one trip that finds out, one for the members, and one for every few megabytes of values.
 /// - A batch of more than 4 MiB of requests, of more than 10,000 commands or of more than 128 reads. How many reads
 ///   follow the first 128 in one pipeline depends on how long their answers were: as many as 4 MiB hold, and at most
-///   sixteen times as many as before. So 2,000 reads of short values take two trips, 10,000 take three, and 2,000
-///   reads of 100 KB take 47.
+///   sixteen times as many as before. So 2,000 reads of short values take two trips, and 10,000 take three.
 /// - A batch that writes to a key of which it has read a range without a limit of at most 1,000.
 /// - A script that the server has forgotten, or has not seen yet: it is sent again with its text.
 ///
@@ -122,7 +121,8 @@ const ARGUMENTS: usize = 1 << 20;
 ///
 /// That is for all keys. With [`Prefix`](crate::wrap::Prefix) `app` put `~app:* ~__kvs_zh:app:*` in the place of `~*`.
 /// `+select` is for a database other than 0. A cluster needs `+asking +cluster|slots +readonly` as well, and with a
-/// prefix `~{app}:* ~__kvs_zh:{app}:*` for `{app}`, and `~app:* ~__kvs_zh{app:* ~__kvs_zh{*}:app:*` for `app`.
+/// prefix `~{app}:* ~__kvs_zh:{app}:*` for `{app}`, and for `app`
+/// `~app:* ~__kvs_zh:app:* ~__kvs_zh{app:* ~__kvs_zh{*}:app:*`.
 /// (Before Redis 7 `+cluster|slots` is `+cluster`.) A user who may do less is answered `AccessDenied`, and nothing is
 /// applied. Before Redis 7 a script cannot ask what is allowed: there an atomic write of which a part is denied may be
 /// applied in part.

@@ -120,7 +120,7 @@ end
 
 -- As zrem.lua does it.
 local function remove(member, key, companion)
-  if redis.call('ZREM', key, member) == 0 then return end
+  redis.call('ZREM', key, member)
   if redis.call('EXISTS', key) == 0 then
     redis.call('HDEL', companion, member, '')
   elseif redis.call('HLEN', companion) ~= 1 or type(redis.pcall('HSETNX', companion, '', 'own')) ~= 'table' then

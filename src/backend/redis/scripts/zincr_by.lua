@@ -4,13 +4,13 @@ local key, beside, member = KEYS[1], KEYS[2], ARGV[2]
 if redis.pcall('ZSCORE', key, member) then return redis.pcall('ZINCRBY', key, ARGV[1], member) end
 local found = redis.pcall('HMGET', beside, '', member)
 if found.err then return found end
-local ask = redis.acl_check_cmd
-if ask and not (ask('ZINCRBY', key, '0', member) and ask('HSET', beside, '', '') and ask('HDEL', beside, '')) then
-  return redis.error_reply('NOPERM half of it')
-end
-local mark, old = found[1], found[2]
+local mark, old, ask = found[1], found[2], redis.acl_check_cmd
 local first = not mark and (redis.call('EXISTS', key) == 0 or redis.call('EXISTS', beside) == 1)
+if ask and old and mark ~= 'lost' and not ask('HDEL', beside, member) then
+  return redis.error_reply('NOPERM HDEL denied')
+end
 if first or mark == 'lost' then
+  if ask and not ask('ZINCRBY', key, '0', member) then return redis.error_reply('NOPERM ZINCRBY denied') end
   local set = redis.pcall('HSET', beside, first and '' or member, first and 'own' or member)
   if type(set) == 'table' then return set end
 end
