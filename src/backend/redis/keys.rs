@@ -1,7 +1,7 @@
 //! Where things are kept: the slot of a key in a cluster, and the name of the hash beside a sorted set.
 
-use crate::ops::{ZAdd, ZHGet, ZIncrBy, ZRem};
-use crate::{Error, Key, Op, Read, Result, Write};
+use crate::op::{Op, Read, Write, ZAdd, ZHGet, ZIncrBy, ZRem};
+use crate::{Error, Key, Result};
 use crc::{CRC_16_XMODEM, Crc};
 use std::borrow::Cow;
 
