@@ -101,7 +101,7 @@ mod redis {
     });
 }
 
-/// As a user who may do what the docs of `Redis` say, and nothing else.
+/// As a user with the permissions of the docs of `Redis`, and no others.
 #[cfg(feature = "redis")]
 mod redis_user {
     use super::support::redis;
@@ -112,7 +112,7 @@ mod redis_user {
     });
 }
 
-/// The same with the keys of a prefix alone.
+/// The same for the keys of a prefix.
 #[cfg(feature = "redis")]
 mod redis_user_prefix {
     use super::support::redis;

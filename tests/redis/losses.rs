@@ -1,13 +1,13 @@
-//! Values that are lost: evicted, expired, deleted or left behind. A field is never answered in place of a
-//! lost value.
+//! Values that are lost: evicted, expired, deleted or left behind. A field is never answered in
+//! place of a lost value.
 
 use crate::support::redis::Server;
 use crate::{Admin, assert_kind, open};
 use keyvaluestore::backend::RedisOptions;
 use keyvaluestore::{ErrorKind, Result, Store};
 
-/// A server ran with `maxmemory` and `allkeys-lru`. `zhget` answered the field of every sorted hash whose
-/// companion had been evicted.
+/// A server ran with `maxmemory` and `allkeys-lru`. `zhget` answered the field of every sorted hash
+/// whose companion had been evicted.
 #[tokio::test]
 async fn after_an_eviction_no_field_is_answered_in_place_of_its_value() {
     const KEYS: usize = 4_000;
@@ -142,7 +142,8 @@ async fn whatever_loses_the_values_alone_is_corrupt_until_they_are_written_again
     }
 }
 
-/// Whatever came before, a member without a value is its own, and leaves nothing behind when it goes.
+/// Whatever came before, a member without a value is its own, and leaves nothing behind when it
+/// goes.
 #[tokio::test]
 async fn a_member_without_a_value_is_its_own_whatever_came_before() {
     let server = Server::start(&[]);
@@ -206,8 +207,8 @@ async fn a_member_without_a_value_is_its_own_whatever_came_before() {
     }
 }
 
-/// A sorted set that the Go library has made without any value looks like one that has lost them. Who knows
-/// that nothing is lost can say so.
+/// A sorted set that the Go library has made without any value looks like one that has lost them.
+/// Who knows that nothing is lost can say so.
 #[tokio::test]
 async fn a_sorted_set_of_another_program_without_any_value_reads_as_its_fields_if_asked_for() {
     let server = Server::start(&[]);

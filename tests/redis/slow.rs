@@ -1,6 +1,6 @@
 //! Links that are slow: what makes progress succeeds, and lets others through.
 
-use crate::support::redis::Server;
+use crate::support::redis::{Cluster, Server};
 use crate::{Admin, assert_kind, pause};
 use keyvaluestore::backend::RedisOptions;
 use keyvaluestore::{ErrorKind, Store};
@@ -17,8 +17,8 @@ const TIMEOUT: Duration = Duration::from_millis(1_500);
 const VALUES: usize = 300;
 const LENGTH: usize = 100_000;
 
-/// Stands between the store and a server, and lets `RATE` bytes a second through in either direction. Its
-/// URL.
+/// Stands between the store and a server, and lets `RATE` bytes a second through in either
+/// direction. Its URL.
 async fn slow(server: &Server) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, to) = (format!("redis://{}/", listener.local_addr().unwrap()), server.address());
@@ -71,8 +71,8 @@ fn neighbour(store: &Store, over: &Arc<AtomicBool>) -> tokio::task::JoinHandle<D
     })
 }
 
-/// 2,000 `set`s of 100 KB over 100 Mbit/s were 2,000 timeouts, and so was a neighbour's `incr_by`; as many
-/// `get`s never succeeded.
+/// 2,000 `set`s of 100 KB over 100 Mbit/s were 2,000 timeouts, and so was a neighbour's `incr_by`;
+/// as many `get`s never succeeded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_batch_over_a_slow_link_succeeds_and_lets_others_through() {
     let server = Server::start(&[]);
@@ -180,4 +180,23 @@ async fn small_values_are_read_in_few_trips_and_large_ones_in_many() {
         let calls = admin.calls_of("mget") - before;
         assert!((least..=most).contains(&calls), "{count} {name}: {calls}");
     }
+}
+
+#[tokio::test]
+async fn a_large_batch_to_a_cluster_reaches_the_servers_that_answer() {
+    let cluster = Cluster::start(3, 0);
+    let timeout = Duration::from_millis(300);
+    let options = RedisOptions::new().response_timeout(timeout).connect_timeout(timeout);
+    let store = Store::new(options.open(cluster.url()).await.unwrap());
+    let mut batch = store.batch();
+    let sets: Vec<_> = (0..400).map(|i| batch.set(format!("k{i}"), value(i))).collect();
+    cluster.nodes[2].pause(true);
+    let start = Instant::now();
+    let mut replies = batch.exec_each().await;
+    // Ten pipelines hold 4 MiB each. Every failure doubles the next, so that five are enough.
+    let took = start.elapsed();
+    assert!(took < 6 * timeout + Duration::from_secs(1), "{took:?}");
+    let applied = sets.into_iter().map(|set| replies.take(set)).filter(Result::is_ok).count();
+    assert!((200..340).contains(&applied), "{applied}");
+    cluster.nodes[2].pause(false);
 }

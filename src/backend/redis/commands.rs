@@ -113,14 +113,15 @@ fn is_plain(op: &ZRange) -> bool {
     !op.values && (!op.scores || matches!(op.range, Range::Score(_)))
 }
 
-/// Whether there may be more of it than a script answers. `bytes` is what [`Naming::read`] was given.
+/// Whether there may be more of it than a script answers. `bytes` is what [`Naming::read`] was
+/// given.
 pub(super) fn may_be_too_long(op: &ZRange, bytes: usize) -> bool {
     let many = op.limit.is_none_or(|limit| limit > PAGE);
     !is_plain(op) && (many || (op.values && bytes < usize::MAX))
 }
 
-/// How many bytes of a range a script answers at once within a batch. There a write to the same key would have
-/// to wait for the rest of it, so a limit of at most [`PAGE`] entries is the only one.
+/// The `bytes` of a read within a batch. A range of at most [`PAGE`] entries is not split there: a
+/// write to the same key could not be in the same pipeline.
 pub(super) fn bytes_in_batch(op: &Read) -> usize {
     match op {
         Read::ZRange(op) if op.limit.is_some_and(|limit| limit <= PAGE) => usize::MAX,
@@ -136,7 +137,7 @@ pub(super) struct Naming {
     pub(super) bare: Bare,
 }
 
-/// What a member of a sorted set is without a value, where the set has no companion.
+/// What a member without a value is in a sorted set without a companion.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Bare {
     Own,
@@ -166,7 +167,7 @@ impl Naming {
         cmd
     }
 
-    /// Of the values of a range that is longer than `bytes` the script answers none.
+    /// The script of a range answers no values if they are more than `bytes`.
     pub(super) fn read(self, op: &Read, by: By, bytes: usize) -> Cmd {
         match op {
             Read::Get(Get { key, .. }) => plain("GET", key, &[]),

@@ -54,20 +54,19 @@ fn check(key: &Key) -> Result<()> {
 
 /// Refuses reads of what is not the user's.
 pub(super) fn check_read(op: &Read) -> Result<()> {
-    match op {
-        Read::ZHGet(ZHGet { field, .. }) => check_field(field)?,
-        _ => {}
+    if let Read::ZHGet(ZHGet { field, .. }) = op {
+        check_field(field)?;
     }
     check(op.key())
 }
 
 /// Refuses writes to what is not the user's.
 pub(super) fn check_write(op: &Write) -> Result<()> {
-    match op {
-        Write::ZAdd(ZAdd { member, .. })
-        | Write::ZRem(ZRem { member, .. })
-        | Write::ZIncrBy(ZIncrBy { member, .. }) => check_field(member)?,
-        _ => {}
+    if let Write::ZAdd(ZAdd { member, .. })
+    | Write::ZRem(ZRem { member, .. })
+    | Write::ZIncrBy(ZIncrBy { member, .. }) = op
+    {
+        check_field(member)?;
     }
     check(op.key())
 }

@@ -55,14 +55,18 @@ const ARGUMENTS: usize = 1 << 20;
 /// that was under way then fails with `Unavailable` (or `Timeout`), saying of a write that its outcome is unknown, and
 /// later calls go through a new one. Nothing is ever sent twice, but for what a server has answered that it did not do.
 ///
-/// Every operation, batch and atomic write is one command or one pipeline, and so one round trip. These take more:
+/// Every operation, batch and atomic write is one command or one pipeline, and so one round trip.
+/// These take more:
 ///
-/// - `zhrange` of more than 1,000 entries or 4 MiB of values, and `zrange` by member with scores of more than 1,000
-///   entries: one trip that finds out, one for the members, and one for every few megabytes of values.
-/// - A batch of more than 4 MiB of requests, of more than 10,000 commands or of more than 128 reads. How many reads
-///   follow the first 128 in one pipeline depends on how long their answers were: as many as 4 MiB hold, and at most
-///   sixteen times as many as before. So 2,000 reads of short values take two trips, and 10,000 take three.
-/// - A batch that writes to a key of which it has read a range without a limit of at most 1,000.
+/// - `zhrange` of more than 1,000 entries or of more than 4 MiB of values, and `zrange` by member
+///   with scores of more than 1,000 entries: one trip that finds that out, one for the members, and
+///   one for every few megabytes of values.
+/// - A batch of more than 4 MiB of requests, of more than 10,000 commands or of more than 128
+///   reads. After the first 128 reads a pipeline holds as many as 4 MiB of answers hold, judged by
+///   the last answers, and at most 16 times as many as the last pipeline. So 2,000 reads of short
+///   values are two trips, and 10,000 are three.
+/// - A batch that reads a range of a key without a limit of at most 1,000, and then writes to that
+///   key.
 /// - A script that the server has forgotten, or has not seen yet: it is sent again with its text.
 ///
 /// ```no_run
@@ -75,57 +79,70 @@ const ARGUMENTS: usize = 1 << 20;
 ///
 /// # Layout
 ///
-/// Strings, counters, sets and hashes are Redis's own, and a sorted set is a sorted set. The values of a sorted hash are
-/// in a hash beside it, the companion: `__kvs_zh:` and the key (in a cluster `__kvs_zh{key}`, so that both are in one
-/// slot), which is how the Go library keyvaluestore has it. Keys that start with `__kvs_zh` are refused. A companion has
-/// a mark, its field with the empty name, which Go neither writes nor reads: `own` if a member without a value is its own
-/// value, and `lost` if such a member may have lost its value. So there is a companion of this one field beside a sorted
-/// set without values, too, and sorted members cannot be empty here.
+/// Strings, counters, sets and hashes are Redis's own, and a sorted set is a sorted set. The values
+/// of a sorted hash are in a hash beside it, its companion: `__kvs_zh:` and the key (in a cluster
+/// `__kvs_zh{key}`, so that both are in one slot). The Go library keyvaluestore has the same
+/// layout. Keys that start with `__kvs_zh` are refused.
+///
+/// The field of a companion with the empty name is a mark, which Go neither reads nor writes. It
+/// says what a member without a value is: `own`, its own value; `lost`, a member whose value may be
+/// lost. A sorted set without any value has a companion, too, with the mark alone: a key of about
+/// 90 bytes. Members and fields of sorted sets cannot be empty, also without limits.
 ///
 /// # Lost values
 ///
-/// Turn eviction off (`maxmemory-policy noeviction`, or `volatile-…`) wherever data has to stay. Redis evicts each key
-/// by itself, and so a sorted set without its companion, or the other way round; nor should other programs delete,
-/// rename, restore or expire one of them alone. `zhget` and `zhrange` of a value that is lost are `Corrupt`, and never
-/// answer the field in its place. `zrange`, `zscore` and `zcount` go on, and so do writes: a field that is written again
-/// has its value again, and `delete` ends it all. Two things cannot be told from each other:
+/// Turn eviction off (`maxmemory-policy` `noeviction`, or `volatile-…`) if data has to stay. Redis
+/// evicts every key by itself: a companion, and not its sorted set. Other programs can do the same
+/// damage: they delete, rename, restore or expire one of the two keys alone. `zhget` and `zhrange`
+/// of a lost value return `Corrupt`; they never answer the field in its place. `zrange`, `zscore`,
+/// `zcount` and all writes work as before. `zhadd` of a field gives it a value again, and `delete`
+/// removes everything. Two states cannot be told apart from others:
 ///
-/// - A sorted set of another program in which no member ever had a value has no companion, either, and so is `Corrupt`
-///   for `zhget` and `zhrange`, though not for `zrange`.
-///   [`fields_as_values`](RedisOptions::fields_as_values) has them answer the fields, as the Go library does.
-/// - After the loss of a companion another program may make a new one, without a mark. The members that it leaves out
-///   then count as their own values.
+/// - A sorted set that another program has made without any value has no companion. `zhget` and
+///   `zhrange` of it are `Corrupt`, unless
+///   [`fields_as_values`](RedisOptions::fields_as_values) is on.
+/// - A companion that was lost, and made again by another program, has no mark. The members that
+///   are not in it count as their own values.
 ///
 /// # Large values
 ///
-/// An answer has to come within the [`response_timeout`](RedisOptions::response_timeout), and keeps the answers behind
-/// it waiting. Batches and `zhrange` come in pieces of a few megabytes, which let other callers in between, and succeed
-/// however long the whole takes: a timeout is for each piece. What is one operation to Redis comes whole: `smembers`,
-/// `hgetall`, the members of `zrange`, and within a batch `zhrange` with a limit of at most 1,000; so go `sadd`, `srem`,
-/// `hset` and `hdel` of many members, and atomic writes. In pieces they would not be of one moment, or could be applied
-/// by half. Put large collections under several keys, or let the timeout fit.
+/// The [`response_timeout`](RedisOptions::response_timeout) holds for each command or pipeline, and
+/// all callers share a connection: a large answer delays those behind it. Batches and `zhrange` are
+/// sent in pieces of a few megabytes. They succeed as long as every piece is in time, and other
+/// callers get between the pieces.
 ///
-/// When a piece of a batch times out, or no connection can be made, the rest of the batch is not sent: it fails with the
-/// same error, and its writes are known not to have been applied. (In a cluster the rest goes to the other servers.)
+/// These are not split: `smembers`, `hgetall`, and the members of `zrange`; `sadd`, `srem`, `hset`
+/// and `hdel` of many members; atomic writes; within a batch, `zhrange` with a limit of at most
+/// 1,000. The pieces of a read would be of several moments, and those of a write could be applied
+/// in part. Spread large collections over several keys, or raise the timeout.
+///
+/// If a piece of a batch times out, or no connection can be made, the rest of the batch is not
+/// sent. It fails with the same error, and its writes are known not to have been applied. (In a
+/// cluster the rest is sent, as other servers may answer.)
 ///
 /// # In a cluster
 ///
 /// A batch is split by server, and all parts run at once. An atomic write needs all of its keys in one slot, and is
 /// refused with `InvalidArgument` otherwise: give such keys a common part in braces, `user:{7}` and `mail:{7}`.
 ///
-/// # What a user has to be allowed
+/// # Permissions
+///
+/// A user needs these keys and commands:
 ///
 /// ```text
 #[doc = include_str!("acl.txt")]
 /// ```
 ///
-/// That is for all keys. With [`Prefix`](crate::wrap::Prefix) `app` put `~app:* ~__kvs_zh:app:*` in the place of `~*`.
-/// `+select` is for a database other than 0. A cluster needs `+asking +cluster|slots +readonly` as well, and with a
-/// prefix `~{app}:* ~__kvs_zh:{app}:*` for `{app}`, and for `app`
-/// `~app:* ~__kvs_zh:app:* ~__kvs_zh{app:* ~__kvs_zh{*}:app:*`.
-/// (Before Redis 7 `+cluster|slots` is `+cluster`.) A user who may do less is answered `AccessDenied`, and nothing is
-/// applied. Before Redis 7 a script cannot ask what is allowed: there an atomic write of which a part is denied may be
-/// applied in part.
+/// - `~*` is for all keys. With a [`Prefix`](crate::wrap::Prefix) `app`, `~app:* ~__kvs_zh:app:*`
+///   is enough.
+/// - `+select` is for databases other than 0.
+/// - A cluster needs `+asking +readonly +cluster|slots` as well (before Redis 7 `+cluster`). There
+///   a prefix `{app}` needs `~{app}:* ~__kvs_zh:{app}:*`, and a prefix `app` needs `~app:*
+///   ~__kvs_zh:app:* ~__kvs_zh{app:* ~__kvs_zh{*}:app:*`.
+///
+/// What a user is not allowed fails with `AccessDenied`, and nothing is applied. Before Redis 7 a
+/// script cannot ask for permissions: an atomic write of which a part is denied may be applied in
+/// part.
 ///
 /// # Other types
 ///

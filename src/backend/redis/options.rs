@@ -74,12 +74,12 @@ impl RedisOptions {
         self.replicas.push(address.into());
         self
     }
-    /// Whether the values of a sorted set without a companion hash are its fields, instead of an error. Off by
-    /// default, as such a set has probably lost its values.
+    /// Whether `zhget` and `zhrange` answer the fields of a sorted set that has no companion hash.
+    /// Otherwise, which is the default, they return `Corrupt`, as the set may have lost its values:
+    /// see [Lost values](Redis#lost-values).
     ///
-    /// For data of the Go library, which makes no hash for a sorted set in which no member has a value, and on
-    /// a server that evicts nothing: there `zhget` and `zhrange` then answer what Go does. In a URL it is
-    /// `fields_as_values=true`. See [Lost values](Redis#lost-values).
+    /// Turn it on for sorted sets that the Go library has made without any value, and only on a
+    /// server that evicts nothing. In a URL it is `fields_as_values=true`.
     pub fn fields_as_values(mut self, yes: bool) -> Self {
         self.fields_as_values = yes;
         self

@@ -12,13 +12,13 @@ use commands::PAGE;
 use std::collections::VecDeque;
 use std::ops;
 
-/// How many members the first pipeline asks the values of: no more than [`BYTES`](super::window::BYTES) for each
-/// page of them.
+/// The members of the first pipeline. Each of its pages answers about
+/// [`BYTES`](super::window::BYTES) at most.
 const MEMBERS: usize = 4 * PAGE;
 
 impl Inner {
-    /// A range of more than a script should answer: its members first, then their values, page by page. Members that are
-    /// removed meanwhile are left out.
+    /// A range of more than a script should answer: its members first, then their values, page by
+    /// page. Members that are removed meanwhile are left out.
     pub(super) async fn long_range(
         &self,
         cx: &Context,
@@ -48,8 +48,8 @@ impl Inner {
         })
     }
 
-    /// The score and the value, if it has one of its own, of each member that is still there. A page that is long is
-    /// answered in part, and the rest of it asked for again.
+    /// The score of each member that is still there, and its value if it is not its own. A page of
+    /// large values is answered in part; the rest of it is asked for again.
     async fn pages(
         &self,
         cx: &Context,

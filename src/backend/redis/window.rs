@@ -1,22 +1,23 @@
-//! [`Window`]: how much of a batch, or of a long range, goes out at once.
+//! [`Window`]: how much of a batch, or of a long range, goes into one pipeline.
 //!
-//! All callers share a connection, and what goes out in one piece is answered within one timeout. So a batch goes
-//! out in pieces: writes by their bytes, reads by their number, as nobody knows how long their answers are. The
-//! first piece is of few reads, and the answers tell how many fit into the next.
+//! All callers share a connection, and one timeout holds for a whole pipeline. So a large batch is
+//! several pipelines. Writes are counted in bytes, reads by number: how long their answers are is
+//! not known. The first pipeline has few reads (slow start); the size of its answers decides how
+//! many the next one has.
 
 use ::redis::{Arg, Cmd, Value as Answer};
 
-/// How many bytes go out, or are asked for, in one piece: enough that a round trip does not count, few enough that
-/// a slow link carries them in a fraction of a second.
+/// How many bytes a pipeline sends, or asks for: enough that a round trip does not count, few
+/// enough for a fraction of a second on a slow link.
 pub(super) const BYTES: usize = 4 << 20;
 
-/// How many commands go out in one piece at most.
+/// The most commands of a pipeline.
 const COMMANDS: usize = 10_000;
 
-/// How much larger than the last a piece may be: others may be longer than those that were seen.
+/// How many times as many reads as the last a pipeline may have: their answers may be longer.
 const GROWTH: usize = 16;
 
-/// How much the next piece may hold.
+/// How much the next pipeline may hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) reads: usize,
@@ -25,12 +26,12 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Begins with so many reads.
+    /// The window of the first pipeline.
     pub(super) fn new(reads: usize) -> Window {
         Window { reads, bytes: BYTES, commands: COMMANDS }
     }
 
-    /// Takes note of how many bytes the reads of a piece have answered.
+    /// Adapts to the size of the last answers.
     pub(super) fn learn(&mut self, reads: usize, bytes: usize) {
         if reads > 0 {
             let fit = BYTES / (bytes / reads).max(1);
@@ -38,7 +39,8 @@ impl Window {
         }
     }
 
-    /// A piece has failed in part. The later ones become larger and so fewer: each may take a timeout.
+    /// After a failure of one server of many. Each pipeline may cost a timeout, so the next ones
+    /// are larger.
     pub(super) fn widen(&mut self) {
         self.reads = self.reads.saturating_mul(2);
         self.bytes = self.bytes.saturating_mul(2);

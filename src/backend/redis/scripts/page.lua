@@ -1,5 +1,6 @@
--- KEYS: the key, its companion. ARGV: the most bytes to answer, 1 for values, the mark of a set without a companion; members.
--- Answers their scores, and the values of the first of them, as they are at one moment; no value is that of the member itself.
+-- KEYS: the key, its companion. ARGV: how many bytes to answer, 1 for values, the mark of a set
+-- without a companion; members. Answers the scores of the members, and the values of the first of
+-- them, as of one moment. A nil value means that the member is its own value.
 local most, count = tonumber(ARGV[1]), #ARGV - 3
 local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 4))
 local values, bytes, bare = {}, 0, false

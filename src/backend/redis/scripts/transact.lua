@@ -1,6 +1,7 @@
--- KEYS: for each write its key; for one of a sorted set its companion, too. ARGV: the mark of a sorted set without a companion (see
--- mod.rs); then for each write its name and its arguments; a list starts with its length. Answers OK; or the positions of the
--- conditions that failed; or an error and its position.
+-- KEYS: for each write its key; for one of a sorted set its companion, too. ARGV: the mark of a
+-- sorted set without a companion (see mod.rs); then for each write its name and its arguments; a
+-- list starts with its length. Answers OK; or the positions of the conditions that failed; or an
+-- error and its position.
 local COUNT = { set = 1, set_nx = 1, set_xx = 1, set_eq = 2, delete = 0, delete_xx = 0, incr_by = 3, hset_nx = 2,
   zadd = 2, zadd_nx = 2, zhadd = 3, zhadd_nx = 3, zrem = 1, zincr_by = 2 }
 
@@ -98,7 +99,7 @@ end)
 if #failed > 0 then return failed end
 if wrong then return { wrong, wrong_at } end
 
--- As zadd.lua and zincr_by.lua do it; the score comes first, as it may be refused for want of memory.
+-- As in zadd.lua and zincr_by.lua. The score comes first: it may be refused for want of memory.
 local function add(score, member, value, key, companion)
   local mark, first = redis.call('HGET', companion, ''), nil
   if not mark then
@@ -118,12 +119,13 @@ local function add(score, member, value, key, companion)
   end
 end
 
--- As zrem.lua does it.
+-- As in zrem.lua.
 local function remove(member, key, companion)
   redis.call('ZREM', key, member)
   if redis.call('EXISTS', key) == 0 then
     redis.call('HDEL', companion, member, '')
-  elseif redis.call('HLEN', companion) ~= 1 or type(redis.pcall('HSETNX', companion, '', 'own')) ~= 'table' then
+  elseif redis.call('HLEN', companion) ~= 1
+      or type(redis.pcall('HSETNX', companion, '', 'own')) ~= 'table' then
     redis.call('HDEL', companion, member)
   end
 end

@@ -1,7 +1,7 @@
--- KEYS: the key, its companion. ARGV: the score, the member, 1 if it must be absent, the mark of a set without a companion; the
--- value, if it has one. mod.rs has what marks are.
--- What can be refused for want of memory comes first. Whether the other half of a change is allowed is asked before. Redis 6 cannot
--- be asked: what it denies, as what another type refuses, is undone.
+-- KEYS: the key, its companion. ARGV: the score, the member, 1 if it must be absent, the mark of a
+-- set without a companion; the value, if it has one. mod.rs documents the marks.
+-- The write that can be refused for want of memory comes first. Whether the user may run the others
+-- is asked before. Redis 6 cannot be asked: a later refusal, also of another type, is undone.
 local key, beside, member, value = KEYS[1], KEYS[2], ARGV[2], ARGV[5]
 if ARGV[3] == '1' then
   local score = redis.pcall('ZSCORE', key, member)
@@ -20,7 +20,9 @@ end
 if mark == 'lost' then value = value or member end
 local ask = redis.acl_check_cmd
 if first or value then
-  if ask and not ask('ZADD', key, '0', member) then return redis.error_reply('NOPERM ZADD denied') end
+  if ask and not ask('ZADD', key, '0', member) then
+    return redis.error_reply('NOPERM ZADD denied')
+  end
   local set = redis.pcall('HSET', beside, first and '' or member, first or value)
   if type(set) == 'table' then return set end
   if first and value then redis.call('HSET', beside, member, value) end
@@ -33,7 +35,11 @@ local refused = redis.pcall('ZADD', key, ARGV[1], member)
 if old and not value and type(refused) ~= 'table' then
   refused = redis.pcall('HDEL', beside, member)
   if type(refused) == 'table' then
-    if before then redis.pcall('ZADD', key, before, member) else redis.pcall('ZREM', key, member) end
+    if before then
+      redis.pcall('ZADD', key, before, member)
+    else
+      redis.pcall('ZREM', key, member)
+    end
   end
 end
 if type(refused) ~= 'table' then return 1 end

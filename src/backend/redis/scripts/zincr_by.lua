@@ -1,7 +1,9 @@
--- KEYS: the key, its companion. ARGV: what is added, the member. One that is there keeps its value; one that is new has none from
--- before. All else is as in zadd.lua.
+-- KEYS: the key, its companion. ARGV: the increment, the member. A member that is there keeps its
+-- value; a new one is its own value. The rest is as in zadd.lua.
 local key, beside, member = KEYS[1], KEYS[2], ARGV[2]
-if redis.pcall('ZSCORE', key, member) then return redis.pcall('ZINCRBY', key, ARGV[1], member) end
+if redis.pcall('ZSCORE', key, member) then
+  return redis.pcall('ZINCRBY', key, ARGV[1], member)
+end
 local found = redis.pcall('HMGET', beside, '', member)
 if found.err then return found end
 local mark, old, ask = found[1], found[2], redis.acl_check_cmd
@@ -10,7 +12,9 @@ if ask and old and mark ~= 'lost' and not ask('HDEL', beside, member) then
   return redis.error_reply('NOPERM HDEL denied')
 end
 if first or mark == 'lost' then
-  if ask and not ask('ZINCRBY', key, '0', member) then return redis.error_reply('NOPERM ZINCRBY denied') end
+  if ask and not ask('ZINCRBY', key, '0', member) then
+    return redis.error_reply('NOPERM ZINCRBY denied')
+  end
   local set = redis.pcall('HSET', beside, first and '' or member, first and 'own' or member)
   if type(set) == 'table' then return set end
 end

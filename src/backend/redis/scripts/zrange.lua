@@ -1,6 +1,6 @@
--- KEYS: the key, its companion. ARGV: how many entries, and how many bytes of values, may be answered here, 1 for values, 1 for
--- scores, the mark of a set without a companion; then what ZRANGE takes. Answers one list, scores behind what they belong to; or
--- 0 if there is more than may be answered here.
+-- KEYS: the key, its companion. ARGV: how many entries, and how many bytes of values, to answer, 1
+-- for values, 1 for scores, the mark of a set without a companion; then the arguments of ZRANGE.
+-- Answers one list, each score behind its entry; or 0 if there is more than may be answered.
 local most, bytes, scores = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4] == '1'
 local found = redis.pcall('ZRANGE', KEYS[1], unpack(ARGV, 6))
 if found.err or #found == 0 then return found end

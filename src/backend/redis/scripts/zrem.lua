@@ -1,6 +1,6 @@
--- KEYS: the key, its companion. ARGV: the member. The value goes first: Redis 6 cannot be asked whether that is denied.
--- The mark goes with the last member. A companion that would lose its last value gets one; where that is refused it keeps the
--- value, which nobody sees.
+-- KEYS: the key, its companion. ARGV: the member. The value is removed first: Redis 6 cannot be
+-- asked whether that is denied. The mark is removed with the last member. A companion that would
+-- lose its last value gets a mark; where that is refused the value stays, and no read finds it.
 local key, beside, member = KEYS[1], KEYS[2], ARGV[1]
 local before = redis.pcall('ZSCORE', key, member)
 if type(before) == 'table' then return before end
