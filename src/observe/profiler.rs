@@ -13,13 +13,8 @@ use std::time::Duration;
 
 /// Counts and times calls, and what they cost inside the backend, by backend and call.
 ///
-<<<<<<< HEAD:src/observe/profiler.rs
 /// For [`Store::with_profiler`](crate::Store::with_profiler), or [`Observed`](crate::wrap::Observed) at another place. Clones count
 /// together. It prints itself as a table.
-=======
-/// For [`Store::with_profiler`](crate::Store::with_profiler), or [`Observed`](super::Observed) at
-/// another place. Clones count together. It prints itself as a table.
->>>>>>> eb09296 (wip5):src/wrap/profile.rs
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
