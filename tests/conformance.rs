@@ -101,6 +101,31 @@ mod redis {
     });
 }
 
+/// As a user with the permissions of the docs of `Redis`, and no others.
+#[cfg(feature = "redis")]
+mod redis_user {
+    use super::support::redis;
+    use keyvaluestore::Redis;
+
+    keyvaluestore::conformance::tests!(async || {
+        Redis::open(redis::database_of_user("app", &["~*"])).await.expect("a database")
+    });
+}
+
+/// The same for the keys of a prefix.
+#[cfg(feature = "redis")]
+mod redis_user_prefix {
+    use super::support::redis;
+    use keyvaluestore::Redis;
+    use keyvaluestore::wrap::Prefix;
+
+    async fn subject() -> Prefix<Redis> {
+        let url = redis::database_of_user("prefixed", &["~app:*", "~__kvs_zh:app:*"]);
+        Prefix::new(Redis::open(url).await.expect("a database"), "app")
+    }
+    keyvaluestore::conformance::tests!(subject);
+}
+
 /// A cluster of three, each case in a slot of its own.
 #[cfg(feature = "redis")]
 mod redis_cluster {

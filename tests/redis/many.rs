@@ -18,11 +18,9 @@ fn fill(admin: &mut Admin, key: &str, n: usize, score: impl Fn(usize) -> usize, 
         for i in ids {
             zadd.arg(score(*i)).arg(format!("f{i:06}"));
         }
-        if values {
-            let hset = pipe.cmd("HSET").arg(format!("__kvs_zh:{key}"));
-            for i in ids {
-                hset.arg(format!("f{i:06}")).arg(format!("v{i:06}"));
-            }
+        let hset = pipe.cmd("HSET").arg(format!("__kvs_zh:{key}")).arg("").arg("own");
+        for i in ids.iter().filter(|_| values) {
+            hset.arg(format!("f{i:06}")).arg(format!("v{i:06}"));
         }
         pipe.exec(&mut admin.0).unwrap();
     }

@@ -219,15 +219,14 @@ async fn a_primary_that_has_become_a_replica_is_left() {
     old.command(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]);
     let start = Instant::now();
     let mut refused = 0;
-    while let Err(error) = store.set("k", "new").await {
+    // Before Redis 7 what a script was refused is quoted in another error.
+    while let Err(error) = store.zadd("z", "new", 1.0).await {
         assert_eq!((error.kind(), error.outcome_is_unknown()), (ErrorKind::Unavailable, false));
         assert!(start.elapsed() < Duration::from_secs(10), "it stays with the old one");
         refused += 1;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(refused > 0);
-    assert_eq!(
-        open(&format!("redis://{}/", new.address())).await.get("k").await.unwrap().unwrap(),
-        "new"
-    );
+    let new = open(&format!("redis://{}/", new.address())).await;
+    assert_eq!(new.zscore("z", "new").await.unwrap(), Some(1.0));
 }

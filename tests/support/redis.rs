@@ -11,6 +11,21 @@ use tempfile::TempDir;
 const MISSING: &str = "there is no `redis-server`; on Debian: apt-get install redis-server. Without one, leave out the feature \
                        `redis`, as `cargo xtask test` does";
 
+/// The program, `KVS_REDIS_SERVER` or that of the system, and its major version.
+static PROGRAM: LazyLock<(PathBuf, u32)> = LazyLock::new(|| {
+    let named = std::env::var_os("KVS_REDIS_SERVER").map(PathBuf::from);
+    let program = named.or_else(|| program("redis-server", None)).expect(MISSING);
+    let told = Command::new(&program).arg("--version").output().expect("redis-server starts");
+    let told = String::from_utf8_lossy(&told.stdout).into_owned(); // "Redis server v=7.0.15 sha=…"
+    let version = told.split_once("v=").and_then(|(_, v)| v.split('.').next()?.parse().ok());
+    (program, version.unwrap_or_else(|| panic!("`{told}` tells no version")))
+});
+
+/// The major version of the server that is run.
+pub(crate) fn version() -> u32 {
+    PROGRAM.1
+}
+
 /// A server of one's own. It is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -37,15 +52,18 @@ impl Server {
     /// Starts it again where it was, with what it has kept.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let program = program("redis-server", None).expect(MISSING);
+        let (program, version) = &*PROGRAM;
+        // Before Redis 7 everybody may debug.
+        let debug: &[&str] = if *version < 7 { &[] } else { &["--enable-debug-command", "yes"] };
         for _ in 0..5 {
-            let mut command = Command::new(&program);
+            let mut command = Command::new(program);
             command
                 .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
                 .args(["--save", "", "--dir", self.dir.path().to_str().expect("UTF-8")])
                 .args(["--unixsocket", self.socket().to_str().expect("UTF-8")])
-                .args(["--databases", "10000", "--loglevel", "warning"])
-                .args(["--logfile", "redis.log", "--enable-debug-command", "yes"])
+                .args(["--loglevel", "warning"])
+                .args(["--logfile", "redis.log"])
+                .args(debug)
                 .args(&self.args)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -63,7 +81,10 @@ impl Server {
     fn answers(&mut self) -> bool {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            // The socket comes last.
+            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+                && self.socket().exists()
+            {
                 return true;
             }
             if self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None))) {
@@ -127,7 +148,8 @@ impl Drop for Server {
 
 /// The server that the tests of this process share.
 static SHARED: LazyLock<Mutex<Server>> = LazyLock::new(|| {
-    let server = Server::start(&[]);
+    // Only here: with so many databases `FLUSHALL` takes Redis 8 a tenth of a second.
+    let server = Server::start(&["--databases", "10000"]);
     // Statics are never dropped, so someone else has to look after it.
     watch(server.child.as_ref().expect("it runs").id(), &server.dir);
     Mutex::new(server)
@@ -140,6 +162,33 @@ pub(crate) fn database() -> String {
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     assert!(n < 10_000, "a database for every test");
     format!("redis://127.0.0.1:{port}/{n}")
+}
+
+/// The permissions in the docs of `Redis`.
+const ACL: &str = include_str!("../../src/backend/redis/acl.txt");
+
+impl Server {
+    /// Makes a user with the permissions of the docs for these keys, and `more`. The URL of the
+    /// server for that user.
+    pub(crate) fn user(&self, name: &str, keys: &[&str], more: &[&str]) -> String {
+        let rules = ACL.split_whitespace().flat_map(|rule| match rule {
+            "app" => vec![name],
+            "~*" => keys.to_vec(),
+            rule => vec![rule],
+        });
+        let rules: Vec<&str> = rules.chain(more.iter().copied()).collect();
+        self.command(&rules);
+        self.url().replace("redis://", &format!("redis://{name}:password@"))
+    }
+}
+
+/// The URL of an empty database of the shared server, for a user with the permissions of the docs
+/// for these keys.
+pub(crate) fn database_of_user(name: &str, keys: &[&str]) -> String {
+    let url = database();
+    let server = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let user = server.user(name, keys, &[]);
+    format!("{user}{}", url.rsplit('/').next().unwrap_or_default())
 }
 
 /// Empties a database.

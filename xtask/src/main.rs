@@ -4,6 +4,8 @@ mod bench;
 mod command;
 mod lint;
 mod ministack;
+mod python;
+mod redis;
 mod report;
 mod servers;
 mod test;

@@ -1,10 +1,9 @@
 //! The second opinion on DynamoDB: `ministack`, from PyPI, in a Python environment of its own under `target`. What dynoxide, in
 //! process, lets pass or gets wrong, another program does not have to.
 
-use crate::command::{root, run};
+use crate::python;
 use std::io::{self, Error};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,7 +26,7 @@ impl Ministack {
     /// # Errors
     /// Where there is no Python, or no way to install it.
     pub(crate) fn start() -> io::Result<Ministack> {
-        let program = installed()?;
+        let program = python::environment(NAME, &[])?.join("bin/ministack");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let child = Command::new(program)
             .env("GATEWAY_PORT", port.to_string())
@@ -67,33 +66,4 @@ impl Drop for Ministack {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The program, in an environment that holds just what `ministack.txt` names.
-fn installed() -> io::Result<PathBuf> {
-    let wanted = root().join("xtask/ministack.txt");
-    let env = target().join("ministack");
-    let stamp = env.join("installed.txt");
-    let program = env.join("bin/ministack");
-    let text = std::fs::read(&wanted)?;
-    if program.is_file() && std::fs::read(&stamp).is_ok_and(|installed| installed == text) {
-        return Ok(program);
-    }
-    let python = |program: &Path, args: &[&str]| match run(Command::new(program).args(args)) {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            Err(Error::other(format!("`{} {}` failed", program.display(), args.join(" "))))
-        }
-        Err(e) => Err(Error::new(e.kind(), format!("`{}`: {e}", program.display()))),
-    };
-    let (dir, list) = (env.to_string_lossy(), wanted.to_string_lossy());
-    python(Path::new("python3"), &["-m", "venv", "--clear", &dir])?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &list];
-    python(&env.join("bin/python"), &pip)?;
-    std::fs::write(stamp, text)?;
-    Ok(program)
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }

@@ -26,6 +26,8 @@ pub(crate) struct Report {
     in_conformance: bool,
     /// Added to the names of backends: the suite is run again on another server.
     server: &'static str,
+    /// Tests that a server cannot run, with the server and the reason.
+    left_out: Vec<(&'static str, &'static str, &'static str)>,
     /// Backends whose server is missing, and how to get it.
     not_run: Vec<(String, String)>,
 }
@@ -38,6 +40,10 @@ impl Report {
     /// The row `backend` cannot be run.
     pub(crate) fn not_run(&mut self, backend: impl Into<String>, why: &str) {
         self.not_run.push((backend.into(), why.to_owned()));
+    }
+    /// The server cannot run `test`.
+    pub(crate) fn left_out(&mut self, test: &'static str, why: &'static str) {
+        self.left_out.push((self.server, test, why));
     }
     /// Whether all that was run has passed. A run that was not understood is not a run that passed.
     pub(crate) fn is_fine(&self) -> bool {
@@ -100,6 +106,9 @@ impl Report {
             for (case, reason) in &tally.opted_out {
                 println!("{backend} opts out of {case}: {reason}");
             }
+        }
+        for (server, test, why) in &self.left_out {
+            println!("tests/redis{server} leaves out {test}: {why}");
         }
         println!("\nall tests of this run, the cases above included:");
         println!("{} passed, {} failed", self.passed, self.failed);

@@ -3,8 +3,10 @@
 use crate::command::{cargo, run_lines};
 use crate::lint::FEATURES;
 use crate::ministack::{self, Ministack};
+use crate::redis::{VERSIONS, Version};
 use crate::report::Report;
 use crate::servers::{SERVERS, is_required};
+use std::ffi::OsStr;
 use std::io;
 
 /// As many random programs as a Python server gets through in a minute; in process it is twenty times as many.
@@ -28,19 +30,23 @@ pub(crate) fn run() -> io::Result<bool> {
     }
     let features = features(&without);
     let some = ["--no-fail-fast", "--no-default-features", "--features", &features];
-    let mut fine = tests(&mut report, &[&["--workspace"], &some[..]].concat(), None)?;
-    fine &= tests(&mut report, &["--no-fail-fast", "--no-default-features"], None)?;
+    let mut fine = tests(&mut report, &[&["--workspace"], &some[..]].concat(), &[])?;
+    fine &= tests(&mut report, &["--no-fail-fast", "--no-default-features"], &[])?;
     fine &= on_ministack(&mut report, &some)?;
+    for version in &VERSIONS {
+        if without.contains(&"redis") {
+            report.not_run(version.rows(), "the feature `redis` is left out");
+        } else {
+            fine &= on_redis(&mut report, &some, version)?;
+        }
+    }
     report.print();
     Ok(fine && report.is_fine())
 }
 
-fn tests(report: &mut Report, args: &[&str], endpoint: Option<&str>) -> io::Result<bool> {
+fn tests(report: &mut Report, args: &[&str], env: &[(&str, &OsStr)]) -> io::Result<bool> {
     let mut command = cargo(&["test"]);
-    command.args(args);
-    if let Some(endpoint) = endpoint {
-        command.env("KVS_DYNAMODB_ENDPOINT", endpoint).env("KVS_PROGRAMS", MINISTACK_PROGRAMS);
-    }
+    command.args(args).envs(env.iter().copied());
     run_lines(&mut command, |line| {
         println!("{line}");
         report.line(line);
@@ -63,7 +69,35 @@ fn on_ministack(report: &mut Report, features: &[&str]) -> io::Result<bool> {
     // The wrappers have been there, on dynoxide.
     let which = ["--test", "conformance", "--test", "differential", "dynamodb"];
     let but = ["--", "--skip", "wrapped"];
-    tests(report, &[features, &which[..], &but[..]].concat(), Some(&ministack.endpoint()))
+    let endpoint = ministack.endpoint();
+    let env = [
+        ("KVS_DYNAMODB_ENDPOINT", OsStr::new(&endpoint)),
+        ("KVS_PROGRAMS", OsStr::new(MINISTACK_PROGRAMS)),
+    ];
+    tests(report, &[features, &which[..], &but[..]].concat(), &env)
+}
+
+/// The suite and the tests of Redis once more, on another version of it.
+fn on_redis(report: &mut Report, features: &[&str], version: &Version) -> io::Result<bool> {
+    let program = match version.program() {
+        Ok(program) => program,
+        Err(e) if is_required(version.name) => return Err(e),
+        Err(e) => {
+            report.not_run(version.rows(), &e.to_string());
+            return Ok(true);
+        }
+    };
+    report.on(version.on);
+    let env = [("KVS_REDIS_SERVER", program.as_os_str())];
+    // The wrappers have been there, on the system's Redis.
+    let suite = ["--test", "conformance", "redis", "--", "--skip", "wrapped"];
+    let fine = tests(report, &[features, &suite[..]].concat(), &env)?;
+    let mut args = [features, &["--test", "redis", "--"]].concat();
+    for (test, why) in version.left_out {
+        report.left_out(test, why);
+        args.extend(["--skip", test]);
+    }
+    Ok(tests(report, &args, &env)? && fine)
 }
 
 #[cfg(test)]

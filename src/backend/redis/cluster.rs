@@ -10,7 +10,7 @@ use super::keys::slot;
 use super::link::{Failure, Link};
 use super::slots::Map;
 use super::topology::Topology;
-use super::{Access, Trip, pick};
+use super::{Access, Trip, errors, pick};
 use crate::{Error, ErrorKind};
 use ::redis::{Cmd, ConnectionInfo, Pipeline, Value as Answer};
 use rustls::ClientConfig;
@@ -106,7 +106,7 @@ impl Cluster {
     /// Where the answer sends its command, if it was not carried out.
     pub(super) fn redirect(&self, answer: &Answer, from: &Link) -> Option<Redirect> {
         let Answer::ServerError(e) = answer else { return None };
-        let asking = match e.code() {
+        let asking = match errors::code(e) {
             "MOVED" => {
                 self.topology.distrust();
                 false

@@ -5,6 +5,7 @@
 
 use super::keys::companion;
 use super::scripts::{self, By, Script};
+use super::window::BYTES;
 use crate::Value;
 use crate::op::*;
 use crate::op::{Condition, Range, Read, Score, Write};
@@ -112,9 +113,20 @@ fn is_plain(op: &ZRange) -> bool {
     !op.values && (!op.scores || matches!(op.range, Range::Score(_)))
 }
 
-/// Whether there may be more of it than a script answers.
-pub(super) fn may_be_too_long(op: &ZRange) -> bool {
-    !is_plain(op) && op.limit.is_none_or(|limit| limit > PAGE)
+/// Whether there may be more of it than a script answers. `bytes` is what [`Naming::read`] was
+/// given.
+pub(super) fn may_be_too_long(op: &ZRange, bytes: usize) -> bool {
+    let many = op.limit.is_none_or(|limit| limit > PAGE);
+    !is_plain(op) && (many || (op.values && bytes < usize::MAX))
+}
+
+/// The `bytes` of a read within a batch. A range of at most [`PAGE`] entries is not split there: a
+/// write to the same key could not be in the same pipeline.
+pub(super) fn bytes_in_batch(op: &Read) -> usize {
+    match op {
+        Read::ZRange(op) if op.limit.is_some_and(|limit| limit <= PAGE) => usize::MAX,
+        _ => BYTES,
+    }
 }
 
 /// What the names of things depend on.
@@ -122,6 +134,24 @@ pub(super) fn may_be_too_long(op: &ZRange) -> bool {
 pub(super) struct Naming {
     /// Whether a key and its companion have to be in one slot.
     pub(super) cluster: bool,
+    pub(super) bare: Bare,
+}
+
+/// What a member without a value is in a sorted set without a companion.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bare {
+    Own,
+    Lost,
+}
+
+impl Bare {
+    /// As the mark says it.
+    fn mark(self) -> &'static str {
+        match self {
+            Bare::Own => "own",
+            Bare::Lost => "lost",
+        }
+    }
 }
 
 impl Naming {
@@ -137,7 +167,8 @@ impl Naming {
         cmd
     }
 
-    pub(super) fn read(self, op: &Read, by: By) -> Cmd {
+    /// The script of a range answers no values if they are more than `bytes`.
+    pub(super) fn read(self, op: &Read, by: By, bytes: usize) -> Cmd {
         match op {
             Read::Get(Get { key, .. }) => plain("GET", key, &[]),
             Read::SMembers(SMembers { key, .. }) => plain("SMEMBERS", key, &[]),
@@ -145,8 +176,8 @@ impl Naming {
             Read::HGetAll(HGetAll { key, .. }) => plain("HGETALL", key, &[]),
             Read::ZScore(ZScore { key, member, .. }) => plain("ZSCORE", key, &[member]),
             Read::ZHGet(ZHGet { key, field, .. }) => {
-                let mut cmd = self.sorted(&scripts::ZHGET, by, key, 1, field.len());
-                cmd.arg(&field[..]);
+                let mut cmd = self.sorted(&scripts::ZHGET, by, key, 2, field.len() + 4);
+                cmd.arg(&field[..]).arg(self.bare.mark());
                 cmd
             }
             Read::ZCount(ZCount { key, range, .. }) => {
@@ -164,8 +195,9 @@ impl Naming {
                     Some(limit) if limit <= PAGE => (limit, limit),
                     _ => (PAGE, PAGE + 1),
                 };
-                let mut cmd = self.sorted(&scripts::ZRANGE, by, &op.key, 11, 96);
-                cmd.arg(most).arg(flag(op.values)).arg(flag(op.scores));
+                let mut cmd = self.sorted(&scripts::ZRANGE, by, &op.key, 13, 112);
+                cmd.arg(most).arg(bytes).arg(flag(op.values)).arg(flag(op.scores));
+                cmd.arg(self.bare.mark());
                 zrange_args(&mut cmd, op, Some(asked));
                 cmd
             }
@@ -180,10 +212,11 @@ impl Naming {
         cmd
     }
 
-    /// Scores and values of some members, as they are at one moment.
-    pub(super) fn page(self, key: &[u8], members: &[Value]) -> Cmd {
+    /// Scores of some members, and values if they are asked for, as they are at one moment.
+    pub(super) fn page(self, op: &ZRange, members: &[Value]) -> Cmd {
         let bytes = members.iter().map(|member| member.len()).sum::<usize>();
-        let mut cmd = self.sorted(&scripts::PAGE, By::Text, key, members.len(), bytes);
+        let mut cmd = self.sorted(&scripts::PAGE, By::Text, &op.key, 3 + members.len(), bytes + 16);
+        cmd.arg(BYTES).arg(flag(op.values)).arg(self.bare.mark());
         for member in members {
             cmd.arg(&member[..]);
         }
@@ -225,9 +258,9 @@ impl Naming {
                 plain("HSETNX", key, &[field, value])
             }
             Write::ZAdd(ZAdd { key, member, value, score, nx, .. }) => {
-                let bytes = member.len() + value.as_ref().map_or(0, |value| value.len()) + 25;
-                let mut cmd = self.sorted(&scripts::ZADD, by, key, 4, bytes);
-                cmd.arg(score.get()).arg(&member[..]).arg(flag(*nx));
+                let bytes = member.len() + value.as_ref().map_or(0, |value| value.len()) + 29;
+                let mut cmd = self.sorted(&scripts::ZADD, by, key, 5, bytes);
+                cmd.arg(score.get()).arg(&member[..]).arg(flag(*nx)).arg(self.bare.mark());
                 if let Some(value) = value {
                     cmd.arg(&value[..]);
                 }
@@ -251,13 +284,14 @@ impl Naming {
         let sorted =
             |write: &Write| matches!(write, Write::ZAdd(_) | Write::ZRem(_) | Write::ZIncrBy(_));
         let keys = writes.iter().map(|write| 1 + usize::from(sorted(write))).sum();
-        let mut cmd = scripts::TRANSACT.call(by, keys, 4 * writes.len(), 160 * writes.len());
+        let mut cmd = scripts::TRANSACT.call(by, keys, 1 + 4 * writes.len(), 160 * writes.len());
         for write in writes {
             cmd.arg(&write.key()[..]);
             if sorted(write) {
                 cmd.arg(self.companion(write.key()));
             }
         }
+        cmd.arg(self.bare.mark());
         for write in writes {
             instruct(&mut cmd, write);
         }

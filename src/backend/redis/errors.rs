@@ -5,12 +5,40 @@ use ::redis::{RedisError, ServerError};
 use std::error::Error as StdError;
 use std::{fmt, io};
 
+/// What the scripts answer as `KVSLOST`.
+const LOST: &str = "the value is lost: the hash with the values of the sorted set was evicted, has \
+                    expired, or was deleted or left behind by another program";
+
+/// The codes that a refusal within a script may have.
+const CODES: [&str; 7] =
+    ["WRONGTYPE", "OOM", "READONLY", "NOPERM", "MISCONF", "NOREPLICAS", "MASTERDOWN"];
+
+/// The code of a refusal, wherever the server puts it.
+///
+/// From Redis 7 on an error within a script starts with its code. Before, the code is in the last
+/// part of the message: `ERR Error running script (…): @user_script:1: @user_script: 1: -OOM …`,
+/// or, if the script catches the error, `@user_script: 1: -OOM …`. A denied permission has no code
+/// in any version.
+pub(super) fn code(error: &ServerError) -> &str {
+    let (code, details) = (error.code(), error.details().unwrap_or_default());
+    if code != "ERR" && !code.starts_with("@user_script") {
+        return code;
+    }
+    if details.contains("ACL failure in script") || details.contains("user executing the script") {
+        return "NOPERM";
+    }
+    let last = details.rsplit(": ").next().unwrap_or_default();
+    let word = last.trim_start_matches('-').split(' ').next().unwrap_or_default();
+    if CODES.contains(&word) { word } else { code }
+}
+
 /// A refusal that the server has answered. What it refuses it has not applied.
 #[cold]
 pub(super) fn refused(error: &ServerError) -> Error {
     use ErrorKind::*;
     let details = error.details().unwrap_or_default();
-    let (kind, message) = match error.code() {
+    let (kind, message) = match code(error) {
+        "KVSLOST" => (Corrupt, LOST),
         "WRONGTYPE" => (WrongType, "the key holds another type"),
         "OOM" => (Unavailable, "the server is out of memory, and its policy is to evict nothing"),
         "READONLY" => (Unavailable, "the server is a read-only replica"),
@@ -36,14 +64,6 @@ pub(super) fn refused(error: &ServerError) -> Error {
         }
         "ERR" if details.contains("maximum allowed size") => {
             (TooLarge, "the string is longer than the server allows")
-        }
-        "ERR" if details.contains("user executing the script") => {
-            (AccessDenied, "the server denies access")
-        }
-        // Before Redis 7, what a script was refused is quoted in a general error.
-        "ERR" if details.contains("WRONGTYPE") => (WrongType, "the key holds another type"),
-        "ERR" if details.contains("OOM command") => {
-            (Unavailable, "the server is out of memory, and its policy is to evict nothing")
         }
         _ => (Other, "the server refused the command"),
     };
@@ -112,3 +132,55 @@ impl fmt::Display for Said {
 }
 
 impl StdError for Said {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::redis::Value;
+
+    /// The texts are those of Redis 6.2.14, 7.0.15 and 8.2.3, for a script that calls and one that
+    /// catches.
+    #[test]
+    fn a_refusal_within_a_script_is_recognised_in_every_version() {
+        use ErrorKind::*;
+        let kinds = [
+            ("-OOM command not allowed when used memory > 'maxmemory'.", Unavailable),
+            ("-READONLY You can't write against a read only replica.", Unavailable),
+            ("WRONGTYPE Operation against a key holding the wrong kind of value", WrongType),
+            ("-NOREPLICAS Not enough good replicas to write.", Unavailable),
+            ("The user executing the script can't run this command or subcommand", AccessDenied),
+        ];
+        let mut texts = Vec::new();
+        for (said, kind) in kinds {
+            let error = "ERR Error running script (call to f_37df): @user_script:1: ";
+            texts.push((format!("{error}@user_script: 1: {said}"), kind));
+            texts.push((format!("@user_script: 1: {said}"), kind));
+        }
+        let wrong = "WRONGTYPE Operation against a key holding the wrong kind of value";
+        texts.push((
+            format!("ERR Error running script (call to f_37df): @user_script:1: {wrong}"),
+            WrongType,
+        ));
+        for text in [
+            "ERR The user executing the script can't access at least one of the keys mentioned in the \
+             command arguments script: 37df, on @user_script:1.",
+            "ERR ACL failure in script: User u has no permissions to run the 'zadd' command",
+            "NOPERM this user has no permissions to run the 'set' command",
+        ] {
+            texts.push((text.to_owned(), AccessDenied));
+        }
+        texts.push((
+            "OOM command not allowed. script: 897a, on @user_script:1.".into(),
+            Unavailable,
+        ));
+        texts.push(("ERR something else: -OOMPH happened".into(), Other));
+        texts.push(("KVSLOST value".into(), Corrupt));
+        for (text, kind) in texts {
+            let answer = ::redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap();
+            let Value::ServerError(error) = answer else { panic!("{text}") };
+            let error = refused(&error);
+            assert_eq!(error.kind(), kind, "{text}");
+            assert!(!error.outcome_is_unknown());
+        }
+    }
+}

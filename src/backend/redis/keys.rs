@@ -1,5 +1,6 @@
 //! Where things are kept: the slot of a key in a cluster, and the name of the hash beside a sorted set.
 
+use crate::op::{Op, Read, Write, ZAdd, ZHGet, ZIncrBy, ZRem};
 use crate::{Error, Key, Result};
 use crc::{CRC_16_XMODEM, Crc};
 
@@ -43,9 +44,43 @@ pub(super) fn companion(key: &[u8], cluster: bool) -> Vec<u8> {
 }
 
 /// Refuses keys that are names of companions.
-pub(super) fn check(key: &Key) -> Result<()> {
+fn check(key: &Key) -> Result<()> {
     if key.starts_with(RESERVED) {
         return Err(reserved());
+    }
+    Ok(())
+}
+
+/// Refuses reads of what is not the user's.
+pub(super) fn check_read(op: &Read) -> Result<()> {
+    if let Read::ZHGet(ZHGet { field, .. }) = op {
+        check_field(field)?;
+    }
+    check(op.key())
+}
+
+/// Refuses writes to what is not the user's.
+pub(super) fn check_write(op: &Write) -> Result<()> {
+    if let Write::ZAdd(ZAdd { member, .. })
+    | Write::ZRem(ZRem { member, .. })
+    | Write::ZIncrBy(ZIncrBy { member, .. }) = op
+    {
+        check_field(member)?;
+    }
+    check(op.key())
+}
+
+pub(super) fn check_op(op: &Op) -> Result<()> {
+    match op {
+        Op::Read(op) => check_read(op),
+        Op::Write(op) => check_write(op),
+    }
+}
+
+/// The empty field of a companion is its mark. The portable limits refuse empty fields, too.
+fn check_field(field: &[u8]) -> Result<()> {
+    if field.is_empty() {
+        return Err(Error::invalid("a field of a sorted set cannot be empty on Redis"));
     }
     Ok(())
 }

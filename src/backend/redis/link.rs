@@ -267,7 +267,7 @@ impl Link {
 /// that was asked for.
 fn look_at(life: &Life, answer: &Value) {
     if let Value::ServerError(e) = answer
-        && e.code() == "READONLY"
+        && errors::code(e) == "READONLY"
         && life.since.elapsed() > REST
     {
         life.end();

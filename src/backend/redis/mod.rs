@@ -7,6 +7,7 @@
 //! | `scripts.rs`, `scripts/` | the operations that Redis has no command for, and atomic writes |
 //! | `batch.rs` | batches: what goes into one pipeline, and what becomes one command |
 //! | `range.rs` | ranges that are too long for one answer |
+//! | `window.rs` | how much goes out, and is asked for, at once |
 //! | `keys.rs` | slots, and the hash beside a sorted set |
 //! | `link.rs`, `backoff.rs` | one connection that is made again when it is lost |
 //! | `connect.rs`, `greeting.rs` | how it is made: TCP, TLS, sign-in; what goes wrong there |
@@ -32,6 +33,7 @@ mod scripts;
 mod slots;
 mod spread;
 mod topology;
+mod window;
 
 pub use options::RedisOptions;
 
@@ -41,12 +43,13 @@ use crate::op::{Op, Read, Reply, Write};
 use crate::{Error, ErrorKind, Outcome, Result};
 use ::redis::{Cmd, Pipeline, ServerErrorKind, Value as Answer};
 use cluster::Cluster;
-use commands::Naming;
+use commands::{Bare, Naming};
 use link::{Failure, Link};
 use scripts::By;
 use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use window::BYTES;
 
 const BACKEND: &str = "redis";
 
@@ -68,11 +71,19 @@ const ARGUMENTS: usize = 1 << 20;
 /// Calls need a tokio runtime with timers and I/O (`Builder::enable_all`), and fail with
 /// `Unsupported` without one. Errors name the server, `host:port`.
 ///
-/// Every operation, batch and atomic write is one command or one pipeline, and so one round trip. These take more:
-/// `zhrange` (and `zrange` by member with scores) of more than 1,000 entries takes two, and a third one for the first
-/// thousand; a batch of more than 10,000 operations takes one for each 10,000, and one more where it writes to what it has
-/// read such a range of before, without a limit of at most 1,000; a script that the server has forgotten, or has not seen
-/// yet, is sent again with its text.
+/// Every operation, batch and atomic write is one command or one pipeline, and so one round trip.
+/// These take more:
+///
+/// - `zhrange` of more than 1,000 entries or of more than 4 MiB of values, and `zrange` by member
+///   with scores of more than 1,000 entries: one trip that finds that out, one for the members, and
+///   one for every few megabytes of values.
+/// - A batch of more than 4 MiB of requests, of more than 10,000 commands or of more than 128
+///   reads. After the first 128 reads a pipeline holds as many as 4 MiB of answers hold, judged by
+///   the last answers, and at most 16 times as many as the last pipeline. So 2,000 reads of short
+///   values are two trips, and 10,000 are three.
+/// - A batch that reads a range of a key without a limit of at most 1,000, and then writes to that
+///   key.
+/// - A script that the server has forgotten, or has not seen yet: it is sent again with its text.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -84,9 +95,46 @@ const ARGUMENTS: usize = 1 << 20;
 ///
 /// # Layout
 ///
-/// Strings, counters, sets and hashes are Redis's own, and a sorted set is a sorted set. The values of a sorted hash are
-/// in a hash beside it, `__kvs_zh:` and the key (in a cluster `__kvs_zh{key}`, so that both are in one slot), which is how
-/// the Go library keyvaluestore has it. Keys that start with `__kvs_zh` are refused.
+/// Strings, counters, sets and hashes are Redis's own, and a sorted set is a sorted set. The values
+/// of a sorted hash are in a hash beside it, its companion: `__kvs_zh:` and the key (in a cluster
+/// `__kvs_zh{key}`, so that both are in one slot). The Go library keyvaluestore has the same
+/// layout. Keys that start with `__kvs_zh` are refused.
+///
+/// The field of a companion with the empty name is a mark, which Go neither reads nor writes. It
+/// says what a member without a value is: `own`, its own value; `lost`, a member whose value may be
+/// lost. A sorted set without any value has a companion, too, with the mark alone: a key of about
+/// 90 bytes. Members and fields of sorted sets cannot be empty, also without limits.
+///
+/// # Lost values
+///
+/// Turn eviction off (`maxmemory-policy` `noeviction`, or `volatile-…`) if data has to stay. Redis
+/// evicts every key by itself: a companion, and not its sorted set. Other programs can do the same
+/// damage: they delete, rename, restore or expire one of the two keys alone. `zhget` and `zhrange`
+/// of a lost value return `Corrupt`; they never answer the field in its place. `zrange`, `zscore`,
+/// `zcount` and all writes work as before. `zhadd` of a field gives it a value again, and `delete`
+/// removes everything. Two states cannot be told apart from others:
+///
+/// - A sorted set that another program has made without any value has no companion. `zhget` and
+///   `zhrange` of it are `Corrupt`, unless
+///   [`fields_as_values`](RedisOptions::fields_as_values) is on.
+/// - A companion that was lost, and made again by another program, has no mark. The members that
+///   are not in it count as their own values.
+///
+/// # Large values
+///
+/// The [`response_timeout`](RedisOptions::response_timeout) holds for each command or pipeline, and
+/// all callers share a connection: a large answer delays those behind it. Batches and `zhrange` are
+/// sent in pieces of a few megabytes. They succeed as long as every piece is in time, and other
+/// callers get between the pieces.
+///
+/// These are not split: `smembers`, `hgetall`, and the members of `zrange`; `sadd`, `srem`, `hset`
+/// and `hdel` of many members; atomic writes; within a batch, `zhrange` with a limit of at most
+/// 1,000. The pieces of a read would be of several moments, and those of a write could be applied
+/// in part. Spread large collections over several keys, or raise the timeout.
+///
+/// If a piece of a batch times out, or no connection can be made, the rest of the batch is not
+/// sent. It fails with the same error, and its writes are known not to have been applied. (In a
+/// cluster the rest is sent, as other servers may answer.)
 ///
 /// # In a cluster
 ///
@@ -97,6 +145,25 @@ const ARGUMENTS: usize = 1 << 20;
 ///
 /// A batch is split by server, and all parts run at once. An atomic write needs all of its keys in one slot, and is
 /// refused with `InvalidArgument` otherwise: give such keys a common part in braces, `user:{7}` and `mail:{7}`.
+///
+/// # Permissions
+///
+/// A user needs these keys and commands:
+///
+/// ```text
+#[doc = include_str!("acl.txt")]
+/// ```
+///
+/// - `~*` is for all keys. With a [`Prefix`](crate::wrap::Prefix) `app`, `~app:* ~__kvs_zh:app:*`
+///   is enough.
+/// - `+select` is for databases other than 0.
+/// - A cluster needs `+asking +readonly +cluster|slots` as well (before Redis 7 `+cluster`). There
+///   a prefix `{app}` needs `~{app}:* ~__kvs_zh:{app}:*`, and a prefix `app` needs `~app:*
+///   ~__kvs_zh:app:* ~__kvs_zh{app:* ~__kvs_zh{*}:app:*`.
+///
+/// What a user is not allowed fails with `AccessDenied`, and nothing is applied. Before Redis 7 a
+/// script cannot ask for permissions: an atomic write of which a part is denied may be applied in
+/// part.
 ///
 /// # Other types
 ///
@@ -154,8 +221,8 @@ impl Redis {
         RedisOptions::new().open(url).await
     }
 
-    fn new(servers: Servers) -> Self {
-        let naming = Naming { cluster: matches!(servers, Servers::Cluster(_)) };
+    fn new(servers: Servers, bare: Bare) -> Self {
+        let naming = Naming { cluster: matches!(servers, Servers::Cluster(_)), bare };
         Redis(Arc::new(Inner { servers, naming }))
     }
 }
@@ -189,13 +256,13 @@ fn is_no_script(answer: &Answer) -> bool {
 // What is rare is boxed, so that the futures of single calls stay small: they are moved on their way into a box.
 impl Inner {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        keys::check(op.key())?;
+        keys::check_read(op)?;
         let trip = Trip { cx, name: op.name(), key: op.key(), access: access(cx) };
-        let answer = self.send(trip, &self.naming.read(op, By::Hash)).await;
+        let answer = self.send(trip, &self.naming.read(op, By::Hash, BYTES)).await;
         let mut answer = answer.map_err(|failure| failure.into_error(false))?;
         if is_no_script(&answer) {
             trip.again();
-            let cmd = self.naming.read(op, By::Text);
+            let cmd = self.naming.read(op, By::Text, BYTES);
             let again = Box::pin(self.send(trip, &cmd)).await;
             answer = again.map_err(|failure| failure.into_error(false))?;
         }
@@ -208,7 +275,7 @@ impl Inner {
     }
 
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
-        keys::check(op.key())?;
+        keys::check_write(op)?;
         let Some(cmd) = self.naming.write(op, By::Hash) else { return Ok(Reply::Done) };
         check_size(&cmd)?;
         let trip = Trip { cx, name: op.name(), key: op.key(), access: Access::Primary };
@@ -226,7 +293,7 @@ impl Inner {
 
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
         let Some(first) = writes.first() else { return Ok(Outcome::Committed) };
-        writes.iter().try_for_each(|write| keys::check(write.key()))?;
+        writes.iter().try_for_each(keys::check_write)?;
         if self.naming.cluster {
             let slot = keys::slot(first.key());
             if let Some(other) = writes.iter().position(|write| keys::slot(write.key()) != slot) {
@@ -329,7 +396,7 @@ impl Inner {
 
 /// Whether a replica cannot serve.
 fn is_out_of_order(answer: &Answer) -> bool {
-    matches!(answer, Answer::ServerError(e) if matches!(e.code(), "MASTERDOWN" | "LOADING" | "BUSY"))
+    matches!(answer, Answer::ServerError(e) if matches!(errors::code(e), "MASTERDOWN" | "LOADING" | "BUSY"))
 }
 
 /// One after the other, except those that have failed and are not connected again.

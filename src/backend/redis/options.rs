@@ -1,6 +1,7 @@
 //! [`RedisOptions`], and the URLs that Redis is named by.
 
 use super::cluster::Cluster;
+use super::commands::Bare;
 use super::connect::{Connector, Role, Timeouts, tls};
 use super::link::{Failure, Link};
 use super::{Redis, Servers};
@@ -23,7 +24,7 @@ use std::time::Duration;
 /// | `rediss+cluster://…` | the same through TLS |
 ///
 /// Behind a `?` come the same options as here: `connect_timeout=500ms`, `response_timeout=5s`, and
-/// `replica=host:port`, as often as there are replicas.
+/// `replica=host:port`, as often as there are replicas; and `fields_as_values=true`.
 ///
 /// A node of a cluster is not opened as `redis://`, which would find a part of the keys, nor is a
 /// Sentinel. Servers and proxies have to know RESP3 (`HELLO 3`), as Redis 6.2 and later do.
@@ -51,13 +52,14 @@ use std::time::Duration;
 pub struct RedisOptions {
     timeouts: Timeouts,
     replicas: Vec<String>,
+    fields_as_values: bool,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
         let timeouts =
             Timeouts { connect: Duration::from_secs(2), answer: Duration::from_secs(10) };
-        RedisOptions { timeouts, replicas: Vec::new() }
+        RedisOptions { timeouts, replicas: Vec::new(), fields_as_values: false }
     }
 }
 
@@ -87,6 +89,16 @@ impl RedisOptions {
         self.replicas.push(address.into());
         self
     }
+    /// Whether `zhget` and `zhrange` answer the fields of a sorted set that has no companion hash.
+    /// Otherwise, which is the default, they return `Corrupt`, as the set may have lost its values:
+    /// see [Lost values](Redis#lost-values).
+    ///
+    /// Turn it on for sorted sets that the Go library has made without any value, and only on a
+    /// server that evicts nothing. In a URL it is `fields_as_values=true`.
+    pub fn fields_as_values(mut self, yes: bool) -> Self {
+        self.fields_as_values = yes;
+        self
+    }
     /// Connects to the server or cluster that `url` names.
     ///
     /// # Errors
@@ -97,6 +109,7 @@ impl RedisOptions {
     pub async fn open(self, url: impl AsRef<str>) -> Result<Redis> {
         let url = url.as_ref();
         let (rest, options) = self.take_options(url)?;
+        let bare = if options.fields_as_values { Bare::Own } else { Bare::Lost };
         let Some((scheme, address)) = rest.split_once("://") else {
             return Err(Error::invalid("the URL of Redis is `redis://host:port`"));
         };
@@ -120,7 +133,7 @@ impl RedisOptions {
             Servers::Cluster(cluster) => cluster.connect().await,
         };
         connected.map_err(|failure: Failure| failure.into_error(false))?;
-        Ok(Redis::new(servers))
+        Ok(Redis::new(servers, bare))
     }
 
     /// Takes the options that are ours out of the URL.
@@ -131,12 +144,19 @@ impl RedisOptions {
             ["db", "user", "pass", "protocol"].contains(&pair.split('=').next().unwrap_or_default())
         };
         let (others, ours): (Vec<&str>, Vec<&str>) = query.split('&').partition(is_other);
-        let known = ["connect_timeout=500ms", "response_timeout=5s", "replica=host:port", "db=1"];
+        let known = [
+            "connect_timeout=500ms",
+            "response_timeout=5s",
+            "replica=host:port",
+            "db=1",
+            "fields_as_values=true",
+        ];
         read_options(&ours.join("&"), "Redis", &known, |name, value, _| {
             match name {
                 "connect_timeout" => self.timeouts.connect = duration(value)?,
                 "response_timeout" => self.timeouts.answer = duration(value)?,
                 "replica" if !value.is_empty() => self.replicas.push(value.to_owned()),
+                "fields_as_values" => self.fields_as_values = value.parse().ok()?,
                 _ => return None,
             }
             Some(())

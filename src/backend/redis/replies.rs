@@ -82,13 +82,15 @@ pub(super) fn values(answer: Answer) -> Result<Vec<Value>> {
 pub(super) fn score(answer: Answer) -> Result<Option<f64>> {
     let text = match answer {
         Answer::Nil => return Ok(None),
-        Answer::Double(score) => return Ok(Some(score)),
+        // Another program may have written `-0.0`.
+        Answer::Double(score) => return Ok(Some(score + 0.0)),
         Answer::BulkString(text) => text,
         Answer::ServerError(e) => return Err(refused(&e)),
         _ => return Err(unexpected()),
     };
     let text = std::str::from_utf8(&text).map_err(|_| unexpected())?;
-    text.parse().map(Some).map_err(|_| unexpected())
+    let score: f64 = text.parse().map_err(|_| unexpected())?;
+    Ok(Some(score + 0.0))
 }
 
 /// Pairs, as a map, as a list of lists or as a flat list.

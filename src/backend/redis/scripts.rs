@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 #[derive(Debug)]
 pub(super) struct Script {
-    /// Without its comments.
+    /// Without its comments and its indentation: in a batch it is sent with each call.
     text: String,
     sha: String,
 }
@@ -21,7 +21,7 @@ pub(super) enum By {
 
 impl Script {
     fn new(source: &str) -> Self {
-        let code = source.lines().filter(|line| !line.trim_start().starts_with("--"));
+        let code = source.lines().map(str::trim_start).filter(|line| !line.starts_with("--"));
         let text = code.collect::<Vec<_>>().join("\n");
         let sha = ::redis::Script::new(&text).get_hash().to_owned();
         Script { text, sha }

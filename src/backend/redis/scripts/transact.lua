@@ -1,11 +1,12 @@
--- KEYS: for each write its key; for one of a sorted set its companion, too. ARGV: for each write its name and its
--- arguments; a list starts with its length. Answers OK; or the positions of the conditions that failed; or an error and
--- its position.
+-- KEYS: for each write its key; for one of a sorted set its companion, too. ARGV: the mark of a
+-- sorted set without a companion (see mod.rs); then for each write its name and its arguments; a
+-- list starts with its length. Answers OK; or the positions of the conditions that failed; or an
+-- error and its position.
 local COUNT = { set = 1, set_nx = 1, set_xx = 1, set_eq = 2, delete = 0, delete_xx = 0, incr_by = 3, hset_nx = 2,
   zadd = 2, zadd_nx = 2, zhadd = 3, zhadd_nx = 3, zrem = 1, zincr_by = 2 }
 
 local function each(visit)
-  local k, a, position = 1, 1, 0
+  local k, a, position = 1, 2, 0
   while ARGV[a] do
     local what = ARGV[a]
     local count, first = COUNT[what], a + 1
@@ -51,7 +52,7 @@ each(function(what, first, last, key, companion, position)
       holds = kind == 'string' and redis.call('GET', key) == ARGV[last]
     end
     command = what:byte() == 115 and 'SET' or 'UNLINK' -- s
-    if holds and kind == 'zset' and command == 'SET' then refused = 'WRONGTYPE' end
+    if holds and kind == 'zset' then refused = 'WRONGTYPE' end
   elseif what == 'incr_by' then
     command = 'INCRBY'
     if kind == 'string' then
@@ -73,8 +74,9 @@ each(function(what, first, last, key, companion, position)
       holds = redis.call('HEXISTS', key, ARGV[first]) == 0
     elseif companion then
       command = what == 'zrem' and 'ZREM' or what == 'zincr_by' and 'ZINCRBY' or 'ZADD'
-      local valued = what == 'zhadd' or what == 'zhadd_nx'
-      if not allowed(valued and 'HSET' or 'HDEL', companion) then refused = 'NOPERM' end
+      if not allowed('HDEL', companion) or (what ~= 'zrem' and not allowed('HSET', companion)) then
+        refused = 'NOPERM'
+      end
       local beside = redis.call('TYPE', companion).ok
       local score = what ~= 'zrem' and redis.call('ZSCORE', key, ARGV[first + 1])
       if beside ~= 'none' and beside ~= 'hash' then
@@ -97,27 +99,50 @@ end)
 if #failed > 0 then return failed end
 if wrong then return { wrong, wrong_at } end
 
+-- As in zadd.lua and zincr_by.lua. The score comes first: it may be refused for want of memory.
+local function add(score, member, value, key, companion)
+  local mark, first = redis.call('HGET', companion, ''), nil
+  if not mark then
+    if redis.call('EXISTS', key) == 0 or redis.call('EXISTS', companion) == 1 then
+      first = 'own'
+    elseif value then
+      first = ARGV[1]
+    end
+  end
+  redis.call('ZADD', key, score, member)
+  if first then redis.call('HSET', companion, '', first) end
+  if (mark or first) == 'lost' then value = value or member end
+  if value then
+    redis.call('HSET', companion, member, value)
+  else
+    redis.call('HDEL', companion, member)
+  end
+end
+
+-- As in zrem.lua.
+local function remove(member, key, companion)
+  redis.call('ZREM', key, member)
+  if redis.call('EXISTS', key) == 0 then
+    redis.call('HDEL', companion, member, '')
+  elseif redis.call('HLEN', companion) ~= 1
+      or type(redis.pcall('HSETNX', companion, '', 'own')) ~= 'table' then
+    redis.call('HDEL', companion, member)
+  end
+end
+
 each(function(what, first, last, key, companion)
   if what == 'delete' or what == 'delete_xx' then
-    if redis.call('TYPE', key).ok ~= 'zset' then redis.call('UNLINK', key) end
+    redis.call('UNLINK', key)
   elseif what == 'incr_by' then
     redis.call('INCRBY', key, ARGV[first])
   elseif what == 'hset_nx' then
     redis.call('HSET', key, ARGV[first], ARGV[last])
   elseif what == 'zrem' then
-    redis.call('ZREM', key, ARGV[first])
-    redis.call('HDEL', companion, ARGV[first])
-  elseif what == 'zincr_by' then
-    local before = redis.call('ZSCORE', key, ARGV[last])
+    remove(ARGV[first], key, companion)
+  elseif what == 'zincr_by' and redis.call('ZSCORE', key, ARGV[last]) then
     redis.call('ZINCRBY', key, ARGV[first], ARGV[last])
-    if not before then redis.call('HDEL', companion, ARGV[last]) end
   elseif companion then
-    redis.call('ZADD', key, ARGV[first], ARGV[first + 1])
-    if last == first + 2 then
-      redis.call('HSET', companion, ARGV[first + 1], ARGV[last])
-    else
-      redis.call('HDEL', companion, ARGV[first + 1])
-    end
+    add(ARGV[first], ARGV[first + 1], last == first + 2 and ARGV[last], key, companion)
   elseif COUNT[what] then
     redis.call('SET', key, ARGV[first])
   else

@@ -1,19 +1,49 @@
--- KEYS: the key, its companion. ARGV: the score, the member, 1 if it must be absent; the value, if it has one.
--- What can be refused (for want of memory, or because the key holds another type) comes first. That the user may not do the
--- other half is asked before; Redis 6 cannot be asked.
+-- KEYS: the key, its companion. ARGV: the score, the member, 1 if it must be absent, the mark of a
+-- set without a companion; the value, if it has one. mod.rs documents the marks.
+-- The write that can be refused for want of memory comes first. Whether the user may run the others
+-- is asked before. Redis 6 cannot be asked: a later refusal, also of another type, is undone.
+local key, beside, member, value = KEYS[1], KEYS[2], ARGV[2], ARGV[5]
 if ARGV[3] == '1' then
-  local score = redis.pcall('ZSCORE', KEYS[1], ARGV[2])
+  local score = redis.pcall('ZSCORE', key, member)
   if score then return score.err and score or 0 end
 end
-local ask = redis.acl_check_cmd
-if ARGV[4] then
-  if ask and not ask('ZADD', KEYS[1], ARGV[1], ARGV[2]) then return redis.error_reply('NOPERM ZADD') end
-  local set = redis.pcall('HSET', KEYS[2], ARGV[2], ARGV[4])
-  if type(set) == 'table' then return set end
-elseif ask and not ask('HDEL', KEYS[2], ARGV[2]) then
-  return redis.error_reply('NOPERM HDEL')
+local found = redis.pcall('HMGET', beside, '', member)
+if found.err then return found end
+local mark, old, first, before = found[1], found[2], nil, nil
+if not mark then
+  if redis.call('EXISTS', key) == 0 or redis.call('EXISTS', beside) == 1 then
+    first = 'own'
+  elseif value then
+    first = ARGV[4]
+  end
 end
-local added = redis.pcall('ZADD', KEYS[1], ARGV[1], ARGV[2])
-local refused = type(added) == 'table'
-if refused == (ARGV[4] ~= nil) then redis.pcall('HDEL', KEYS[2], ARGV[2]) end
-return refused and added or 1
+if mark == 'lost' then value = value or member end
+local ask = redis.acl_check_cmd
+if first or value then
+  if ask and not ask('ZADD', key, '0', member) then
+    return redis.error_reply('NOPERM ZADD denied')
+  end
+  local set = redis.pcall('HSET', beside, first and '' or member, first or value)
+  if type(set) == 'table' then return set end
+  if first and value then redis.call('HSET', beside, member, value) end
+end
+if old and not value then
+  if ask and not ask('HDEL', beside, member) then return redis.error_reply('NOPERM HDEL denied') end
+  before = redis.pcall('ZSCORE', key, member)
+end
+local refused = redis.pcall('ZADD', key, ARGV[1], member)
+if old and not value and type(refused) ~= 'table' then
+  refused = redis.pcall('HDEL', beside, member)
+  if type(refused) == 'table' then
+    if before then
+      redis.pcall('ZADD', key, before, member)
+    else
+      redis.pcall('ZREM', key, member)
+    end
+  end
+end
+if type(refused) ~= 'table' then return 1 end
+if value and old then redis.pcall('HSET', beside, member, old) end
+if value and not old then redis.pcall('HDEL', beside, member) end
+if first then redis.pcall('HDEL', beside, '') end
+return refused

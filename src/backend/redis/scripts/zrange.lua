@@ -1,7 +1,8 @@
--- KEYS: the key, its companion. ARGV: how many may be answered here, 1 for values, 1 for scores; then what ZRANGE
--- takes. Answers one list, scores behind what they belong to; or 0 if there is more than may be answered here.
-local most, values, scores = tonumber(ARGV[1]), ARGV[2] == '1', ARGV[3] == '1'
-local found = redis.pcall('ZRANGE', KEYS[1], unpack(ARGV, 4))
+-- KEYS: the key, its companion. ARGV: how many entries, and how many bytes of values, to answer, 1
+-- for values, 1 for scores, the mark of a set without a companion; then the arguments of ZRANGE.
+-- Answers one list, each score behind its entry; or 0 if there is more than may be answered.
+local most, bytes, scores = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4] == '1'
+local found = redis.pcall('ZRANGE', KEYS[1], unpack(ARGV, 6))
 if found.err or #found == 0 then return found end
 local step = ARGV[#ARGV] == 'WITHSCORES' and 2 or 1
 if #found > most * step then return 0 end
@@ -11,9 +12,23 @@ if step == 2 then
   for i = 1, #found, 2 do members[#members + 1] = found[i] end
 end
 local answer = members
-if values then
-  answer = redis.call('HMGET', KEYS[2], unpack(members))
-  for i = 1, #members do answer[i] = answer[i] or members[i] end
+if ARGV[3] == '1' then
+  local bare = false
+  answer = {}
+  for from = 1, #members, 50 do
+    local to = math.min(from + 49, #members)
+    local values = redis.call('HMGET', KEYS[2], unpack(members, from, to))
+    for i = from, to do
+      local value = values[i - from + 1]
+      if not value then value, bare = members[i], true end
+      answer[i], bytes = value, bytes - #value
+    end
+    if bytes < 0 and to < #members then return 0 end
+  end
+  if bare then
+    local mark = redis.call('HGET', KEYS[2], '') or redis.call('EXISTS', KEYS[2]) == 0 and ARGV[5]
+    if mark == 'lost' then return redis.error_reply('KVSLOST value') end
+  end
 end
 if not scores then return answer end
 local score = step == 1 and redis.call('ZMSCORE', KEYS[1], unpack(members))
