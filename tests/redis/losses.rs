@@ -60,7 +60,10 @@ async fn values(store: &Store, key: &str) -> Vec<Result<String>> {
     ]
 }
 
-const LOSSES: [(&str, fn(&mut Admin) -> &'static str); 4] = [
+/// Loses the values of `k`, and answers the key that has the sorted set.
+type Lose = fn(&mut Admin) -> &'static str;
+
+const LOSSES: [(&str, Lose); 4] = [
     ("deleted", |admin| {
         admin.done(&["DEL", "__kvs_zh:k"]);
         "k"
@@ -91,7 +94,9 @@ async fn whatever_loses_the_values_alone_is_corrupt_until_they_are_written_again
             admin.done(&["FLUSHALL"]);
             let mut batch = store.batch();
             batch.zhadd("k", "f", "value", 1.0);
-            (1..members).for_each(|i| drop(batch.zhadd("k", format!("g{i}"), "value", 1.0)));
+            for i in 1..members {
+                batch.zhadd("k", format!("g{i}"), "value", 1.0);
+            }
             batch.exec().await.unwrap();
             let key = lose(&mut admin);
             for (i, answer) in values(&store, key).await.into_iter().enumerate() {
@@ -127,10 +132,13 @@ async fn whatever_loses_the_values_alone_is_corrupt_until_they_are_written_again
             // Written again, or removed, they are lost no longer.
             let mut batch = store.batch();
             batch.zhadd(key, "f", "again", 1.0);
-            (1..members).for_each(|i| match i % 2 {
-                0 => drop(batch.zhadd(key, format!("g{i}"), "again", 1.0)),
-                _ => drop(batch.zrem(key, format!("g{i}"))),
-            });
+            for i in 1..members {
+                if i % 2 == 0 {
+                    batch.zhadd(key, format!("g{i}"), "again", 1.0);
+                } else {
+                    batch.zrem(key, format!("g{i}"));
+                }
+            }
             batch.exec().await.unwrap();
             assert_eq!(store.zhget(key, "f").await.unwrap().unwrap(), "again", "{what}");
             let all = store.zhrange(key).await.unwrap();

@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// How much passes in a second, and how long an answer may take. What is sent below takes longer.
-const RATE: usize = 16 << 20;
-const TIMEOUT: Duration = Duration::from_millis(1_500);
+const RATE: usize = 12 << 20;
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 const VALUES: usize = 300;
 const LENGTH: usize = 100_000;

@@ -176,7 +176,9 @@ async fn no_score_is_answered_as_minus_zero() {
     }
     // In a range that is longer than one answer, too.
     let mut batch = store.batch();
-    (0..1_500).for_each(|i| drop(batch.zhadd("long", i, "v", 1.0)));
+    for i in 0..1_500 {
+        batch.zhadd("long", i, "v", 1.0);
+    }
     batch.exec().await.unwrap();
     other.done(&["ZADD", "long", "-0.0", "7"]);
     for query in [store.zhrange("long"), store.zhrange("long").by_lex(..)] {

@@ -92,7 +92,8 @@ fn on_redis(report: &mut Report, features: &[&str], version: &Version) -> io::Re
     // The wrappers have been there, on the system's Redis.
     let suite = ["--test", "conformance", "redis", "--", "--skip", "wrapped"];
     let fine = tests(report, &[features, &suite[..]].concat(), &env)?;
-    let mut args = [features, &["--test", "redis", "--"]].concat();
+    // They wait more than they compute.
+    let mut args = [features, &["--test", "redis", "--", "--test-threads", "4"]].concat();
     for (test, why) in version.left_out {
         report.left_out(test, why);
         args.extend(["--skip", test]);

@@ -58,7 +58,8 @@ impl Inner {
         members: &[Value],
     ) -> Result<Vec<Option<(f64, Option<Value>)>>> {
         let mut found = vec![None; members.len()];
-        let mut pending: VecDeque<ops::Range<usize>> = VecDeque::from([0..members.len()]);
+        let mut pending = VecDeque::new();
+        pending.push_back(0..members.len());
         let mut window = Window::new(MEMBERS);
         while !pending.is_empty() {
             let asked = next_pages(&mut pending, window.reads);

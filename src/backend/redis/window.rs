@@ -33,8 +33,8 @@ impl Window {
 
     /// Adapts to the size of the last answers.
     pub(super) fn learn(&mut self, reads: usize, bytes: usize) {
-        if reads > 0 {
-            let fit = BYTES / (bytes / reads).max(1);
+        if let Some(each) = bytes.checked_div(reads) {
+            let fit = BYTES / each.max(1);
             self.reads = fit.clamp(1, self.reads.saturating_mul(GROWTH));
         }
     }
