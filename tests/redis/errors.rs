@@ -78,7 +78,6 @@ async fn errors_of_servers_name_the_address_and_tell_each_cause_once() {
     assert_told_well(brief.get("secret-k").await, &at, Unavailable);
     server.pause(false);
 
-    admin.done(&["CLIENT", "NO-EVICT", "ON"]);
     let blocked = store.clone();
     admin.done(&["CLIENT", "PAUSE", "2000", "ALL"]);
     let lost = tokio::spawn(async move {
