@@ -1,9 +1,13 @@
 //! The seam: the nine calls that the backend makes. What can go wrong with them is in `error.rs`.
 
-use super::error::{DynamoError, Found, Tells, Told, What, translate};
+use super::error::{DynamoError, Found, Told, What};
+use super::translate::{Tells, translate};
+use super::watch::{Address, Sending, Watch};
 use crate::backend::BoxFuture;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation as aws;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
@@ -15,16 +19,53 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 /// What a call of [`DynamoApi`] answers.
 pub type DynamoResult<'a, T> = BoxFuture<'a, Result<T, DynamoError>>;
 
-/// A client of the SDK's as a [`DynamoApi`]: with all of its settings, but for its retries. Those know nothing of what may be
-/// sent twice, and are turned off.
+/// A client of the SDK's as a [`DynamoApi`]: with all of its settings, but for its retries and its stalled stream
+/// protection, which are turned off. The retries know nothing of what may be sent twice, and the protection would end an
+/// answer that is slow before [`attempt_timeout`](super::DynamoDbOptions::attempt_timeout) does.
+///
+/// An answer that it cannot read, and one that does not come in time, leave the outcome of a write unknown. Only a status of 4xx
+/// says that it was not applied, or that the request was never sent: there were no credentials, or there was no connection.
 #[derive(Clone, Debug)]
-pub struct DynamoClient(Client);
+pub struct DynamoClient {
+    client: Client,
+    address: Address,
+}
 
 impl DynamoClient {
     /// Takes the client.
     pub fn new(client: Client) -> Self {
-        let config = client.config().to_builder().retry_config(RetryConfig::disabled());
-        DynamoClient(Client::from_conf(config.build()))
+        let config = client
+            .config()
+            .to_builder()
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        DynamoClient::watching(&Client::from_conf(config.build()))
+    }
+    /// The client with its retries, for calls that are none of the nine.
+    pub(super) fn watching(client: &Client) -> Self {
+        let address = Address::default();
+        let config = client.config().to_builder().interceptor(Sending(Address::clone(&address)));
+        DynamoClient { client: Client::from_conf(config.build()), address }
+    }
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Waits for the answer to a request, and says what its failure means.
+    pub(super) async fn ask<T, E>(
+        &self,
+        request: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> Result<T, DynamoError>
+    where
+        E: Tells + ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let mut request = std::pin::pin!(request);
+        let mut watch = Watch::new(&self.address);
+        let error = match std::future::poll_fn(|cx| watch.poll(request.as_mut(), cx)).await? {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        Err(translate(error, watch.maybe_sent()).sent(watch.maybe_sent(), &self.address))
     }
 }
 
@@ -90,7 +131,7 @@ macro_rules! calls {
                 &self,
                 input: aws::$module::builders::$input,
             ) -> DynamoResult<'_, aws::$module::$output> {
-                Box::pin(async move { input.send_with(&self.0).await.map_err(translate) })
+                Box::pin(self.ask(input.send_with(&self.client)))
             })*
         }
 

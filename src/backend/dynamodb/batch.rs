@@ -322,13 +322,13 @@ async fn write<C: Change>(trip: &Trip<'_>, changes: &mut [C]) -> Vec<Result<()>>
                 open = left.flat_map(|(_, requests)| requests).filter_map(place).collect();
             }
             Err(e) => {
-                let error = e.into_error(true);
+                let error = trip.write_error(e);
                 open.iter().for_each(|i| written[*i] = Err(error.clone()));
                 break;
             }
         }
         if !open.is_empty() && !trip.go_on(&mut tries, open.len() < before).await {
-            let error = Error::new(ErrorKind::Throttled, "DynamoDB left the write unprocessed");
+            let error = trip.throttled("DynamoDB left the write unprocessed");
             open.iter().for_each(|i| written[*i] = Err(error.clone()));
             break;
         }

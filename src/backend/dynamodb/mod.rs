@@ -20,12 +20,15 @@ mod api;
 mod atomic;
 mod batch;
 mod call;
+mod codes;
 mod error;
 mod items;
 mod options;
 mod range;
 mod read;
 mod setup;
+mod translate;
+mod watch;
 mod write;
 
 pub use api::{DynamoApi, DynamoClient, DynamoResult};
@@ -39,7 +42,7 @@ use action::Action;
 use api::Item;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::ReturnValue;
-use call::{Tries, Trip, contention};
+use call::{Clock, Tries, Trip, contention};
 use error::Found;
 use items::{Holds, PLAIN, holds};
 use std::sync::Arc;
@@ -166,16 +169,20 @@ impl Store {
 
 impl Backend for DynamoDb {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        read_alone(&Trip::new(cx, &self.0), op).await
+        let clock = Clock::start(&self.0);
+        read_alone(&Trip::new(cx, &self.0, &clock), op).await
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
-        write_alone(&Trip::new(cx, &self.0), op).await
+        let clock = Clock::start(&self.0);
+        write_alone(&Trip::new(cx, &self.0, &clock), op).await
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        batch::batch(&Trip::new(cx, &self.0), ops).await
+        let clock = Clock::start(&self.0);
+        batch::batch(&Trip::new(cx, &self.0, &clock), ops).await
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
-        atomic::transact(&Trip::new(cx, &self.0), writes).await
+        let clock = Clock::start(&self.0);
+        atomic::transact(&Trip::new(cx, &self.0, &clock), writes).await
     }
 }
 
@@ -208,13 +215,13 @@ async fn write_alone(trip: &Trip<'_>, op: &Write) -> Result<Reply> {
                     return reply(done, attributes.as_ref());
                 }
                 Ok(Err(found)) => after(trip, op, found, &mut lost).await?,
-                Err(e) => return Err(e.into_error(true)),
+                Err(e) => return Err(trip.write_error(e)),
             },
             Step::Look(rk) => informed(op, read::strong(trip, op.key(), &rk).await?.as_ref())?,
             Step::Mark => match marking(op.key()).apply(trip).await {
                 Ok(Ok(item)) => informed(op, item.as_ref())?,
                 Ok(Err(found)) => after(trip, op, found, &mut lost).await?,
-                Err(e) => return Err(e.into_error(false)),
+                Err(e) => return Err(trip.read_error(e)),
             },
             Step::Failed => return Ok(Reply::Applied(false)),
             Step::Nothing(_) => return Ok(Reply::Done),
@@ -253,7 +260,7 @@ async fn delete(trip: &Trip<'_>, key: &Key) -> Result<bool> {
     let old = match delete.apply(trip).await {
         Ok(Ok(old)) => old,
         Ok(Err(_)) => return Err(Error::new(crate::ErrorKind::Other, "there was no condition")),
-        Err(e) => return Err(e.into_error(true)),
+        Err(e) => return Err(trip.write_error(e)),
     };
     match holds(old.as_ref()) {
         Holds::Text(_) | Holds::Set(_) | Holds::Hash(_) => Ok(true),

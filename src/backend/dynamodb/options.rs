@@ -114,6 +114,8 @@ impl DynamoDbOptions {
     /// [`create_table`](DynamoDb::create_table) says.
     pub async fn open(self, url: impl AsRef<str>) -> Result<DynamoDb> {
         let (table, options) = self.read(url.as_ref())?;
+        // The SDK looks for a region, and then for credentials, in the network, too.
+        crate::runtime::require_drivers()?;
         // TLS as for the other backends: no C to compile but ring's.
         let http = HttpClient::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
@@ -149,15 +151,10 @@ impl DynamoDbOptions {
         };
         let (table, query) = rest.split_once('?').unwrap_or((rest, ""));
         let table = table.trim_end_matches('/');
-        let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:/".contains(c);
-        if table.is_empty() || !table.chars().all(fits) {
-            return Err(Error::invalid(
-                "a table has a name, of letters, digits and `_-.`: `dynamodb://table`",
-            ));
-        }
+        super::setup::check_name(table)?;
         crate::url::read_options(query, "DynamoDB", &OPTIONS, |name, value, _| {
             match name {
-                "region" if !value.is_empty() => self.region = Some(value.to_owned()),
+                "region" if is_region(value) => self.region = Some(value.to_owned()),
                 "endpoint" if ["http://", "https://"].iter().any(|s| value.starts_with(s)) => {
                     self.endpoint = Some(value.to_owned());
                 }
@@ -170,6 +167,11 @@ impl DynamoDbOptions {
         })?;
         Ok((table.to_owned(), self))
     }
+}
+
+/// It becomes a part of a host name.
+fn is_region(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 #[cfg(test)]
@@ -186,19 +188,25 @@ mod tests {
         assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:8000/?a=b&c"));
         assert!(options.create_table);
         assert_eq!(options.timeout, Duration::from_secs(5));
+        let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/users";
+        let (table, _) = DynamoDbOptions::new().read(&format!("dynamodb://{arn}")).unwrap();
+        assert_eq!(table, arn);
     }
 
     #[test]
     fn what_is_no_url_of_a_table_says_what_is() {
         for (url, says) in [
             ("dynamodb:users", "dynamodb://table"),
-            ("dynamodb://", "has a name"),
-            ("dynamodb://a b", "has a name"),
-            ("dynamodb://t?zone=a", "`zone` is no option"),
-            ("dynamodb://t?region=", "`region=eu-central-1`"),
-            ("dynamodb://t?timeout=5", "`timeout=5s`"),
-            ("dynamodb://t?create_table=yes", "`create_table=true`"),
-            ("dynamodb://t?endpoint=127.0.0.1:8000", "like `endpoint=http://127.0.0.1:8000`"),
+            ("dynamodb://", "3 to 255 letters"),
+            ("dynamodb://a b c", "3 to 255 letters"),
+            ("dynamodb://t", "3 to 255 letters"),
+            ("dynamodb://users:1", "3 to 255 letters"),
+            ("dynamodb://table?zone=a", "`zone` is no option"),
+            ("dynamodb://table?region=", "`region=eu-central-1`"),
+            ("dynamodb://table?region=eu%20west", "`region=eu-central-1`"),
+            ("dynamodb://table?timeout=5", "`timeout=5s`"),
+            ("dynamodb://table?create_table=yes", "`create_table=true`"),
+            ("dynamodb://table?endpoint=127.0.0.1:8000", "like `endpoint=http://127.0.0.1:8000`"),
         ] {
             let error = DynamoDbOptions::new().read(url).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument, "{url}");

@@ -67,14 +67,14 @@ pub(super) async fn one(trip: &Trip<'_>, op: &Read, rk: &[u8]) -> Result<Reply> 
         Read::ZScore(_) => input.projection_expression(RK2),
         _ => input,
     };
-    let item = send(trip, trip.reader(), input).await.map_err(|e| e.into_error(false))?;
+    let item = send(trip, trip.reader(), input).await.map_err(|e| trip.read_error(e))?;
     answer(op, item)
 }
 
 /// Reads one item whole, as it is now: what a write depends on.
 pub(super) async fn strong(trip: &Trip<'_>, key: &Key, rk: &[u8]) -> Result<Option<Item>> {
     let input = get(trip, key, rk).consistent_read(true);
-    send(trip, trip.writer(), input).await.map_err(|e| e.into_error(false))
+    send(trip, trip.writer(), input).await.map_err(|e| trip.read_error(e))
 }
 
 fn get(trip: &Trip<'_>, key: &Key, rk: &[u8]) -> GetItemInputBuilder {
@@ -130,7 +130,7 @@ pub(super) async fn group<'t>(
         let left = output.unprocessed_keys.into_iter().flatten();
         open = left.flat_map(|(_, keys)| keys.keys).filter_map(|key| place(&key)).collect();
         if !open.is_empty() && !trip.go_on(&mut tries, open.len() < before).await {
-            let error = Error::new(ErrorKind::Throttled, "DynamoDB left the read unprocessed");
+            let error = trip.throttled("DynamoDB left the read unprocessed");
             open.iter().for_each(|place| found[*place] = Err(error.clone()));
             break;
         }
@@ -158,7 +158,7 @@ async fn request<'t>(
             Err(e) => DynamoError::unmade(e),
         }
     };
-    trip.send("BatchGetItem", Again::Safe, get).await.map_err(|e| e.into_error(false))
+    trip.send("BatchGetItem", Again::Safe, get).await.map_err(|e| trip.read_error(e))
 }
 
 /// The primary key that an item has.
