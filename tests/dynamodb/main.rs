@@ -7,9 +7,11 @@ mod support;
 
 mod answers;
 mod cost;
+mod drivers;
 mod failures;
 mod network;
 mod races;
+mod reach;
 mod setup;
 mod strangers;
 mod trips;

@@ -36,6 +36,12 @@ where
     };
     let maybe_applied = failed.maybe_applied && maybe_sent;
     let translated = DynamoError::failed(Failed { maybe_applied, ..failed });
+    // What the service has said stands in the errors of the calls twice, in them and in their sources.
+    if let SdkError::ServiceError(answer) = &error
+        && answer.err().code().is_some()
+    {
+        return translated.with_source(answer.err().meta().clone());
+    }
     // Not the answer as it came, which is long and holds what is stored.
     match error.into_source() {
         Ok(source) => translated.with_source(source),
