@@ -157,6 +157,93 @@ async fn what_ends_before_the_request_is_sent_is_known_not_to_be_applied() {
     }
 }
 
+/// A port whose queue of connections is full: one more is neither made nor refused.
+fn full() -> (String, Vec<std::net::TcpStream>, tokio::net::TcpListener) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let patience = Duration::from_millis(100);
+    let connect = || std::net::TcpStream::connect_timeout(&address, patience).ok();
+    (format!("http://{address}"), std::iter::from_fn(connect).collect(), listener)
+}
+
+/// Runs a test that is ignored otherwise in a process of its own, as credentials are looked for in the environment.
+fn with_environment(test: &str, variables: &[(&str, &str)]) {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", test]).envs(variables.iter().copied());
+    for name in ["AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"] {
+        command.env_remove(name);
+    }
+    let output = command.env("AWS_EC2_METADATA_DISABLED", "true").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// The connection does not come to be before the limit, of an attempt or of the call, ends the request.
+#[test]
+fn what_ends_before_there_is_a_connection_is_known_not_to_be_applied() {
+    let test = "reach::connecting_takes_too_long";
+    with_environment(test, &[("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+}
+
+#[tokio::test]
+#[ignore = "runs in a process of its own"]
+async fn connecting_takes_too_long() {
+    let (url, _connections, _listener) = full();
+    let url = format!("dynamodb://{TABLE}?region=eu-west-1&endpoint={url}");
+    for (limits, attempts) in [("&attempt_timeout=300ms", 2), ("&timeout=300ms", 1)] {
+        let backend = quick().attempts(2).open(format!("{url}{limits}")).await.unwrap();
+        let notes = Arc::new(Notes::default());
+        let store = Store::new(backend).with_observer(Arc::clone(&notes) as _);
+        let error = store.incr_by("n", 1).await.unwrap_err();
+        is(&error, ErrorKind::Timeout, false);
+        assert!(error.to_string().contains("no connection in time"), "{error}");
+        assert_eq!(notes.take_trips().len(), attempts, "{error}");
+    }
+    // Where there is a connection, and no answer, it is not known.
+    let url = serving("HTTP/1.1 200 OK\r\n", Duration::from_secs(60));
+    let url = format!("dynamodb://{TABLE}?region=eu-west-1&attempt_timeout=300ms&endpoint={url}");
+    let store = Store::open(url).await.unwrap();
+    is(&store.incr_by("n", 1).await.unwrap_err(), ErrorKind::Timeout, true);
+}
+
+/// The endpoint of a container's credentials answers 500, or closes the connection, for a moment.
+#[test]
+fn an_endpoint_of_credentials_that_fails_for_a_moment_is_waited_out() {
+    for answer in ["HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\nno", "HTTP/1.1"] {
+        let url = serving(answer, Duration::ZERO);
+        let variables = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str())];
+        with_environment("reach::the_endpoint_of_credentials_fails", &variables);
+    }
+    with_environment("reach::there_are_no_credentials", &[]);
+}
+
+#[tokio::test]
+#[ignore = "runs in a process of its own"]
+async fn the_endpoint_of_credentials_fails() {
+    let url = format!("dynamodb://{TABLE}?region=eu-west-1&endpoint={}", closed());
+    for (limit, kind) in [(100, ErrorKind::Timeout), (30_000, ErrorKind::Unavailable)] {
+        let options = quick().attempts(1).attempt_timeout(Duration::from_millis(limit));
+        let store = Store::new(options.open(&url).await.unwrap());
+        let error = store.incr_by("n", 1).await.unwrap_err();
+        is(&error, kind, false);
+        assert!(error.is_retryable() && error.to_string().contains("credentials"), "{error:?}");
+        told_once(&error);
+    }
+}
+
+#[tokio::test]
+#[ignore = "runs in a process of its own"]
+async fn there_are_no_credentials() {
+    let url = format!("dynamodb://{TABLE}?region=eu-west-1&endpoint={}", closed());
+    let store = Store::open(url).await.unwrap();
+    let error = store.incr_by("n", 1).await.unwrap_err();
+    is(&error, ErrorKind::AccessDenied, false);
+    assert!(error.to_string().contains("there are no credentials"), "{error:?}");
+    told_once(&error);
+}
+
 /// A server that reads every request and answers what it is told to; `pause` before the last byte.
 fn serving(answer: &'static str, pause: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -170,6 +257,10 @@ fn serving(answer: &'static str, pause: Duration) -> String {
                     let _ = stream.write_all(first.as_bytes());
                     std::thread::sleep(pause);
                     let _ = stream.write_all(last.as_bytes());
+                    // What is no answer to read to its end is followed by no other.
+                    if answer == "HTTP/1.1" {
+                        break;
+                    }
                 }
             });
         }
@@ -204,7 +295,8 @@ fn chain(error: &Error) -> Vec<String> {
 fn told_once(error: &Error) {
     let texts = chain(error);
     for (i, text) in texts.iter().enumerate() {
-        for other in &texts[i + 1..] {
+        // The SDK's connector has a word of its own for most of what it does not know: `other`.
+        for other in texts[i + 1..].iter().filter(|text| text.contains(' ')) {
             assert!(!text.contains(other.as_str()), "{texts:#?}");
         }
     }

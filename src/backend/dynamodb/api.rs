@@ -5,8 +5,8 @@ use super::translate::{Tells, translate};
 use super::watch::{Address, Sending, Watch};
 use crate::backend::BoxFuture;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation as aws;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -34,18 +34,28 @@ pub struct DynamoClient {
 impl DynamoClient {
     /// Takes the client.
     pub fn new(client: Client) -> Self {
+        DynamoClient::without_retries(client, false)
+    }
+    /// Takes a client whose connections are hyper's.
+    pub(super) fn of_hyper(client: Client) -> Self {
+        DynamoClient::without_retries(client, true)
+    }
+    fn without_retries(client: Client, tells_connection: bool) -> Self {
         let config = client
             .config()
             .to_builder()
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        DynamoClient::watching(&Client::from_conf(config.build()))
+        DynamoClient::on(config, tells_connection)
     }
     /// The client with its retries, for calls that are none of the nine.
     pub(super) fn watching(client: &Client) -> Self {
+        DynamoClient::on(client.config().to_builder(), false)
+    }
+    fn on(config: Builder, tells_connection: bool) -> Self {
         let address = Address::default();
-        let config = client.config().to_builder().interceptor(Sending(Address::clone(&address)));
-        DynamoClient { client: Client::from_conf(config.build()), address }
+        let sending = Sending { address: Address::clone(&address), tells_connection };
+        DynamoClient { client: Client::from_conf(config.interceptor(sending).build()), address }
     }
     pub(super) fn client(&self) -> &Client {
         &self.client

@@ -1,6 +1,6 @@
 //! [`DynamoDbOptions`], and the URLs that a table is named by.
 
-use super::DynamoDb;
+use super::{DynamoClient, DynamoDb};
 use crate::{Error, Result};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
@@ -141,7 +141,7 @@ impl DynamoDbOptions {
         if options.create_table {
             DynamoDb::create_table(&client, &table).await?;
         }
-        Ok(DynamoDb::new(client, table).with_options(options))
+        Ok(DynamoDb::with_api(DynamoClient::of_hyper(client), table).with_options(options))
     }
 
     /// The table that a URL names, and its options.

@@ -9,6 +9,7 @@ use crate::{ErrorKind, runtime};
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
+use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -21,31 +22,53 @@ pub(super) type Address = Arc<OnceLock<String>>;
 thread_local! {
     /// Whether the request that is polled on this thread has been sent.
     static SENT: Cell<bool> = const { Cell::new(false) };
+    /// Its connection, once it has one, where the client tells.
+    static CONNECTION: Cell<Option<CaptureSmithyConnection>> = const { Cell::new(None) };
     /// What the last request that was dropped on this thread has left.
     static LEFT: Cell<Option<Left>> = const { Cell::new(None) };
 }
 
 /// What is known of a request that was dropped.
 #[derive(Debug)]
-pub(super) struct Left {
-    maybe_sent: bool,
+struct Left {
+    stage: Stage,
     address: Address,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It waits for credentials.
+    Unsigned,
+    /// It waits for a connection.
+    Unconnected,
+    /// It is sent, perhaps.
+    Sent,
 }
 
 /// Drops the future of a request whose answer did not come in time: the error that it ends with.
 pub(super) fn give_up<T>(request: T) -> DynamoError {
     LEFT.take();
     drop(request);
-    match LEFT.take() {
-        Some(left) => DynamoError::timeout().sent(left.maybe_sent, &left.address),
+    let Some(Left { stage, address }) = LEFT.take() else {
         // It was no request of the SDK's.
-        None => DynamoError::timeout(),
-    }
+        return DynamoError::timeout();
+    };
+    let what = match stage {
+        Stage::Unsigned => "the credentials for AWS did not come in time",
+        Stage::Unconnected => "there was no connection in time",
+        Stage::Sent => return DynamoError::timeout().sent(true, &address),
+    };
+    DynamoError::failed(Failed::new(ErrorKind::Timeout, what, false)).sent(false, &address)
 }
 
-/// Notes that a request is sent.
+/// Notes that a request is sent, or is as soon as there is a connection.
 #[derive(Debug)]
-pub(super) struct Sending(pub(super) Address);
+pub(super) struct Sending {
+    pub(super) address: Address,
+    /// Whether the client tells that it has a connection, which hyper's does.
+    pub(super) tells_connection: bool,
+}
 
 impl Intercept for Sending {
     fn name(&self) -> &'static str {
@@ -55,10 +78,13 @@ impl Intercept for Sending {
         &self,
         context: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         SENT.set(true);
-        self.0.get_or_init(|| origin(context.request().uri()));
+        if self.tells_connection {
+            CONNECTION.set(config.load::<CaptureSmithyConnection>().cloned());
+        }
+        self.address.get_or_init(|| origin(context.request().uri()));
         Ok(())
     }
 }
@@ -75,12 +101,13 @@ fn origin(uri: &str) -> String {
 pub(super) struct Watch<'a> {
     address: &'a Address,
     sent: bool,
+    connection: Option<CaptureSmithyConnection>,
     ended: bool,
 }
 
 impl<'a> Watch<'a> {
     pub(super) fn new(address: &'a Address) -> Self {
-        Watch { address, sent: false, ended: false }
+        Watch { address, sent: false, connection: None, ended: false }
     }
     /// Polls the request. The inner error is the SDK's, the outer one that tokio lacks a driver.
     pub(super) fn poll<F: Future>(
@@ -92,6 +119,9 @@ impl<'a> Watch<'a> {
         // A request that has panicked is not polled again.
         let polled = catch_unwind(AssertUnwindSafe(|| request.poll(cx)));
         self.sent = SENT.replace(around);
+        if let Some(connection) = CONNECTION.take() {
+            self.connection = Some(connection);
+        }
         let answer = match polled {
             Ok(answer) => answer.map(Ok),
             Err(panic) => Poll::Ready(Err(without_driver(panic))),
@@ -100,14 +130,23 @@ impl<'a> Watch<'a> {
         answer
     }
     pub(super) fn maybe_sent(&self) -> bool {
-        self.sent
+        self.stage() == Stage::Sent
+    }
+    fn stage(&self) -> Stage {
+        let is_connected = |connection: &CaptureSmithyConnection| connection.get().is_some();
+        match &self.connection {
+            _ if !self.sent => Stage::Unsigned,
+            Some(connection) if !is_connected(connection) => Stage::Unconnected,
+            _ => Stage::Sent,
+        }
     }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            LEFT.set(Some(Left { maybe_sent: self.sent, address: Arc::clone(self.address) }));
+            let address = Arc::clone(self.address);
+            LEFT.set(Some(Left { stage: self.stage(), address }));
         }
     }
 }
