@@ -10,6 +10,7 @@ mod cost;
 mod drivers;
 mod failures;
 mod network;
+mod progress;
 mod races;
 mod reach;
 mod setup;

@@ -5,6 +5,7 @@ use super::api::Item;
 use super::call::{Again, Tries, Trip, contention};
 use super::codes::by_code;
 use super::error::{DynamoError, Found, Told, What};
+use super::flow::Flow;
 use super::items::{PLAIN, primary};
 use super::write::{Step, first, informed, marking};
 use super::{read, rk_of};
@@ -129,7 +130,7 @@ async fn prepare(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Result<()>> {
     let found = match *looks {
         [] => Vec::new(),
         [i] => vec![read::strong(trip, writes[i].key(), rk_of(&writes[i])).await],
-        _ => read::group(trip, trip.writer(), true, &items).await,
+        _ => read::group(trip, &Flow::new(), trip.writer(), true, &items).await,
     };
     let looking = open.iter_mut().filter(|(_, step)| matches!(step, Step::Look(_)));
     for ((i, step), item) in looking.zip(found) {

@@ -23,6 +23,8 @@ const LONGEST_CONTENTION: Duration = Duration::from_millis(100);
 pub(super) enum Again {
     /// Always: it reads, or bears an idempotency token.
     Safe,
+    /// Always, but not the same where the answer took too long: it reads, and can ask for less.
+    Smaller,
     /// Never: it would be applied twice.
     Unsafe,
 }
@@ -177,7 +179,11 @@ impl<'t> Trip<'t> {
                     | ErrorKind::Timeout
                     | ErrorKind::Conflict
             );
-            let allowed = again == Again::Safe || !failed.maybe_applied;
+            let allowed = match again {
+                Again::Safe => true,
+                Again::Smaller => failed.kind != ErrorKind::Timeout,
+                Again::Unsafe => !failed.maybe_applied,
+            };
             if !worth || !allowed || !self.pause(tries, failed.kind).await {
                 return Err(error.having(tries.maybe_applied));
             }
@@ -215,10 +221,7 @@ impl<'t> Trip<'t> {
 
     /// Waits before a request is sent again; `false` if it has been sent often enough, or there is no time left.
     pub(super) async fn pause(&self, tries: &mut Tries, because: ErrorKind) -> bool {
-        tries.count();
-        let options = &self.db.options;
-        tries.made < options.attempts
-            && self.wait(tries.made, because, options.pause, options.longest_pause).await
+        tries.made + 1 < self.db.options.attempts && self.outwait(tries, because).await
     }
     /// Waits before what a group has left unprocessed is sent again. Where some was processed, it is no further try.
     pub(super) async fn go_on(&self, tries: &mut Tries, has_progressed: bool) -> bool {
@@ -229,6 +232,12 @@ impl<'t> Trip<'t> {
             return self.wait(1, ErrorKind::Throttled, first, first).await;
         }
         self.pause(tries, ErrorKind::Throttled).await
+    }
+    /// Waits for what will pass, however often it was tried; `false` if there is no time left.
+    pub(super) async fn outwait(&self, tries: &mut Tries, because: ErrorKind) -> bool {
+        tries.count();
+        let options = &self.db.options;
+        self.wait(tries.made, because, options.pause, options.longest_pause).await
     }
     /// Waits before a write is tried again that has lost to another one; `false` if there is no time left. Whoever loses
     /// has lost to somebody who has got on, so that only time is a reason to give up.

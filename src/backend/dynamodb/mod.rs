@@ -2,14 +2,16 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `api.rs`, `error.rs` | the seam: the nine calls, and what their errors mean |
+//! | `api.rs`, `error.rs` | the seam: the nine calls, and what their failures mean to the backend |
+//! | `watch.rs`, `translate.rs`, `codes.rs` | the SDK's client behind it: what was sent, what its errors and the codes mean |
 //! | `items.rs` | the layout: what is written into an item, and what one that was read holds |
 //! | `write.rs` | every write: what is sent at first, and what next if its condition has failed |
 //! | `action.rs` | a write as the service has it, alone or in a transaction |
 //! | `read.rs`, `range.rs` | the reads of one item, of groups of them, and of ranges |
 //! | `batch.rs` | batches: what can be done at once, and in how few requests |
 //! | `atomic.rs` | atomic writes |
-//! | `call.rs` | one request: patience, what is sent again, what the observer hears |
+//! | `flow.rs` | how much of a batch is under way at once |
+//! | `call.rs` | one request: timeouts, what is sent again, what the observer hears |
 //! | `options.rs`, `setup.rs`, `setup/` | URLs and options; the table and its policy |
 //! | `cost.md` | the table of prices, which a test makes |
 //!
@@ -22,6 +24,7 @@ mod batch;
 mod call;
 mod codes;
 mod error;
+mod flow;
 mod items;
 mod options;
 mod range;
@@ -262,6 +265,8 @@ async fn delete(trip: &Trip<'_>, key: &Key) -> Result<bool> {
         Ok(Err(_)) => return Err(Error::new(crate::ErrorKind::Other, "there was no condition")),
         Err(e) => return Err(trip.write_error(e)),
     };
+    // What comes next is many pieces, or none.
+    trip.made_progress();
     match holds(old.as_ref()) {
         Holds::Text(_) | Holds::Set(_) | Holds::Hash(_) => Ok(true),
         Holds::Nothing | Holds::Leftover(_) => range::delete_all(trip, key, false).await,

@@ -216,6 +216,7 @@ async fn delete_pages(trip: &Trip<'_>, key: &[u8], found: &mut bool) -> Result<(
         .projection_expression("rk, rk2");
     loop {
         let output = send(trip, trip.writer(), &query).await?;
+        trip.made_progress();
         let mut members = Vec::new();
         for mut item in output.items.unwrap_or_default() {
             // What is plain has been deleted before; if it is there, somebody has just written it.
