@@ -194,12 +194,23 @@ async fn an_atomic_write_is_one_request() {
     });
     assert!(!takes!(c, ["TransactWriteItems": 1], tx.exec()).is_committed());
     let mut tx = s.atomic_write();
-    tx.incr_by("1", 1);
+    tx.incr_by("n", 1);
     tx.sadd("s", ["a"]);
     tx.hset("h", [("f", "v")]);
     tx.zadd("z", "m", 1.0);
     tx.delete("2");
     assert!(takes!(c, ["TransactWriteItems": 1], tx.exec()).is_committed());
+    // Of a number that is text, the first increment takes one more.
+    for transactions in [2, 1] {
+        let mut tx = s.atomic_write();
+        tx.incr_by("n", 1);
+        tx.incr_by("1", 1);
+        let outcome = match transactions {
+            2 => takes!(c, ["TransactWriteItems": 2], tx.exec()),
+            _ => takes!(c, ["TransactWriteItems": 1], tx.exec()),
+        };
+        assert!(outcome.is_committed());
+    }
     let mut tx = s.atomic_write();
     tx.zincr_by("z", "m", 1.0);
     tx.set("3", "x");

@@ -214,25 +214,24 @@ fn item_of(key: &Key, value: AttributeValue) -> Item {
 }
 
 fn set(op: &Set) -> Action {
-    let put = Action::put(&op.key, item_of(&op.key, text(&op.value)));
+    let put = Action::put(&op.key, item_of(&op.key, bytes(&op.value)));
     match &op.condition {
         Condition::Always => put,
         Condition::NotExists => put.only_if(NOTHING),
         Condition::Exists => put.only_if(VALUE),
-        Condition::Equals(old) if old.as_canonical_integer().is_some() => put
-            .only_if("v IN (:old, :text) AND attribute_not_exists(rk2)")
-            .value(":old", text(old))
-            .value(":text", bytes(old))
-            .without_looking(),
-        Condition::Equals(old) => put
-            .only_if("v = :old AND attribute_not_exists(rk2)")
-            .value(":old", bytes(old))
-            .without_looking(),
+        Condition::Equals(old) => match old.as_canonical_integer() {
+            Some(n) => put
+                .only_if("v IN (:old, :number) AND attribute_not_exists(rk2)")
+                .value(":number", number(n)),
+            None => put.only_if("v = :old AND attribute_not_exists(rk2)"),
+        }
+        .value(":old", bytes(old))
+        .without_looking(),
     }
 }
 fn set_next(op: &Set, found: Holds<'_>) -> Result<Step> {
     let again = || Step::Do(set(op), Done::Applied);
-    let put = || Action::put(&op.key, item_of(&op.key, text(&op.value)));
+    let put = || Action::put(&op.key, item_of(&op.key, bytes(&op.value)));
     Ok(match (&op.condition, found) {
         (Condition::Always, _) => again(),
         (Condition::NotExists, Holds::Nothing) => again(),
