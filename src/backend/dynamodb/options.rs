@@ -8,7 +8,7 @@ use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::Duration;
 
-/// How patient to be with DynamoDB, and how to reach it.
+/// Timeouts, attempts and pauses of calls to DynamoDB, and how to reach it.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -22,7 +22,7 @@ use std::time::Duration;
 ///
 /// # URLs
 ///
-/// `dynamodb://table`, and behind a `?`, separated by `&`, percent-encoded, in any order:
+/// `dynamodb://table`, whose name has 3 to 255 letters, digits and `_-.` (or is an ARN), and behind a `?`, separated by `&`, percent-encoded, in any order:
 ///
 /// | | |
 /// |---|---|
@@ -75,14 +75,21 @@ impl DynamoDbOptions {
     pub fn new() -> Self {
         DynamoDbOptions::default()
     }
-    /// How long a call may take, with all that is sent again for it, the pauses in between, and all pages and groups of a
-    /// range, a batch or the `delete` of a sorted set. 30 seconds are some 15,000 members that are deleted.
+    /// How long a call may take, with all that is sent again for it and the pauses in between.
+    ///
+    /// A call in many pieces (a batch, the pages of a range, the `delete` of a sorted set) may take longer: its time begins anew
+    /// with every piece that is done, so it ends in an error only if it makes no progress for so long. To bound it whatever it
+    /// does, put a `wrap::Timeout` around the backend.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
-    /// How long to wait for an answer to one request. A read is then asked again; of a write that bears no idempotency token
-    /// it is not known whether it was applied, and it fails with `Timeout`.
+    /// How long to wait for an answer to one request. A read is then asked again, and a group of reads for fewer items; of a write that
+    /// bears no idempotency token it is not known whether it was applied, and it fails with `Timeout`. If the time is over before
+    /// there are credentials or a connection, it is known that it was not applied.
+    ///
+    /// It is the only limit of an answer. Besides, the SDK gives up on credentials after 5 seconds and on a connection after
+    /// 3.1, and both are tried again.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
         self
@@ -100,7 +107,8 @@ impl DynamoDbOptions {
         (self.pause, self.longest_pause) = (first, longest);
         self
     }
-    /// How many requests a batch sends at once.
+    /// How many requests a batch sends at once. Large ones are fewer: not more than 4 MB are sent at once, in groups of at
+    /// most 1 MB, and reads ask for as much as comes in about two seconds.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.max(1);
         self
@@ -110,8 +118,9 @@ impl DynamoDbOptions {
     /// `create_table=true`.
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that cannot be read or if no region is to be found; what
-    /// [`create_table`](DynamoDb::create_table) says.
+    /// `InvalidArgument` for a URL that cannot be read, a name that no table can have, or if no region is to be found; `Unsupported`
+    /// without a tokio runtime that has timers and I/O (`Builder::enable_all`); what [`create_table`](DynamoDb::create_table)
+    /// says.
     pub async fn open(self, url: impl AsRef<str>) -> Result<DynamoDb> {
         let (table, options) = self.read(url.as_ref())?;
         // The SDK looks for a region, and then for credentials, in the network, too.
