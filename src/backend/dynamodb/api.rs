@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::operation as aws;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::pin::{Pin, pin};
 
 /// An item as the SDK has it: attributes by name.
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -64,12 +65,11 @@ impl DynamoClient {
     /// Waits for the answer to a request, and says what its failure means.
     pub(super) async fn ask<T, E>(
         &self,
-        request: impl Future<Output = Result<T, SdkError<E>>>,
+        mut request: Pin<&mut impl Future<Output = Result<T, SdkError<E>>>>,
     ) -> Result<T, DynamoError>
     where
         E: Tells + ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let mut request = std::pin::pin!(request);
         let mut watch = Watch::new(&self.address);
         let error = match std::future::poll_fn(|cx| watch.poll(request.as_mut(), cx)).await? {
             Ok(answer) => return Ok(answer),
@@ -141,7 +141,7 @@ macro_rules! calls {
                 &self,
                 input: aws::$module::builders::$input,
             ) -> DynamoResult<'_, aws::$module::$output> {
-                Box::pin(self.ask(input.send_with(&self.client)))
+                Box::pin(async move { self.ask(pin!(input.send_with(&self.client))).await })
             })*
         }
 

@@ -17,6 +17,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection,
     ProjectionType, ScalarAttributeType, TableDescription, TableStatus,
 };
+use std::pin::pin;
 use std::time::Duration;
 
 /// How long a table may take to become active. It is a matter of seconds.
@@ -47,7 +48,7 @@ impl DynamoDb {
     /// tokio runtime that has timers and I/O; what the service says.
     pub async fn create_table(client: &Client, table: &str) -> Result<bool> {
         check_name(table)?;
-        let made = with_drivers(|| tokio::time::timeout(PATIENCE, make(client, table)))?;
+        let made = with_drivers(|| tokio::time::timeout(PATIENCE, Box::pin(make(client, table))))?;
         let late = |_| Error::new(ErrorKind::Timeout, "the table does not become active");
         made.await.map_err(late)?
     }
@@ -58,7 +59,7 @@ async fn make(client: &Client, table: &str) -> Result<bool> {
     let (mut made, mut pause) = (false, LOOK_AGAIN.0);
     loop {
         let look = DescribeTableInputBuilder::default().table_name(table);
-        match client.ask(look.send_with(client.client())).await {
+        match client.ask(pin!(look.send_with(client.client()))).await {
             Ok(output) => match output.table {
                 Some(found) if found.table_status == Some(TableStatus::Active) => {
                     check(&found)?;
@@ -70,7 +71,7 @@ async fn make(client: &Client, table: &str) -> Result<bool> {
                 _ => {}
             },
             Err(e) if e.code() == Some("ResourceNotFoundException") => {
-                made |= create(&client, table).await?;
+                made |= Box::pin(create(&client, table)).await?;
             }
             Err(e) => return Err(said("the table cannot be looked at", table, e)),
         }
@@ -81,7 +82,7 @@ async fn make(client: &Client, table: &str) -> Result<bool> {
 
 /// Makes the table; `false` if somebody else was faster.
 async fn create(client: &DynamoClient, table: &str) -> Result<bool> {
-    match client.ask(schema(table)?.send_with(client.client())).await {
+    match client.ask(pin!(schema(table)?.send_with(client.client()))).await {
         Ok(_) => Ok(true),
         Err(e) if e.code() == Some("ResourceInUseException") => Ok(false),
         Err(e) => Err(said("the table cannot be made", table, e)),
