@@ -32,7 +32,8 @@ pub(crate) fn without_drivers() -> Error {
 #[cfg(feature = "dynamodb")]
 pub(crate) fn require_drivers() -> Result<()> {
     require_timer()?;
-    // The I/O driver can only be asked by giving it a socket. Where none is to be had, nothing is known.
+    // The I/O driver can only be asked by giving it a socket. Where none is to be had, nothing is
+    // known.
     let Ok(socket) = std::net::UdpSocket::bind("127.0.0.1:0") else { return Ok(()) };
     if socket.set_nonblocking(true).is_err() {
         return Ok(());

@@ -1,4 +1,5 @@
-//! Answers that cannot be read, and answers of something between the client and the service: what is known after them of a write.
+//! Answers that cannot be read, and answers of something between the client and the service: what
+//! is known after them of a write.
 
 use super::{Notes, TABLE, quick};
 use crate::support::dynamodb::{database, dispatch, in_process, in_process_with};
@@ -9,7 +10,8 @@ use keyvaluestore::{DynamoDb, Error, ErrorKind, Result, Store};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A client whose requests for `call` are carried out and then answered with what `garble` makes of the answer, the first `times` times.
+/// A client whose requests for `call` are carried out and then answered with what `garble` makes of
+/// the answer, the first `times` times.
 async fn garbling(
     call: &'static str,
     times: usize,
@@ -75,8 +77,8 @@ async fn fill(client: &Client) {
     store.zadd("z", "m", 1.0).await.unwrap();
 }
 
-/// A server adds, and its answer of status 200 is cut short, or somebody in between answers a page of their own: a careful caller,
-/// who looks at the outcome before adding again, counted twice.
+/// A server adds, and its answer of status 200 is cut short, or somebody in between answers a page
+/// of their own: a careful caller, who looks at the outcome before adding again, counted twice.
 #[tokio::test]
 async fn after_an_answer_of_status_200_that_cannot_be_read_the_outcome_is_unknown() {
     for garble in [CUT, HTML, TEXT] {

@@ -1,4 +1,5 @@
-//! Without tokio, or with a runtime that lacks its timer or its I/O: an error that names what is needed, and no panic.
+//! Without tokio, or with a runtime that lacks its timer or its I/O: an error that names what is
+//! needed, and no panic.
 
 use super::TABLE;
 use crate::support::dynamodb::{Server, client_with, database, in_process};

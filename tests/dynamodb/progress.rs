@@ -1,4 +1,5 @@
-//! Much work over a network that is no faster than it is: for as long as something gets done, the call goes on.
+//! Much work over a network that is no faster than it is: for as long as something gets done, the
+//! call goes on.
 //!
 //! The clock is tokio's and stands still, so that nobody waits for the seconds that are told here.
 
@@ -30,8 +31,8 @@ fn value(i: usize) -> Value {
     Value::from([&i.to_be_bytes()[..], &vec![0xa5; LARGE - 8]].concat())
 }
 
-/// 80 such values are 42 MB on the way, and 34 s. Three groups of 25 and one of 5, all at once, timed out all together, and with them the
-/// neighbour.
+/// 80 such values are 42 MB on the way, and 34 s. Three groups of 25 and one of 5, all at once,
+/// timed out all together, and with them the neighbour.
 #[tokio::test(start_paused = true)]
 async fn a_batch_of_large_values_is_written_and_lets_others_through() {
     let (far, near) = slow().await;
@@ -64,7 +65,8 @@ async fn a_batch_of_large_values_is_written_and_lets_others_through() {
     }
 }
 
-/// One request for 80 of them is answered with 16 MB, which take 18 s, and was asked again and again.
+/// One request for 80 of them is answered with 16 MB, which take 18 s, and was asked again and
+/// again.
 #[tokio::test(start_paused = true)]
 async fn a_batch_of_large_values_is_read() {
     let (far, near) = slow().await;
@@ -145,7 +147,8 @@ async fn a_large_range_is_read_however_long_it_takes() {
     assert!(start.elapsed() > Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
-/// The partition takes what it takes: a group that is throttled to the end is no reason to leave the others.
+/// The partition takes what it takes: a group that is throttled to the end is no reason to leave
+/// the others.
 #[tokio::test(start_paused = true)]
 async fn a_large_sorted_set_is_deleted_though_some_of_its_groups_are_given_up() {
     let client = super::client().await;

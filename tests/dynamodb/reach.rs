@@ -1,4 +1,5 @@
-//! What ends before the request is sent, what is slow to be answered, and who is named when a server fails.
+//! What ends before the request is sent, what is slow to be answered, and who is named when a
+//! server fails.
 
 use super::{Notes, TABLE, quick};
 use crate::support::dynamodb::{client_with, database, dispatch, in_process, in_process_with};
@@ -51,7 +52,8 @@ impl ProvideCredentials for Provider {
     }
 }
 
-/// A client of a new table, whose credentials come from `provider`, and the count of requests that have reached the table.
+/// A client of a new table, whose credentials come from `provider`, and the count of requests that
+/// have reached the table.
 async fn with_provider(provider: Provider) -> (Client, Arc<AtomicUsize>) {
     let db = database();
     DynamoDb::create_table(&in_process(&db), TABLE).await.unwrap();
@@ -76,7 +78,8 @@ fn store(client: &Client, options: DynamoDbOptions) -> (Store, Arc<Notes>) {
     (Store::new(backend).with_observer(Arc::clone(&notes) as _), notes)
 }
 
-/// A credentials endpoint that answers 500 for a moment made every call fail as `AccessDenied`, which no caller tries again.
+/// A credentials endpoint that answers 500 for a moment made every call fail as `AccessDenied`,
+/// which no caller tries again.
 #[tokio::test]
 async fn a_provider_of_credentials_that_fails_is_asked_again() {
     for error in [
@@ -128,7 +131,8 @@ async fn no_credentials_are_told_only_where_no_provider_had_any() {
     }
 }
 
-/// The credentials come, but not in time. The request was never sent, so that it is known not to have been applied.
+/// The credentials come, but not in time. The request was never sent, so that it is known not to
+/// have been applied.
 #[tokio::test(start_paused = true)]
 async fn what_ends_before_the_request_is_sent_is_known_not_to_be_applied() {
     // Our own limit ends it, or the SDK's own one, of 5 seconds.
@@ -168,7 +172,8 @@ fn full() -> (String, Vec<std::net::TcpStream>, tokio::net::TcpListener) {
     (format!("http://{address}"), std::iter::from_fn(connect).collect(), listener)
 }
 
-/// Runs a test that is ignored otherwise in a process of its own, as credentials are looked for in the environment.
+/// Runs a test that is ignored otherwise in a process of its own, as credentials are looked for in
+/// the environment.
 fn with_environment(test: &str, variables: &[(&str, &str)]) {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", test]).envs(variables.iter().copied());
@@ -180,7 +185,8 @@ fn with_environment(test: &str, variables: &[(&str, &str)]) {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-/// The connection does not come to be before the limit, of an attempt or of the call, ends the request.
+/// The connection does not come to be before the limit, of an attempt or of the call, ends the
+/// request.
 #[test]
 fn what_ends_before_there_is_a_connection_is_known_not_to_be_applied() {
     let test = "reach::connecting_takes_too_long";

@@ -262,13 +262,15 @@ async fn a_counter_out_of_range_is_changed_by_nobody() {
         put(&client, item("n", "_", [("v", n(&start.to_string()))])).await;
         assert_eq!(store.incr_by("n", by).await.unwrap(), end);
     }
-    // No condition sees a fraction: it is added to, and the caller hears that something may have been done.
+    // No condition sees a fraction: it is added to, and the caller hears that something may have
+    // been done.
     put(&client, item("n", "_", [("v", n("1.5"))])).await;
     let error = store.incr_by("n", 1).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome_is_unknown()), (ErrorKind::Corrupt, true), "{error}");
 }
 
-/// Others write -0.0, whose bytes sort before those of 0.0. It is told as 0.0, and stands before its equals.
+/// Others write -0.0, whose bytes sort before those of 0.0. It is told as 0.0, and stands before
+/// its equals.
 #[tokio::test]
 async fn members_of_minus_zero_are_of_zero_and_stand_before_the_others() {
     let (client, store) = place().await;

@@ -20,12 +20,15 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 /// What a call of [`DynamoApi`] answers.
 pub type DynamoResult<'a, T> = BoxFuture<'a, Result<T, DynamoError>>;
 
-/// A client of the SDK's as a [`DynamoApi`]: with all of its settings, but for its retries and its stalled stream
-/// protection, which are turned off. The retries know nothing of what may be sent twice, and the protection would end an
-/// answer that is slow before [`attempt_timeout`](super::DynamoDbOptions::attempt_timeout) does.
+/// A client of the SDK as a [`DynamoApi`].
 ///
-/// An answer that it cannot read, and one that does not come in time, leave the outcome of a write unknown. Only a status of 4xx
-/// says that it was not applied, or that the request was never sent: there were no credentials, or there was no connection.
+/// All of its settings are kept except two. Its retries are turned off: they do not know what may
+/// be sent twice. Its stalled stream protection is turned off: it ends a slow answer before
+/// [`attempt_timeout`](super::DynamoDbOptions::attempt_timeout) does.
+///
+/// A write is known not to be applied only after a status of 4xx, or if its request was never sent,
+/// because there were no credentials or no connection. An answer that cannot be read or does not
+/// come in time leaves its outcome unknown.
 #[derive(Clone, Debug)]
 pub struct DynamoClient {
     client: Client,

@@ -283,8 +283,8 @@ async fn write_group(trip: &Trip<'_>, mut group: Vec<Grouped<'_>>) -> Replies {
     replies
 }
 
-/// Removes members of a sorted set, any number of them. What was refused for now, such as for want of capacity, is tried again
-/// for as long as others get through.
+/// Removes members of a sorted set, any number of them. What was refused for now, such as for want
+/// of capacity, is tried again for as long as others get through.
 pub(super) async fn remove_all(trip: &Trip<'_>, key: &[u8], members: Vec<Vec<u8>>) -> Result<()> {
     let mut left: Vec<_> = members.into_iter().map(|rk| (key, rk)).collect();
     let (flow, mut tries) = (Flow::new(), Tries::default());

@@ -33,8 +33,8 @@ pub(super) enum Again {
 pub(super) trait Consumed {
     const WRITES: bool;
     fn consumed(&self) -> &[types::ConsumedCapacity];
-    /// Whether it bears what every response of its kind does. A `{}` from something else than DynamoDB is otherwise
-    /// taken for one that has found nothing.
+    /// Whether it bears what every response of its kind does. A `{}` from something else than
+    /// DynamoDB is otherwise taken for one that has found nothing.
     fn is_whole(&self) -> bool;
 }
 macro_rules! consumed {
@@ -61,7 +61,8 @@ consumed! {
     aws::update_item::UpdateItemOutput, true, self => self.consumed_capacity.as_slice(), true;
     aws::delete_item::DeleteItemOutput, true, self => self.consumed_capacity.as_slice(), true;
     aws::batch_write_item::BatchWriteItemOutput, true, self => self.consumed_capacity(), true;
-    aws::transact_write_items::TransactWriteItemsOutput, true, self => self.consumed_capacity(), true;
+    aws::transact_write_items::TransactWriteItemsOutput, true, self => self.consumed_capacity(),
+        true;
 }
 
 /// The time that a call has: it runs out when the call has made no progress for so long.

@@ -3,8 +3,8 @@
 use super::error::{Failed, Found, Told, UNREADABLE, What};
 use crate::ErrorKind;
 
-/// The error codes of DynamoDB, from its API reference ("Error handling with DynamoDB" and the pages of the calls).
-/// `message` is only looked at: it may name what is stored.
+/// The error codes of DynamoDB, from its API reference ("Error handling with DynamoDB" and the
+/// pages of the calls). `message` is only looked at: it may name what is stored.
 pub(super) fn by_code(code: &str, message: &str) -> What {
     use ErrorKind::*;
     let (kind, what) = match code {
@@ -68,7 +68,8 @@ const NO_TABLE: &str =
 const CLOCK: &str =
     "the signature has expired or is not valid yet; is the clock of this machine right?";
 
-/// What an answer without a code of DynamoDB's means: that of a proxy in between, or of another server.
+/// What an answer without a code of DynamoDB's means: that of a proxy in between, or of another
+/// server.
 pub(super) fn by_status(status: u16) -> Failed {
     use ErrorKind::*;
     let (kind, what) = match status {
@@ -90,13 +91,14 @@ pub(super) fn is_unknown(status: u16) -> bool {
     !(400..500).contains(&status)
 }
 
-/// The messages of `InvalidSignatureException` about the time: "Signature expired: … is now earlier than …",
-/// "Signature not yet current: …".
+/// The messages of `InvalidSignatureException` about the time: "Signature expired: … is now earlier
+/// than …", "Signature not yet current: …".
 fn is_about_time(message: &str) -> bool {
     ["Signature expired", "Signature not yet current"].iter().any(|words| message.contains(words))
 }
 
-/// The messages of DynamoDB about limits of size. Their words are the only thing that tells them from other refusals.
+/// The messages of DynamoDB about limits of size. Their words are the only thing that tells them
+/// from other refusals.
 fn is_about_size(message: &str) -> bool {
     const WORDS: [&str; 5] = [
         "size has exceeded",

@@ -1,5 +1,5 @@
-//! What can go wrong with a call, and what it means to the backend. What the service's codes mean is in
-//! `codes.rs`, what the SDK makes of them in `translate.rs`.
+//! What can go wrong with a call, and what it means to the backend. What the service's codes mean
+//! is in `codes.rs`, what the SDK makes of them in `translate.rs`.
 
 use super::api::{DynamoResult, Item};
 use super::codes::by_code;

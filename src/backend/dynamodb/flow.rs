@@ -1,9 +1,10 @@
-//! How much of a batch is under way at once: so many requests, and so many bytes, that each has its share of the
-//! network and is answered in time.
+//! How much of a batch is under way at once: so many requests, and so many bytes, that each has its
+//! share of the network and is answered in time.
 //!
-//! What is written has a known size, so groups are cut by bytes and wait for one another. What is read has not:
-//! a group of 100 items is 400 bytes or 16 MB. So few groups begin, and after the first answers each asks for as
-//! many items as came in [`AIM`]; one that has timed out asks for far fewer.
+//! What is written has a known size, so groups are cut by bytes and wait for one another. What is
+//! read has not: a group of 100 items is 400 bytes or 16 MB. So few groups begin, and after the
+//! first answers each asks for as many items as came in [`AIM`]; one that has timed out asks for
+//! far fewer.
 
 use super::call::Trip;
 use super::read::GROUP;
@@ -79,7 +80,8 @@ impl<'j, T> Job<'j, T> {
     }
 }
 
-/// Runs jobs at once, but not more than the options allow, and not more than [`IN_FLIGHT`]; one is always run.
+/// Runs jobs at once, but not more than the options allow, and not more than [`IN_FLIGHT`]; one is
+/// always run.
 pub(super) async fn at_once<T>(trip: &Trip<'_>, flow: &Flow, jobs: Vec<Job<'_, T>>) -> Vec<T> {
     let mut done = Vec::with_capacity(jobs.len());
     let mut jobs = jobs.into_iter().peekable();

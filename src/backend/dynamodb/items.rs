@@ -19,8 +19,8 @@ pub(super) const HK: &str = "hk";
 pub(super) const RK: &str = "rk";
 /// The range key of the index, which only members of sorted sets have: score and member. The index is called so, too.
 pub(super) const RK2: &str = "rk2";
-/// The value: `B` for strings, also for those that are integers, and for the values of sorted sets; `N` for what was
-/// incremented; `BS` for sets. A hash has none.
+/// The value: `B` for strings, also for those that are integers, and for the values of sorted sets;
+/// `N` for what was incremented; `BS` for sets. A hash has none.
 pub(super) const V: &str = "v";
 /// Written by whoever removes fields from a hash, a new one each time, and removed by whoever adds something: if it is
 /// still the same, nothing was added. It is what an emptied item is removed or replaced under. The Go library ignores it.

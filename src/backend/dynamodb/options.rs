@@ -22,7 +22,8 @@ use std::time::Duration;
 ///
 /// # URLs
 ///
-/// `dynamodb://table`, whose name has 3 to 255 letters, digits and `_-.` (or is an ARN), and behind a `?`, separated by `&`, percent-encoded, in any order:
+/// `dynamodb://table`, whose name has 3 to 255 letters, digits and `_-.` (or is an ARN), and behind
+/// a `?`, separated by `&`, percent-encoded, in any order:
 ///
 /// | | |
 /// |---|---|
@@ -77,19 +78,20 @@ impl DynamoDbOptions {
     }
     /// How long a call may take, with all that is sent again for it and the pauses in between.
     ///
-    /// A call in many pieces (a batch, the pages of a range, the `delete` of a sorted set) may take longer: its time begins anew
-    /// with every piece that is done, so it ends in an error only if it makes no progress for so long. To bound it whatever it
-    /// does, put a `wrap::Timeout` around the backend.
+    /// A batch, a range and the `delete` of a sorted set may take longer. Their time begins anew
+    /// with every piece that is done, so they fail only if they make no progress for so long. To
+    /// bound them in any case, put a `wrap::Timeout` around the backend.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
-    /// How long to wait for an answer to one request. A read is then asked again, and a group of reads for fewer items; of a write that
-    /// bears no idempotency token it is not known whether it was applied, and it fails with `Timeout`. If the time is over before
-    /// there are credentials or a connection, it is known that it was not applied.
+    /// How long to wait for the answer to one request. A read is then retried, and a group of reads
+    /// asks for fewer items. A write without an idempotency token fails with `Timeout` and an
+    /// unknown outcome. If the time was over before there were credentials or a connection, the
+    /// write is known not to be applied.
     ///
-    /// It is the only limit of an answer. Besides, the SDK gives up on credentials after 5 seconds and on a connection after
-    /// 3.1, and both are tried again.
+    /// This is the only limit of an answer. The SDK also stops waiting for credentials after 5
+    /// seconds and for a connection after 3.1 seconds; both are retried.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
         self
@@ -107,8 +109,9 @@ impl DynamoDbOptions {
         (self.pause, self.longest_pause) = (first, longest);
         self
     }
-    /// How many requests a batch sends at once. Large ones are fewer: not more than 4 MB are sent at once, in groups of at
-    /// most 1 MB, and reads ask for as much as comes in about two seconds.
+    /// How many requests a batch sends at once. Fewer if they are large: at most 4 MB of writes are
+    /// in flight, in groups of at most 1 MB, and a group of reads asks for as many items as arrive
+    /// in about two seconds.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.max(1);
         self
@@ -118,9 +121,9 @@ impl DynamoDbOptions {
     /// `create_table=true`.
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that cannot be read, a name that no table can have, or if no region is to be found; `Unsupported`
-    /// without a tokio runtime that has timers and I/O (`Builder::enable_all`); what [`create_table`](DynamoDb::create_table)
-    /// says.
+    /// `InvalidArgument` for a URL that cannot be read, a name that no table can have, or if no
+    /// region is to be found; `Unsupported` without a tokio runtime that has timers and I/O
+    /// (`Builder::enable_all`); what [`create_table`](DynamoDb::create_table) says.
     pub async fn open(self, url: impl AsRef<str>) -> Result<DynamoDb> {
         let (table, options) = self.read(url.as_ref())?;
         // The SDK looks for a region, and then for credentials, in the network, too.

@@ -110,7 +110,8 @@ fn query(trip: &Trip<'_>, key: &[u8]) -> QueryInputBuilder {
         .set_return_consumed_capacity(trip.capacity())
 }
 
-/// Sends a query until it is answered. Whoever asks for items is answered a list of them, be it empty.
+/// Sends a query until it is answered. Whoever asks for items is answered a list of them, be it
+/// empty.
 async fn send<'t>(
     trip: &Trip<'t>,
     api: &'t dyn DynamoApi,

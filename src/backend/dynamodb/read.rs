@@ -100,8 +100,8 @@ pub(super) fn is_strong(trip: &Trip<'_>) -> bool {
 /// An item by its primary key.
 pub(super) type Primary<'k> = (&'k [u8], &'k [u8]);
 
-/// Reads up to [`GROUP`] different items, each whole, in one request and what that leaves over, or in as many as the network
-/// asks for; answers in their order.
+/// Reads up to [`GROUP`] different items, each whole, in one request and what that leaves over, or
+/// in as many as the network asks for; answers in their order.
 pub(super) async fn group<'t>(
     trip: &Trip<'t>,
     flow: &Flow,

@@ -43,9 +43,10 @@ impl DynamoDb {
     /// The calls are `DescribeTable`, at last twice a second, and `CreateTable`.
     ///
     /// # Errors
-    /// `InvalidArgument` if no table can have such a name, or if a table of that name has other keys or no such index, which
-    /// cannot be changed in a table that is there; `Timeout` if it does not become active within three minutes; `Unsupported` without a
-    /// tokio runtime that has timers and I/O; what the service says.
+    /// `InvalidArgument` if no table can have such a name, or if a table of that name has other
+    /// keys or no such index, which cannot be changed in a table that is there; `Timeout` if it
+    /// does not become active within three minutes; `Unsupported` without a tokio runtime that has
+    /// timers and I/O; what the service says.
     pub async fn create_table(client: &Client, table: &str) -> Result<bool> {
         check_name(table)?;
         let made = with_drivers(|| tokio::time::timeout(PATIENCE, Box::pin(make(client, table))))?;

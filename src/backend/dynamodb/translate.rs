@@ -1,4 +1,5 @@
-//! What the SDK's errors mean: what the service said, what something in between said, and what never left this process.
+//! What the SDK's errors mean: what the service said, what something in between said, and what
+//! never left this process.
 
 use super::codes::{by_code, by_status, is_unknown};
 use super::error::{DynamoError, Failed, UNREADABLE, What};
@@ -36,7 +37,8 @@ where
     };
     let maybe_applied = failed.maybe_applied && maybe_sent;
     let translated = DynamoError::failed(Failed { maybe_applied, ..failed });
-    // What the service has said stands in the errors of the calls twice, in them and in their sources.
+    // What the service has said stands in the errors of the calls twice, in them and in their
+    // sources.
     if let SdkError::ServiceError(answer) = &error
         && answer.err().code().is_some()
     {

@@ -1,8 +1,10 @@
-//! One request through the SDK's client, watched: whether it was sent before it ended, and to which server.
+//! One request through the SDK's client, watched: whether it was sent before it ended, and to which
+//! server.
 //!
-//! The SDK gets credentials, resolves the endpoint and signs within the same future that sends. An interceptor
-//! notes the moment between the two. It runs on the thread that polls the future, and so finds the watch of
-//! its request in a thread-local. A request that is dropped cannot answer; it leaves there what it knows.
+//! The SDK gets credentials, resolves the endpoint and signs within the same future that sends. An
+//! interceptor notes the moment between the two. It runs on the thread that polls the future, and
+//! so finds the watch of its request in a thread-local. A request that is dropped cannot answer; it
+//! leaves there what it knows.
 
 use super::error::{DynamoError, Failed};
 use crate::{ErrorKind, runtime};
@@ -162,7 +164,8 @@ impl DynamoError {
     }
 }
 
-/// The error for a panic with which tokio says that it has no I/O or no timer. Every other panic goes on.
+/// The error for a panic with which tokio says that it has no I/O or no timer. Every other panic
+/// goes on.
 #[cold]
 fn without_driver(panic: Box<dyn std::any::Any + Send>) -> DynamoError {
     let text = panic.downcast_ref::<&str>().copied();
