@@ -5,10 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod answers;
 mod cost;
+mod drivers;
 mod failures;
 mod network;
+mod progress;
 mod races;
+mod reach;
 mod setup;
 mod strangers;
 mod trips;

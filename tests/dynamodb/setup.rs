@@ -226,6 +226,6 @@ async fn a_url_that_names_no_table_is_refused_before_anything_is_sent() {
     let error = DynamoDbOptions::new().open("dynamodb://?region=eu-west-1").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     // As `Store::open` says it.
-    let error = keyvaluestore::Store::open("dynamodb://t?zone=a").await.unwrap_err();
+    let error = keyvaluestore::Store::open("dynamodb://table?zone=a").await.unwrap_err();
     assert!(error.to_string().contains("`zone` is no option"), "{error}");
 }

@@ -4,7 +4,7 @@ use super::{TABLE, client, quick};
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
 use keyvaluestore::backend::aws_sdk_dynamodb::primitives::Blob;
 use keyvaluestore::backend::aws_sdk_dynamodb::types::AttributeValue;
-use keyvaluestore::{DynamoDb, ErrorKind, Store};
+use keyvaluestore::{DynamoDb, ErrorKind, Store, Value};
 use std::collections::HashMap;
 
 type Item = HashMap<String, AttributeValue>;
@@ -67,7 +67,7 @@ async fn what_is_written_is_what_the_go_library_writes() {
     for expected in [
         item("text", "_", [("v", b("v"))]),
         item("empty", "_", [("v", b(""))]),
-        item("number", "_", [("v", n("42"))]),
+        item("number", "_", [("v", b("42"))]),
         item("not canonical", "_", [("v", b("042"))]),
         item("counter", "_", [("v", n("-7"))]),
         item("hash", "_", [("~Zg", b("v")), ("~", b("1"))]),
@@ -77,7 +77,7 @@ async fn what_is_written_is_what_the_go_library_writes() {
         item("z", "sum", [("v", b("sum")), ("rk2", rk2(2.0, "sum"))]),
         item("zh", "f", [("v", b("3")), ("rk2", rk2(0.0, "f"))]),
         item("zh", "g", [("v", b("v")), ("rk2", rk2(f64::INFINITY, "g"))]),
-        item("batched", "_", [("v", n("1"))]),
+        item("batched", "_", [("v", b("1"))]),
     ] {
         let text = |name: &str| {
             let bytes = expected[name].as_b().unwrap().as_ref();
@@ -147,11 +147,8 @@ async fn what_the_go_library_writes_is_read() {
 }
 
 #[tokio::test]
-async fn a_number_that_the_go_library_wrote_as_text_is_a_number() {
+async fn a_number_that_was_written_as_text_is_a_number() {
     let (client, store) = place().await;
-    put(&client, item("n", "_", [("v", b("41"))])).await;
-    assert!(store.set_eq("n", "41", 41).await.unwrap());
-    assert_eq!(found(&client, "n", "_").await, Some(item("n", "_", [("v", n("41"))])));
     put(&client, item("n", "_", [("v", b("41"))])).await;
     assert_eq!(store.incr_by("n", 1).await.unwrap(), 42);
     assert_eq!(found(&client, "n", "_").await, Some(item("n", "_", [("v", n("42"))])));
@@ -159,13 +156,150 @@ async fn a_number_that_the_go_library_wrote_as_text_is_a_number() {
     let mut tx = store.atomic_write();
     tx.incr_by("n", 1);
     assert!(tx.exec().await.unwrap().is_committed());
-    assert_eq!(store.get("n").await.unwrap().unwrap(), "42");
+    assert_eq!(found(&client, "n", "_").await, Some(item("n", "_", [("v", n("42"))])));
     // What is nearly a number is none.
     for text in ["041", "4 1", "", "9223372036854775808"] {
         put(&client, item("n", "_", [("v", b(text))])).await;
         assert_eq!(store.incr_by("n", 1).await.unwrap_err().kind(), ErrorKind::WrongType);
         assert_eq!(store.get("n").await.unwrap().unwrap(), text);
     }
+}
+
+/// The Go library's `SetEQ(key, value, old)` with text, on the request that it makes.
+async fn go_set_eq(client: &Client, key: &str, value: &str, old: &str) -> bool {
+    let put = client.put_item().table_name(TABLE).set_item(Some(item(key, "_", [("v", b(value))])));
+    let put = put.condition_expression("v = :v").expression_attribute_values(":v", b(old));
+    put.send().await.is_ok()
+}
+
+/// It failed for good once this library had written the key.
+#[tokio::test]
+async fn a_go_program_that_compares_and_swaps_text_goes_on_after_each_kind_of_set() {
+    let (client, store) = place().await;
+    for kind in 0..7 {
+        put(&client, item("k", "_", [("v", b("1"))])).await;
+        let mut batch = store.batch();
+        let mut tx = store.atomic_write();
+        match kind {
+            0 => store.set("k", 42).await.unwrap(),
+            1 => assert!(store.set_xx("k", "42").await.unwrap()),
+            2 => assert!(store.set_eq("k", 42, 1).await.unwrap()),
+            3 => {
+                store.delete("k").await.unwrap();
+                assert!(store.set_nx("k", 42).await.unwrap());
+            }
+            4 => {
+                let _ = (batch.set("k", 42), batch.set("other", 1));
+                drop(batch.exec().await.unwrap());
+            }
+            5 => {
+                tx.set("k", 42);
+                assert!(tx.exec().await.unwrap().is_committed());
+            }
+            _ => {
+                let _ = tx.set_eq("k", 42, 1);
+                assert!(tx.exec().await.unwrap().is_committed());
+            }
+        }
+        assert_eq!(store.get("k").await.unwrap().unwrap(), "42");
+        assert!(go_set_eq(&client, "k", "43", "42").await, "{kind}");
+        assert_eq!(store.get("k").await.unwrap().unwrap(), "43");
+        // And it is a counter all the same.
+        assert_eq!(store.incr_by("k", 1).await.unwrap(), 44);
+        assert_eq!(store.incr_by("k", 1).await.unwrap(), 45);
+        assert!(store.set_eq("k", "x", "45").await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn set_eq_does_not_care_which_way_a_number_was_written() {
+    let (client, store) = place().await;
+    for form in [b("42"), n("42")] {
+        for old in ["42", "042", "42.0", "43"] {
+            put(&client, item("k", "_", [("v", form.clone())])).await;
+            assert_eq!(store.set_eq("k", "x", old).await.unwrap(), old == "42", "{form:?}, {old}");
+            put(&client, item("k", "_", [("v", form.clone())])).await;
+            let mut tx = store.atomic_write();
+            let _ = tx.set_eq("k", "x", old);
+            let committed = tx.exec().await.unwrap().is_committed();
+            assert_eq!(committed, old == "42", "{form:?}, {old}");
+        }
+    }
+}
+
+/// A counter that others have driven out of 64 bits, and one that is no integer.
+#[tokio::test]
+async fn a_counter_out_of_range_is_changed_by_nobody() {
+    let (client, store) = place().await;
+    let (low, high) = ("-9223372036854775815", "9223372036854775815");
+    for (number, by) in [(low, 1), (low, -1), (low, 0), (low, i64::MAX), (high, 1), (high, -1)]
+        .into_iter()
+        .chain([(high, 0), (high, i64::MIN), (low, 7), (high, -8), (high, -7)])
+    {
+        put(&client, item("n", "_", [("v", n(number))])).await;
+        let error = store.incr_by("n", by).await.unwrap_err();
+        let is = (error.kind(), error.outcome_is_unknown());
+        assert_eq!(is, (ErrorKind::WrongType, false), "{number} + {by}: {error}");
+        let mut batch = store.batch();
+        let incr = batch.incr_by("n", by);
+        let error = batch.exec_each().await.take(incr).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WrongType);
+        let mut tx = store.atomic_write();
+        tx.incr_by("n", by);
+        tx.set("other", "v");
+        assert_eq!(tx.exec().await.unwrap_err().kind(), ErrorKind::WrongType);
+        assert_eq!(found(&client, "n", "_").await, Some(item("n", "_", [("v", n(number))])));
+        assert_eq!(store.get("other").await.unwrap(), None);
+    }
+    // Both ends of the range are in it.
+    for (start, by, end) in [
+        (i64::MIN, i64::MAX, -1),
+        (i64::MAX, i64::MIN, -1),
+        (0, i64::MIN, i64::MIN),
+        (i64::MIN, 0, i64::MIN),
+        (-1, i64::MIN + 1, i64::MIN),
+    ] {
+        put(&client, item("n", "_", [("v", n(&start.to_string()))])).await;
+        assert_eq!(store.incr_by("n", by).await.unwrap(), end);
+    }
+    // No condition sees a fraction: it is added to, and the caller hears that something may have
+    // been done.
+    put(&client, item("n", "_", [("v", n("1.5"))])).await;
+    let error = store.incr_by("n", 1).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome_is_unknown()), (ErrorKind::Corrupt, true), "{error}");
+}
+
+/// Others write -0.0, whose bytes sort before those of 0.0. It is told as 0.0, and stands before
+/// its equals.
+#[tokio::test]
+async fn members_of_minus_zero_are_of_zero_and_stand_before_the_others() {
+    let (client, store) = place().await;
+    for (member, score) in [("a", 0.0), ("b", -0.0), ("c", 0.0), ("d", -0.0), ("e", -1.0)] {
+        let attributes = [("v", b(member)), ("rk2", rk2(score, member))];
+        put(&client, item("z", member, attributes)).await;
+    }
+    let zero = |member: &str| (Value::from(member), 0.0_f64.to_bits());
+    let shown = |range: Vec<(Value, f64)>| -> Vec<_> {
+        range.into_iter().map(|(member, score)| (member, score.to_bits())).collect()
+    };
+    let range = store.zrange("z").by_score(0.0..).with_scores().await.unwrap();
+    assert_eq!(shown(range), [zero("b"), zero("d"), zero("a"), zero("c")]);
+    let range = store.zrange("z").by_score(-0.0..=-0.0).with_scores().rev().await.unwrap();
+    assert_eq!(shown(range), [zero("c"), zero("a"), zero("d"), zero("b")]);
+    let range = store.zrange("z").by_lex("a".."e").with_scores().await.unwrap();
+    assert_eq!(shown(range), [zero("a"), zero("b"), zero("c"), zero("d")]);
+    let score = store.zscore("z", "b").await.unwrap().map(f64::to_bits);
+    assert_eq!(score, Some(0));
+    assert_eq!(store.zcount("z", 0.0..=0.0).await.unwrap(), 4);
+    let mut batch = store.batch();
+    let (score, other) = (batch.zscore("z", "d"), batch.zscore("z", "a"));
+    let mut replies = batch.exec().await.unwrap();
+    assert_eq!(replies.take(score).unwrap().map(f64::to_bits), Some(0));
+    assert_eq!(replies.take(other).unwrap().map(f64::to_bits), Some(0));
+    assert_eq!(store.zincr_by("z", "b", 0.0).await.unwrap().to_bits(), 0);
+    // What this library moves stands where it belongs.
+    store.zadd("z", "d", -0.0).await.unwrap();
+    assert_eq!(store.zrange("z").by_score(0.0..).await.unwrap(), ["a", "b", "c", "d"]);
 }
 
 /// The Go library leaves an item with its keys alone where it has removed the last member or field, and an atomic write of

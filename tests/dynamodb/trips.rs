@@ -29,7 +29,9 @@ async fn every_operation_is_one_request_but_for_the_rare_ones() {
     assert!(takes!(c, ["PutItem": 1], s.set_eq("n", "2", "1")));
     assert!(!takes!(c, ["PutItem": 1], s.set_eq("n", "2", "1")));
     assert!(!takes!(c, ["PutItem": 1], s.set_eq("nothing", "2", "1")));
-    assert_eq!(takes!(c, ["UpdateItem": 1], s.incr_by("n", 3)), 5);
+    assert_eq!(takes!(c, ["UpdateItem": 1], s.incr_by("c", 5)), 5);
+    assert_eq!(takes!(c, ["UpdateItem": 1], s.incr_by("c", 3)), 8);
+    assert!(takes!(c, ["PutItem": 1], s.set_eq("c", "x", "8")));
     assert_eq!(takes!(c, ["UpdateItem": 1], s.incr_by("m", -3)), -3);
     assert!(takes!(c, ["DeleteItem": 1], s.delete("k")));
     takes!(c, ["UpdateItem": 1], s.sadd("s", ["a", "b", "c"]));
@@ -77,6 +79,10 @@ async fn the_rare_ones_take_one_request_more() {
     assert!(takes!(c, ["BatchWriteItem": 2, "DeleteItem": 1, "Query": 1], s.delete("z")));
     s.hset("h", [("f", "1")]).await.unwrap();
     assert!(takes!(c, ["PutItem": 2], s.set_xx("h", "v")));
+    // A number that is text becomes one with the first increment.
+    s.set("n", 2).await.unwrap();
+    assert_eq!(takes!(c, ["PutItem": 1, "UpdateItem": 1], s.incr_by("n", 3)), 5);
+    assert_eq!(takes!(c, ["UpdateItem": 1], s.incr_by("n", 3)), 8);
     // More fields than an expression names: the hash is marked, and then put whole.
     takes!(c, ["PutItem": 1, "UpdateItem": 1], s.hset("large", (0..251).map(|i| (i, i))));
     takes!(c, ["PutItem": 1, "UpdateItem": 1], s.hset("large", (200..500).map(|i| (i, "x"))));
@@ -188,12 +194,23 @@ async fn an_atomic_write_is_one_request() {
     });
     assert!(!takes!(c, ["TransactWriteItems": 1], tx.exec()).is_committed());
     let mut tx = s.atomic_write();
-    tx.incr_by("1", 1);
+    tx.incr_by("n", 1);
     tx.sadd("s", ["a"]);
     tx.hset("h", [("f", "v")]);
     tx.zadd("z", "m", 1.0);
     tx.delete("2");
     assert!(takes!(c, ["TransactWriteItems": 1], tx.exec()).is_committed());
+    // Of a number that is text, the first increment takes one more.
+    for transactions in [2, 1] {
+        let mut tx = s.atomic_write();
+        tx.incr_by("n", 1);
+        tx.incr_by("1", 1);
+        let outcome = match transactions {
+            2 => takes!(c, ["TransactWriteItems": 2], tx.exec()),
+            _ => takes!(c, ["TransactWriteItems": 1], tx.exec()),
+        };
+        assert!(outcome.is_committed());
+    }
     let mut tx = s.atomic_write();
     tx.zincr_by("z", "m", 1.0);
     tx.set("3", "x");

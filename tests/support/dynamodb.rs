@@ -17,6 +17,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 /// Answers a request of the service's protocol: the status and the body.
 pub(crate) fn dispatch(db: &Database, call: &str, body: &[u8]) -> (u16, String) {
@@ -71,6 +72,60 @@ impl HttpConnector for InProcess {
             HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
         HttpConnectorFuture::ready(Ok(response))
     }
+}
+
+/// A network of so many bytes a second, of which everything that is under way has its share.
+#[derive(Debug)]
+pub(crate) struct Link {
+    bytes_per_second: f64,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Link {
+    pub(crate) fn new(bytes_per_second: f64) -> Arc<Self> {
+        Arc::new(Link { bytes_per_second, turn: tokio::sync::Mutex::new(()) })
+    }
+    /// Waits until so many bytes have come through, a packet a turn.
+    async fn carry(&self, bytes: usize) {
+        const PACKET: usize = 64 << 10;
+        for at in (0..bytes).step_by(PACKET) {
+            // Whoever has waited longest is next.
+            let turn = self.turn.lock().await;
+            let packet = PACKET.min(bytes - at) as f64;
+            tokio::time::sleep(Duration::from_secs_f64(packet / self.bytes_per_second)).await;
+            drop(turn);
+        }
+    }
+}
+
+/// A database behind a [`Link`].
+struct Behind(Database, Arc<Link>);
+
+impl std::fmt::Debug for Behind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Behind")
+    }
+}
+
+impl HttpConnector for Behind {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (db, link) = (self.0.clone(), Arc::clone(&self.1));
+        HttpConnectorFuture::new(async move {
+            let target = request.headers().get("x-amz-target").unwrap_or_default();
+            let body = request.body().bytes().unwrap_or_default();
+            link.carry(body.len()).await;
+            let (status, body) = dispatch(&db, call_of(target), body);
+            link.carry(body.len()).await;
+            let status = StatusCode::try_from(status).unwrap();
+            Ok(HttpResponse::new(status, SdkBody::from(body)))
+        })
+    }
+}
+
+/// A client of a database that is reached over `link`.
+pub(crate) fn behind(db: &Database, link: &Arc<Link>) -> Client {
+    let connector = SharedHttpConnector::new(Behind(db.clone(), Arc::clone(link)));
+    client_with(Some(http_client_fn(move |_, _| connector.clone())), "http://in-process")
 }
 
 /// A client of the SDK's whose requests end in `http`, or in the network.

@@ -1,13 +1,18 @@
 //! The seam: the nine calls that the backend makes. What can go wrong with them is in `error.rs`.
 
-use super::error::{DynamoError, Found, Tells, Told, What, translate};
+use super::error::{DynamoError, Found, Told, What};
+use super::translate::{Tells, translate};
+use super::watch::{Address, Sending, Watch};
 use crate::backend::BoxFuture;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::{Builder, StalledStreamProtectionConfig};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation as aws;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::pin::{Pin, pin};
 
 /// An item as the SDK has it: attributes by name.
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -15,16 +20,65 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 /// What a call of [`DynamoApi`] answers.
 pub type DynamoResult<'a, T> = BoxFuture<'a, Result<T, DynamoError>>;
 
-/// A client of the SDK's as a [`DynamoApi`]: with all of its settings, but for its retries. Those know nothing of what may be
-/// sent twice, and are turned off.
+/// A client of the SDK as a [`DynamoApi`].
+///
+/// All of its settings are kept except two. Its retries are turned off: they do not know what may
+/// be sent twice. Its stalled stream protection is turned off: it ends a slow answer before
+/// [`attempt_timeout`](super::DynamoDbOptions::attempt_timeout) does.
+///
+/// A write is known not to be applied only after a status of 4xx, or if its request was never sent,
+/// because there were no credentials or no connection. An answer that cannot be read or does not
+/// come in time leaves its outcome unknown.
 #[derive(Clone, Debug)]
-pub struct DynamoClient(Client);
+pub struct DynamoClient {
+    client: Client,
+    address: Address,
+}
 
 impl DynamoClient {
     /// Takes the client.
     pub fn new(client: Client) -> Self {
-        let config = client.config().to_builder().retry_config(RetryConfig::disabled());
-        DynamoClient(Client::from_conf(config.build()))
+        DynamoClient::without_retries(client, false)
+    }
+    /// Takes a client whose connections are hyper's.
+    pub(super) fn of_hyper(client: Client) -> Self {
+        DynamoClient::without_retries(client, true)
+    }
+    fn without_retries(client: Client, tells_connection: bool) -> Self {
+        let config = client
+            .config()
+            .to_builder()
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        DynamoClient::on(config, tells_connection)
+    }
+    /// The client with its retries, for calls that are none of the nine.
+    pub(super) fn watching(client: &Client) -> Self {
+        DynamoClient::on(client.config().to_builder(), false)
+    }
+    fn on(config: Builder, tells_connection: bool) -> Self {
+        let address = Address::default();
+        let sending = Sending { address: Address::clone(&address), tells_connection };
+        DynamoClient { client: Client::from_conf(config.interceptor(sending).build()), address }
+    }
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Waits for the answer to a request, and says what its failure means.
+    pub(super) async fn ask<T, E>(
+        &self,
+        mut request: Pin<&mut impl Future<Output = Result<T, SdkError<E>>>>,
+    ) -> Result<T, DynamoError>
+    where
+        E: Tells + ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let mut watch = Watch::new(&self.address);
+        let error = match std::future::poll_fn(|cx| watch.poll(request.as_mut(), cx)).await? {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        Err(translate(error, watch.maybe_sent()).sent(watch.maybe_sent(), &self.address))
     }
 }
 
@@ -90,7 +144,7 @@ macro_rules! calls {
                 &self,
                 input: aws::$module::builders::$input,
             ) -> DynamoResult<'_, aws::$module::$output> {
-                Box::pin(async move { input.send_with(&self.0).await.map_err(translate) })
+                Box::pin(async move { self.ask(pin!(input.send_with(&self.client))).await })
             })*
         }
 

@@ -3,7 +3,9 @@
 use super::action::unbuildable;
 use super::api::Item;
 use super::call::{Again, Tries, Trip, contention};
-use super::error::{DynamoError, Found, Told, What, by_code};
+use super::codes::by_code;
+use super::error::{DynamoError, Found, Told, What};
+use super::flow::Flow;
 use super::items::{PLAIN, primary};
 use super::write::{Step, first, informed, marking};
 use super::{read, rk_of};
@@ -128,7 +130,7 @@ async fn prepare(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Result<()>> {
     let found = match *looks {
         [] => Vec::new(),
         [i] => vec![read::strong(trip, writes[i].key(), rk_of(&writes[i])).await],
-        _ => read::group(trip, trip.writer(), true, &items).await,
+        _ => read::group(trip, &Flow::new(), trip.writer(), true, &items).await,
     };
     let looking = open.iter_mut().filter(|(_, step)| matches!(step, Step::Look(_)));
     for ((i, step), item) in looking.zip(found) {
@@ -172,7 +174,7 @@ async fn settle(
                     Ok(Err(Found::Untold)) => {
                         informed(op, read::strong(trip, op.key(), PLAIN).await?.as_ref())
                     }
-                    Err(e) => return Err(e.into_error(false)),
+                    Err(e) => return Err(trip.read_error(e)),
                 };
                 match next {
                     Ok(step) => step,
@@ -251,7 +253,7 @@ async fn send(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Option<Refused>>
         let (reasons, told) = match sent {
             Ok(_) => return Ok(None),
             Err(error) if !matches!(error.what(), What::Cancelled(..)) => {
-                return Err(error.into_error(true));
+                return Err(trip.write_error(error));
             }
             Err(error) => match error.take().0 {
                 What::Cancelled(reasons, told) => (reasons, told),
@@ -261,8 +263,8 @@ async fn send(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Option<Refused>>
         match passing(&reasons) {
             Some(kind) if trip.pause(&mut tries, kind).await => {}
             Some(ErrorKind::Throttled) => {
-                let message = "DynamoDB throttles, as often as it was tried";
-                return Err(tries.end(Error::new(ErrorKind::Throttled, message)));
+                let error = trip.throttled("DynamoDB throttles, as often as it was tried");
+                return Err(tries.end(error));
             }
             Some(kind) => {
                 let message = "other transactions had the items, as often as it was tried";
@@ -281,12 +283,10 @@ fn token() -> String {
 
 /// A reason that has gone when the transaction is tried again.
 fn passing(reasons: &[CancellationReason]) -> Option<ErrorKind> {
-    reasons.iter().find_map(|reason| {
-        match by_code(reason.code().unwrap_or("None"), String::new()) {
-            What::Failed(failed) if failed.kind == ErrorKind::Conflict => Some(failed.kind),
-            What::Failed(failed) if failed.kind == ErrorKind::Throttled => Some(failed.kind),
-            _ => None,
-        }
+    reasons.iter().find_map(|reason| match by_code(reason.code().unwrap_or("None"), "") {
+        What::Failed(failed) if failed.kind == ErrorKind::Conflict => Some(failed.kind),
+        What::Failed(failed) if failed.kind == ErrorKind::Throttled => Some(failed.kind),
+        _ => None,
     })
 }
 
@@ -310,7 +310,7 @@ async fn refused(
             "ConditionalCheckFailed" => refused.conditions.push((*i, reason.item)),
             code => {
                 let message = reason.message().unwrap_or_default();
-                let error = DynamoError::service(code, message).into_error(true);
+                let error = trip.write_error(DynamoError::service(code, message));
                 refused.error.get_or_insert_with(|| error.of_write(*i));
             }
         }
@@ -347,7 +347,7 @@ async fn read_all(
                     return Err(contention());
                 }
             }
-            Err(error) => return Err(error.into_error(false)),
+            Err(error) => return Err(trip.read_error(error)),
         }
     };
     let items = output.responses.into_iter().flatten().map(|response| response.item);

@@ -2,17 +2,15 @@
 
 use super::action::{Action, Verb};
 use super::call::{Again, Tries, Trip};
+use super::flow::{Flow, Job, OF_GROUP, Size, at_once};
 use super::items::primary;
 use super::read::{self, GROUP, Primary, primary_of};
 use super::write::{Done, Step, first, reply};
 use super::{read_alone, rk_of, write_alone};
-use crate::backend::BoxFuture;
 use crate::op::{Op, Read, Reply, Write};
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_dynamodb::operation::batch_write_item::builders::BatchWriteItemInputBuilder;
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use std::collections::HashMap;
 
 /// Of what a caller has named, for the time of a call.
@@ -25,35 +23,15 @@ type Replies = Vec<(usize, Result<Reply>)>;
 
 pub(super) async fn batch(trip: &Trip<'_>, ops: &[Op]) -> Vec<Result<Reply>> {
     let mut replies: Vec<Option<Result<Reply>>> = ops.iter().map(|_| None).collect();
-    let narrow = trip.narrow();
+    let (narrow, flow) = (trip.narrow(), Flow::new());
     for stage in stages(ops) {
-        let jobs = jobs(&narrow, ops, &stage);
-        for (i, reply) in at_once(trip, jobs).await.into_iter().flatten() {
+        let jobs = jobs(&narrow, &flow, ops, &stage);
+        for (i, reply) in at_once(trip, &flow, jobs).await.into_iter().flatten() {
             replies[i] = Some(reply);
         }
     }
     let missing = || Err(Error::new(ErrorKind::Other, "the operation was left out"));
     replies.into_iter().map(|reply| reply.unwrap_or_else(missing)).collect()
-}
-
-/// Runs jobs at once, but not more than the options allow.
-async fn at_once<'j, T>(trip: &Trip<'_>, jobs: Vec<BoxFuture<'j, T>>) -> Vec<T> {
-    let mut jobs = jobs.into_iter();
-    if jobs.len() == 1 {
-        // Nothing to run beside it.
-        return match jobs.next() {
-            Some(job) => vec![job.await],
-            None => Vec::new(),
-        };
-    }
-    let mut running = FuturesUnordered::new();
-    running.extend(jobs.by_ref().take(trip.width));
-    let mut done = Vec::new();
-    while let Some(one) = running.next().await {
-        done.push(one);
-        running.extend(jobs.next());
-    }
-    done
 }
 
 /// When an item, or all of a key, has last been touched: 0 for never, else the number of the stage after.
@@ -121,8 +99,13 @@ impl Touched {
 }
 
 /// Makes requests of a stage: groups of what the service takes in groups, and the rest one by one.
-fn jobs<'j>(trip: &'j Trip<'j>, ops: &'j [Op], stage: &[usize]) -> Vec<BoxFuture<'j, Replies>> {
-    let mut jobs: Vec<BoxFuture<'j, Replies>> = Vec::new();
+fn jobs<'j>(
+    trip: &'j Trip<'j>,
+    flow: &'j Flow,
+    ops: &'j [Op],
+    stage: &[usize],
+) -> Vec<Job<'j, Replies>> {
+    let mut jobs: Vec<Job<'j, Replies>> = Vec::new();
     let mut places: Map<Primary<'j>, usize> = Map::default();
     let mut groups: Vec<ReadGroup<'j>> = Vec::new();
     let mut writes = Vec::with_capacity(stage.len());
@@ -138,25 +121,40 @@ fn jobs<'j>(trip: &'j Trip<'j>, ops: &'j [Op], stage: &[usize]) -> Vec<BoxFuture
                     }
                     groups[place / GROUP].ask(i, op, item, place % GROUP);
                 }
-                None => jobs.push(Box::pin(async move { vec![(i, read_alone(trip, op).await)] })),
+                None => jobs.push(Job::new(Size::Bytes(0), alone(trip, i, read_alone(trip, op)))),
             },
             Op::Write(op) => match Grouped::new(i, op) {
                 Some(grouped) => writes.push(grouped),
-                None => jobs.push(Box::pin(async move { vec![(i, write_alone(trip, op).await)] })),
+                None => {
+                    let write = alone(trip, i, write_alone(trip, op));
+                    jobs.push(Job::new(Size::Bytes(op.size()), write));
+                }
             },
         }
     }
-    jobs.extend(
-        groups
-            .into_iter()
-            .map(|group| -> BoxFuture<'j, Replies> { Box::pin(read_group(trip, group)) }),
-    );
+    let reads = groups.into_iter();
+    jobs.extend(reads.map(|group| Job::new(Size::Items, read_group(trip, flow, group))));
     let mut writes = writes.into_iter().peekable();
-    while writes.peek().is_some() {
-        let group: Vec<_> = writes.by_ref().take(WRITES).collect();
-        jobs.push(Box::pin(write_group(trip, group)));
+    while let Some(first) = writes.next() {
+        let (mut bytes, mut group) = (first.op.size(), vec![first]);
+        while group.len() < WRITES
+            && let Some(next) = writes.next_if(|next| bytes + next.op.size() <= OF_GROUP)
+        {
+            bytes += next.op.size();
+            group.push(next);
+        }
+        jobs.push(Job::new(Size::Bytes(bytes), write_group(trip, group)));
     }
     jobs
+}
+
+/// One operation by itself.
+async fn alone(trip: &Trip<'_>, at: usize, run: impl Future<Output = Result<Reply>>) -> Replies {
+    let reply = run.await;
+    if reply.is_ok() {
+        trip.made_progress();
+    }
+    vec![(at, reply)]
 }
 
 /// Different items that are read together, and who asks for them.
@@ -180,12 +178,12 @@ impl<'o> ReadGroup<'o> {
     }
 }
 
-async fn read_group(trip: &Trip<'_>, group: ReadGroup<'_>) -> Replies {
+async fn read_group(trip: &Trip<'_>, flow: &Flow, group: ReadGroup<'_>) -> Replies {
     let ReadGroup { items, mut askers, reads } = group;
     if let [(i, op, _)] = reads[..] {
-        return vec![(i, read_alone(trip, op).await)];
+        return alone(trip, i, read_alone(trip, op)).await;
     }
-    let mut found = read::group(trip, trip.reader(), read::is_strong(trip), &items).await;
+    let mut found = read::group(trip, flow, trip.reader(), read::is_strong(trip), &items).await;
     let mut replies = Vec::with_capacity(reads.len());
     for (i, op, place) in reads {
         askers[place] -= 1;
@@ -270,7 +268,7 @@ impl Change for (&[u8], Vec<u8>) {
 
 async fn write_group(trip: &Trip<'_>, mut group: Vec<Grouped<'_>>) -> Replies {
     if let [Grouped { at, op, .. }] = group[..] {
-        return vec![(at, write_alone(trip, op).await)];
+        return alone(trip, at, write_alone(trip, op)).await;
     }
     let written = write(trip, &mut group).await;
     let mut replies = Vec::with_capacity(group.len());
@@ -285,15 +283,41 @@ async fn write_group(trip: &Trip<'_>, mut group: Vec<Grouped<'_>>) -> Replies {
     replies
 }
 
-/// Removes members of a sorted set, any number of them.
+/// Removes members of a sorted set, any number of them. What was refused for now, such as for want
+/// of capacity, is tried again for as long as others get through.
 pub(super) async fn remove_all(trip: &Trip<'_>, key: &[u8], members: Vec<Vec<u8>>) -> Result<()> {
-    let mut members = members.into_iter().map(|rk| (key, rk)).peekable();
-    let mut groups: Vec<BoxFuture<'_, Vec<Result<()>>>> = Vec::new();
-    while members.peek().is_some() {
-        let mut group: Vec<_> = members.by_ref().take(WRITES).collect();
-        groups.push(Box::pin(async move { write(trip, &mut group).await }));
+    let mut left: Vec<_> = members.into_iter().map(|rk| (key, rk)).collect();
+    let (flow, mut tries) = (Flow::new(), Tries::default());
+    loop {
+        let before = left.len();
+        let (mut groups, mut rest) = (Vec::new(), left.into_iter().peekable());
+        while rest.peek().is_some() {
+            let mut group: Vec<_> = rest.by_ref().take(WRITES).collect();
+            let run = async move { (write(trip, &mut group).await, group) };
+            groups.push(Job::new(Size::Bytes(0), run));
+        }
+        let (mut again, mut last) = (Vec::new(), None);
+        for (written, group) in at_once(trip, &flow, groups).await {
+            for (written, member) in written.into_iter().zip(group) {
+                match written {
+                    Ok(()) => {}
+                    Err(e) if e.is_retryable() && !e.outcome_is_unknown() => {
+                        again.push(member);
+                        last = Some(e);
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        let Some(error) = last else { return Ok(()) };
+        if again.len() < before {
+            tries = Tries::default();
+        }
+        if !trip.outwait(&mut tries, error.kind()).await {
+            return Err(error);
+        }
+        left = again;
     }
-    at_once(trip, groups).await.into_iter().flatten().collect()
 }
 
 /// Makes up to [`WRITES`] changes to different items in one request and what that leaves over; answers in their order.
@@ -320,15 +344,18 @@ async fn write<C: Change>(trip: &Trip<'_>, changes: &mut [C]) -> Vec<Result<()>>
                     changes.iter().position(|change| change.item() == item)
                 };
                 open = left.flat_map(|(_, requests)| requests).filter_map(place).collect();
+                if open.len() < before {
+                    trip.made_progress();
+                }
             }
             Err(e) => {
-                let error = e.into_error(true);
+                let error = trip.write_error(e);
                 open.iter().for_each(|i| written[*i] = Err(error.clone()));
                 break;
             }
         }
         if !open.is_empty() && !trip.go_on(&mut tries, open.len() < before).await {
-            let error = Error::new(ErrorKind::Throttled, "DynamoDB left the write unprocessed");
+            let error = trip.throttled("DynamoDB left the write unprocessed");
             open.iter().for_each(|i| written[*i] = Err(error.clone()));
             break;
         }

@@ -2,14 +2,17 @@
 
 use super::api::{DynamoApi, DynamoResult};
 use super::error::{DynamoError, Failed, What};
+use super::watch::give_up;
 use super::{BACKEND, Inner};
 use crate::backend::Context;
 use crate::observe::{ConsumedCapacity, Observer, RoundTripGuard};
+use crate::runtime::with_drivers;
 use crate::{Error, ErrorKind};
 use aws_sdk_dynamodb::operation as aws;
 use aws_sdk_dynamodb::types::{self, ReturnConsumedCapacity};
-use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// The first pause and the longest one where another writer was faster, who is done by now.
 const CONTENTION: Duration = Duration::from_millis(2);
@@ -20,35 +23,71 @@ const LONGEST_CONTENTION: Duration = Duration::from_millis(100);
 pub(super) enum Again {
     /// Always: it reads, or bears an idempotency token.
     Safe,
+    /// Always, but not the same where the answer took too long: it reads, and can ask for less.
+    Smaller,
     /// Never: it would be applied twice.
     Unsafe,
 }
 
-/// What a response says it has cost.
+/// What a response says it has cost, and whether it is one.
 pub(super) trait Consumed {
     const WRITES: bool;
     fn consumed(&self) -> &[types::ConsumedCapacity];
+    /// Whether it bears what every response of its kind does. A `{}` from something else than
+    /// DynamoDB is otherwise taken for one that has found nothing.
+    fn is_whole(&self) -> bool;
 }
 macro_rules! consumed {
-    ($($output:path, $writes:literal, $self:ident => $consumed:expr;)*) => {$(
+    ($($output:path, $writes:literal, $self:ident => $consumed:expr, $whole:expr;)*) => {$(
         impl Consumed for $output {
             const WRITES: bool = $writes;
             fn consumed(&$self) -> &[types::ConsumedCapacity] {
                 $consumed
             }
+            fn is_whole(&$self) -> bool {
+                $whole
+            }
         }
     )*};
 }
 consumed! {
-    aws::get_item::GetItemOutput, false, self => self.consumed_capacity.as_slice();
-    aws::query::QueryOutput, false, self => self.consumed_capacity.as_slice();
-    aws::batch_get_item::BatchGetItemOutput, false, self => self.consumed_capacity();
-    aws::transact_get_items::TransactGetItemsOutput, false, self => self.consumed_capacity();
-    aws::put_item::PutItemOutput, true, self => self.consumed_capacity.as_slice();
-    aws::update_item::UpdateItemOutput, true, self => self.consumed_capacity.as_slice();
-    aws::delete_item::DeleteItemOutput, true, self => self.consumed_capacity.as_slice();
-    aws::batch_write_item::BatchWriteItemOutput, true, self => self.consumed_capacity();
-    aws::transact_write_items::TransactWriteItemsOutput, true, self => self.consumed_capacity();
+    aws::get_item::GetItemOutput, false, self => self.consumed_capacity.as_slice(), true;
+    aws::query::QueryOutput, false, self => self.consumed_capacity.as_slice(), true;
+    aws::batch_get_item::BatchGetItemOutput, false, self => self.consumed_capacity(),
+        self.responses.is_some() || self.unprocessed_keys.is_some();
+    aws::transact_get_items::TransactGetItemsOutput, false, self => self.consumed_capacity(),
+        self.responses.is_some();
+    aws::put_item::PutItemOutput, true, self => self.consumed_capacity.as_slice(), true;
+    aws::update_item::UpdateItemOutput, true, self => self.consumed_capacity.as_slice(), true;
+    aws::delete_item::DeleteItemOutput, true, self => self.consumed_capacity.as_slice(), true;
+    aws::batch_write_item::BatchWriteItemOutput, true, self => self.consumed_capacity(), true;
+    aws::transact_write_items::TransactWriteItemsOutput, true, self => self.consumed_capacity(),
+        true;
+}
+
+/// The time that a call has: it runs out when the call has made no progress for so long.
+#[derive(Debug)]
+pub(super) struct Clock {
+    start: Instant,
+    timeout: Duration,
+    /// When the last piece of it was done, in nanoseconds since `start`.
+    progress: AtomicU64,
+}
+
+impl Clock {
+    pub(super) fn start(db: &Inner) -> Self {
+        Clock { start: Instant::now(), timeout: db.options.timeout, progress: AtomicU64::new(0) }
+    }
+    /// A piece of the call is done, and there is one less to do.
+    fn made_progress(&self) {
+        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.progress.fetch_max(now, Ordering::Relaxed);
+    }
+    /// `None` for never: a time too far away to be written down.
+    fn deadline(&self) -> Option<Instant> {
+        let progress = Duration::from_nanos(self.progress.load(Ordering::Relaxed));
+        self.start.checked_add(progress)?.checked_add(self.timeout)
+    }
 }
 
 /// One call of a user's, and the requests that it takes: they share what time there is.
@@ -56,7 +95,7 @@ consumed! {
 pub(super) struct Trip<'t> {
     pub(super) cx: &'t Context,
     pub(super) db: &'t Inner,
-    deadline: Option<Instant>,
+    clock: &'t Clock,
     /// How many requests it may send at once.
     pub(super) width: usize,
 }
@@ -83,10 +122,12 @@ impl Tries {
 }
 
 impl<'t> Trip<'t> {
-    pub(super) fn new(cx: &'t Context, db: &'t Inner) -> Self {
-        // A time too far away to be written down is as good as none.
-        let deadline = Instant::now().checked_add(db.options.timeout);
-        Trip { cx, db, deadline, width: db.options.concurrency }
+    pub(super) fn new(cx: &'t Context, db: &'t Inner, clock: &'t Clock) -> Self {
+        Trip { cx, db, clock, width: db.options.concurrency }
+    }
+    /// Of a call in many pieces, one is done. The time that is left is for those that are not.
+    pub(super) fn made_progress(&self) {
+        self.clock.made_progress();
     }
     /// The same for one of many that run at once.
     pub(super) fn narrow(self) -> Self {
@@ -139,7 +180,11 @@ impl<'t> Trip<'t> {
                     | ErrorKind::Timeout
                     | ErrorKind::Conflict
             );
-            let allowed = again == Again::Safe || !failed.maybe_applied;
+            let allowed = match again {
+                Again::Safe => true,
+                Again::Smaller => failed.kind != ErrorKind::Timeout,
+                Again::Unsafe => !failed.maybe_applied,
+            };
             if !worth || !allowed || !self.pause(tries, failed.kind).await {
                 return Err(error.having(tries.maybe_applied));
             }
@@ -152,15 +197,19 @@ impl<'t> Trip<'t> {
         answer: DynamoResult<'t, T>,
     ) -> Result<T, DynamoError> {
         let attempt = self.db.options.attempt_timeout;
-        let left = self.deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        let deadline = self.clock.deadline();
+        let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
             return Err(DynamoError::timeout().map_failed(|failed| failed.maybe_applied = false));
         }
         let heard = RoundTripGuard::start(self.cx, BACKEND, name);
         let patience = left.map_or(attempt, |left| left.min(attempt));
-        let answer = match tokio::time::timeout(patience, answer).await {
+        let mut answer = answer;
+        let waiting = with_drivers(|| tokio::time::timeout(patience, &mut answer));
+        let answer = match waiting.map_err(unsupported)?.await {
+            Ok(Ok(output)) if !output.is_whole() => Err(DynamoError::unreadable()),
             Ok(answer) => answer,
-            Err(_) => Err(DynamoError::timeout()),
+            Err(_) => Err(give_up(answer)),
         };
         drop(heard);
         if let (Ok(output), Some(observer)) = (&answer, &self.cx.observer) {
@@ -173,19 +222,23 @@ impl<'t> Trip<'t> {
 
     /// Waits before a request is sent again; `false` if it has been sent often enough, or there is no time left.
     pub(super) async fn pause(&self, tries: &mut Tries, because: ErrorKind) -> bool {
-        tries.count();
-        let options = &self.db.options;
-        tries.made < options.attempts
-            && self.wait(tries.made, because, options.pause, options.longest_pause).await
+        tries.made + 1 < self.db.options.attempts && self.outwait(tries, because).await
     }
     /// Waits before what a group has left unprocessed is sent again. Where some was processed, it is no further try.
     pub(super) async fn go_on(&self, tries: &mut Tries, has_progressed: bool) -> bool {
         if has_progressed {
+            self.made_progress();
             *tries = Tries::default();
             let first = self.db.options.pause;
             return self.wait(1, ErrorKind::Throttled, first, first).await;
         }
         self.pause(tries, ErrorKind::Throttled).await
+    }
+    /// Waits for what will pass, however often it was tried; `false` if there is no time left.
+    pub(super) async fn outwait(&self, tries: &mut Tries, because: ErrorKind) -> bool {
+        tries.count();
+        let options = &self.db.options;
+        self.wait(tries.made, because, options.pause, options.longest_pause).await
     }
     /// Waits before a write is tried again that has lost to another one; `false` if there is no time left. Whoever loses
     /// has lost to somebody who has got on, so that only time is a reason to give up.
@@ -199,13 +252,15 @@ impl<'t> Trip<'t> {
         let pause = longest.mul_f64(fastrand::f64());
         // As far away as never, if it cannot be written down.
         let ends = Instant::now().checked_add(pause);
-        if self.deadline.is_some_and(|deadline| ends.is_none_or(|ends| ends >= deadline)) {
+        let deadline = self.clock.deadline();
+        if deadline.is_some_and(|deadline| ends.is_none_or(|ends| ends >= deadline)) {
             return false;
         }
+        let Ok(sleep) = with_drivers(|| tokio::time::sleep(pause)) else { return false };
         if let Some(observer) = &self.cx.observer {
             observer.on_retry(Some(BACKEND), because);
         }
-        tokio::time::sleep(pause).await;
+        sleep.await;
         true
     }
 }
@@ -227,24 +282,43 @@ fn tell(observer: &dyn Observer, table: &str, writes: bool, consumed: &types::Co
     tell(None, left);
 }
 
+#[cold]
+fn unsupported(error: Error) -> DynamoError {
+    DynamoError::failed(Failed::new(error.kind(), error.to_string(), false))
+}
+
 impl DynamoError {
     /// The same of a request that was sent several times, and may have been applied one time or another.
     fn having(self, maybe_applied: bool) -> Self {
         self.map_failed(|failed| failed.maybe_applied |= maybe_applied)
     }
-    /// As an error of this library. `writes` says that it was about a write.
-    pub(super) fn into_error(self, writes: bool) -> Error {
-        let message = self.to_string();
-        let (what, source) = self.take();
+}
+
+impl Trip<'_> {
+    /// The error of a request that reads.
+    pub(super) fn read_error(&self, error: DynamoError) -> Error {
+        self.error(error, false)
+    }
+    /// The error of a request that writes.
+    pub(super) fn write_error(&self, error: DynamoError) -> Error {
+        self.error(error, true)
+    }
+    fn error(&self, error: DynamoError, writes: bool) -> Error {
+        let message = error.told(self.table());
+        let (what, source) = error.take();
         let (kind, unknown) = match what {
             What::Failed(Failed { kind, maybe_applied, .. }) => (kind, writes && maybe_applied),
             What::ConditionFailed(_) | What::Cancelled(..) => (ErrorKind::Other, false),
         };
-        let mut error = Error::new(kind, Cow::Owned(message));
+        let mut error = Error::new(kind, message);
         if let Some(source) = source {
             error = error.with_source(source);
         }
         if unknown { error.with_unknown_outcome() } else { error }
+    }
+    /// The service throttles, as often as it was tried.
+    pub(super) fn throttled(&self, what: &str) -> Error {
+        Error::new(ErrorKind::Throttled, format!("{what} (table `{}`)", self.table()))
     }
 }
 

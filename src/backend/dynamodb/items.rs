@@ -19,8 +19,8 @@ pub(super) const HK: &str = "hk";
 pub(super) const RK: &str = "rk";
 /// The range key of the index, which only members of sorted sets have: score and member. The index is called so, too.
 pub(super) const RK2: &str = "rk2";
-/// The value: `N` for canonical integers, `B` for all other strings and for the values of sorted sets, `BS` for sets. A
-/// hash has none.
+/// The value: `B` for strings, also for those that are integers, and for the values of sorted sets;
+/// `N` for what was incremented; `BS` for sets. A hash has none.
 pub(super) const V: &str = "v";
 /// Written by whoever removes fields from a hash, a new one each time, and removed by whoever adds something: if it is
 /// still the same, nothing was added. It is what an emptied item is removed or replaced under. The Go library ignores it.
@@ -37,13 +37,6 @@ pub(super) fn bytes(bytes: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
 
-/// A string or counter: canonical integers are numbers, so that they can be added to.
-pub(super) fn text(value: &Value) -> AttributeValue {
-    match value.as_canonical_integer() {
-        Some(_) => AttributeValue::N(value.as_str().unwrap_or_default().to_owned()),
-        None => bytes(value),
-    }
-}
 pub(super) fn number(n: impl itoa::Integer) -> AttributeValue {
     AttributeValue::N(itoa::Buffer::new().format(n).to_owned())
 }

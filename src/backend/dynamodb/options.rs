@@ -1,6 +1,6 @@
 //! [`DynamoDbOptions`], and the URLs that a table is named by.
 
-use super::DynamoDb;
+use super::{DynamoClient, DynamoDb};
 use crate::{Error, Result};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
@@ -8,7 +8,7 @@ use aws_smithy_http_client::Builder as HttpClient;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::Duration;
 
-/// How patient to be with DynamoDB, and how to reach it.
+/// Timeouts, attempts and pauses of calls to DynamoDB, and how to reach it.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -22,7 +22,8 @@ use std::time::Duration;
 ///
 /// # URLs
 ///
-/// `dynamodb://table`, and behind a `?`, separated by `&`, percent-encoded, in any order:
+/// `dynamodb://table`, whose name has 3 to 255 letters, digits and `_-.` (or is an ARN), and behind
+/// a `?`, separated by `&`, percent-encoded, in any order:
 ///
 /// | | |
 /// |---|---|
@@ -75,14 +76,22 @@ impl DynamoDbOptions {
     pub fn new() -> Self {
         DynamoDbOptions::default()
     }
-    /// How long a call may take, with all that is sent again for it, the pauses in between, and all pages and groups of a
-    /// range, a batch or the `delete` of a sorted set. 30 seconds are some 15,000 members that are deleted.
+    /// How long a call may take, with all that is sent again for it and the pauses in between.
+    ///
+    /// A batch, a range and the `delete` of a sorted set may take longer. Their time begins anew
+    /// with every piece that is done, so they fail only if they make no progress for so long. To
+    /// bound them in any case, put a `wrap::Timeout` around the backend.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
-    /// How long to wait for an answer to one request. A read is then asked again; of a write that bears no idempotency token
-    /// it is not known whether it was applied, and it fails with `Timeout`.
+    /// How long to wait for the answer to one request. A read is then retried, and a group of reads
+    /// asks for fewer items. A write without an idempotency token fails with `Timeout` and an
+    /// unknown outcome. If the time was over before there were credentials or a connection, the
+    /// write is known not to be applied.
+    ///
+    /// This is the only limit of an answer. The SDK also stops waiting for credentials after 5
+    /// seconds and for a connection after 3.1 seconds; both are retried.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
         self
@@ -100,7 +109,9 @@ impl DynamoDbOptions {
         (self.pause, self.longest_pause) = (first, longest);
         self
     }
-    /// How many requests a batch sends at once.
+    /// How many requests a batch sends at once. Fewer if they are large: at most 4 MB of writes are
+    /// in flight, in groups of at most 1 MB, and a group of reads asks for as many items as arrive
+    /// in about two seconds.
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.max(1);
         self
@@ -110,10 +121,13 @@ impl DynamoDbOptions {
     /// `create_table=true`.
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that cannot be read or if no region is to be found; what
-    /// [`create_table`](DynamoDb::create_table) says.
+    /// `InvalidArgument` for a URL that cannot be read, a name that no table can have, or if no
+    /// region is to be found; `Unsupported` without a tokio runtime that has timers and I/O
+    /// (`Builder::enable_all`); what [`create_table`](DynamoDb::create_table) says.
     pub async fn open(self, url: impl AsRef<str>) -> Result<DynamoDb> {
         let (table, options) = self.read(url.as_ref())?;
+        // The SDK looks for a region, and then for credentials, in the network, too.
+        crate::runtime::require_drivers()?;
         // TLS as for the other backends: no C to compile but ring's.
         let http = HttpClient::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
@@ -139,7 +153,7 @@ impl DynamoDbOptions {
         if options.create_table {
             DynamoDb::create_table(&client, &table).await?;
         }
-        Ok(DynamoDb::new(client, table).with_options(options))
+        Ok(DynamoDb::with_api(DynamoClient::of_hyper(client), table).with_options(options))
     }
 
     /// The table that a URL names, and its options.
@@ -149,15 +163,10 @@ impl DynamoDbOptions {
         };
         let (table, query) = rest.split_once('?').unwrap_or((rest, ""));
         let table = table.trim_end_matches('/');
-        let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:/".contains(c);
-        if table.is_empty() || !table.chars().all(fits) {
-            return Err(Error::invalid(
-                "a table has a name, of letters, digits and `_-.`: `dynamodb://table`",
-            ));
-        }
+        super::setup::check_name(table)?;
         crate::url::read_options(query, "DynamoDB", &OPTIONS, |name, value, _| {
             match name {
-                "region" if !value.is_empty() => self.region = Some(value.to_owned()),
+                "region" if is_region(value) => self.region = Some(value.to_owned()),
                 "endpoint" if ["http://", "https://"].iter().any(|s| value.starts_with(s)) => {
                     self.endpoint = Some(value.to_owned());
                 }
@@ -170,6 +179,11 @@ impl DynamoDbOptions {
         })?;
         Ok((table.to_owned(), self))
     }
+}
+
+/// It becomes a part of a host name.
+fn is_region(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 #[cfg(test)]
@@ -186,19 +200,25 @@ mod tests {
         assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:8000/?a=b&c"));
         assert!(options.create_table);
         assert_eq!(options.timeout, Duration::from_secs(5));
+        let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/users";
+        let (table, _) = DynamoDbOptions::new().read(&format!("dynamodb://{arn}")).unwrap();
+        assert_eq!(table, arn);
     }
 
     #[test]
     fn what_is_no_url_of_a_table_says_what_is() {
         for (url, says) in [
             ("dynamodb:users", "dynamodb://table"),
-            ("dynamodb://", "has a name"),
-            ("dynamodb://a b", "has a name"),
-            ("dynamodb://t?zone=a", "`zone` is no option"),
-            ("dynamodb://t?region=", "`region=eu-central-1`"),
-            ("dynamodb://t?timeout=5", "`timeout=5s`"),
-            ("dynamodb://t?create_table=yes", "`create_table=true`"),
-            ("dynamodb://t?endpoint=127.0.0.1:8000", "like `endpoint=http://127.0.0.1:8000`"),
+            ("dynamodb://", "3 to 255 letters"),
+            ("dynamodb://a b c", "3 to 255 letters"),
+            ("dynamodb://t", "3 to 255 letters"),
+            ("dynamodb://users:1", "3 to 255 letters"),
+            ("dynamodb://table?zone=a", "`zone` is no option"),
+            ("dynamodb://table?region=", "`region=eu-central-1`"),
+            ("dynamodb://table?region=eu%20west", "`region=eu-central-1`"),
+            ("dynamodb://table?timeout=5", "`timeout=5s`"),
+            ("dynamodb://table?create_table=yes", "`create_table=true`"),
+            ("dynamodb://table?endpoint=127.0.0.1:8000", "like `endpoint=http://127.0.0.1:8000`"),
         ] {
             let error = DynamoDbOptions::new().read(url).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument, "{url}");

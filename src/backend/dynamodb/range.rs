@@ -1,12 +1,14 @@
 //! Ranges of sorted sets: the one condition that has exactly the members of the range, and its pages.
 
-use super::api::Item;
-use super::call::{Again, Trip};
+use super::api::{DynamoApi, Item};
+use super::call::{Again, Tries, Trip};
+use super::error::DynamoError;
 use super::items::*;
 use super::read::is_strong;
 use crate::op::*;
 use crate::op::{LexRange, Range, Reply, Score, ScoreRange};
-use crate::{Result, Value};
+use crate::{ErrorKind, Result, Value};
+use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryInputBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use std::ops::Bound;
@@ -108,18 +110,38 @@ fn query(trip: &Trip<'_>, key: &[u8]) -> QueryInputBuilder {
         .set_return_consumed_capacity(trip.capacity())
 }
 
+/// Sends a query until it is answered. Whoever asks for items is answered a list of them, be it
+/// empty.
+async fn send<'t>(
+    trip: &Trip<'t>,
+    api: &'t dyn DynamoApi,
+    query: &QueryInputBuilder,
+) -> Result<QueryOutput> {
+    let counts = *query.get_select() == Some(Select::Count);
+    let mut tries = Tries::default();
+    loop {
+        let output = trip.send("Query", Again::Safe, || api.query(query.clone())).await;
+        let output = output.map_err(|e| trip.read_error(e))?;
+        if counts || output.items.is_some() {
+            return Ok(output);
+        }
+        if !trip.pause(&mut tries, ErrorKind::Unavailable).await {
+            return Err(trip.read_error(DynamoError::unreadable()));
+        }
+    }
+}
+
 /// Where the next page starts.
 type Next = Option<Item>;
 
 /// Sends a query for one page, and makes it the query for the next one.
 async fn page(trip: &Trip<'_>, query: &mut QueryInputBuilder) -> Result<(Vec<Item>, u64, bool)> {
-    let api = trip.reader();
-    let output = trip.send("Query", Again::Safe, || api.query(query.clone())).await;
-    let output = output.map_err(|e| e.into_error(false))?;
+    let output = send(trip, trip.reader(), query).await?;
     let next: Next = output.last_evaluated_key.filter(|key| !key.is_empty());
     let is_last = next.is_none();
     *query = std::mem::take(query).set_exclusive_start_key(next);
     let count = u64::try_from(output.count).unwrap_or(0);
+    trip.made_progress();
     Ok((output.items.unwrap_or_default(), count, is_last))
 }
 
@@ -194,9 +216,8 @@ async fn delete_pages(trip: &Trip<'_>, key: &[u8], found: &mut bool) -> Result<(
         .consistent_read(true)
         .projection_expression("rk, rk2");
     loop {
-        let api = trip.writer();
-        let output = trip.send("Query", Again::Safe, || api.query(query.clone())).await;
-        let output = output.map_err(|e| e.into_error(false))?;
+        let output = send(trip, trip.writer(), &query).await?;
+        trip.made_progress();
         let mut members = Vec::new();
         for mut item in output.items.unwrap_or_default() {
             // What is plain has been deleted before; if it is there, somebody has just written it.

@@ -3,6 +3,7 @@
 use super::api::{DynamoApi, Item};
 use super::call::{Again, Tries, Trip};
 use super::error::DynamoError;
+use super::flow::Flow;
 use super::items::*;
 use crate::backend::Consistency;
 use crate::op::*;
@@ -13,6 +14,7 @@ use aws_sdk_dynamodb::operation::batch_get_item::builders::BatchGetItemInputBuil
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemInputBuilder;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use std::collections::HashMap;
+use tokio::time::Instant;
 
 /// As many items are read in one request.
 pub(super) const GROUP: usize = 100;
@@ -67,14 +69,14 @@ pub(super) async fn one(trip: &Trip<'_>, op: &Read, rk: &[u8]) -> Result<Reply> 
         Read::ZScore(_) => input.projection_expression(RK2),
         _ => input,
     };
-    let item = send(trip, trip.reader(), input).await.map_err(|e| e.into_error(false))?;
+    let item = send(trip, trip.reader(), input).await.map_err(|e| trip.read_error(e))?;
     answer(op, item)
 }
 
 /// Reads one item whole, as it is now: what a write depends on.
 pub(super) async fn strong(trip: &Trip<'_>, key: &Key, rk: &[u8]) -> Result<Option<Item>> {
     let input = get(trip, key, rk).consistent_read(true);
-    send(trip, trip.writer(), input).await.map_err(|e| e.into_error(false))
+    send(trip, trip.writer(), input).await.map_err(|e| trip.read_error(e))
 }
 
 fn get(trip: &Trip<'_>, key: &Key, rk: &[u8]) -> GetItemInputBuilder {
@@ -98,9 +100,11 @@ pub(super) fn is_strong(trip: &Trip<'_>) -> bool {
 /// An item by its primary key.
 pub(super) type Primary<'k> = (&'k [u8], &'k [u8]);
 
-/// Reads up to [`GROUP`] different items, each whole, in one request and what that leaves over; answers in their order.
+/// Reads up to [`GROUP`] different items, each whole, in one request and what that leaves over, or
+/// in as many as the network asks for; answers in their order.
 pub(super) async fn group<'t>(
     trip: &Trip<'t>,
+    flow: &Flow,
     api: &'t dyn DynamoApi,
     strong: bool,
     items: &[Primary<'_>],
@@ -113,11 +117,21 @@ pub(super) async fn group<'t>(
     let mut open: Vec<usize> = (0..items.len()).collect();
     let mut tries = Tries::default();
     while !open.is_empty() {
-        let before = open.len();
+        let rest = open.split_off(flow.share(open.len()));
+        let (asked, start) = (open.len(), Instant::now());
         let output = match request(trip, api, strong, items, &open).await {
             Ok(output) => output,
-            Err(error) => {
+            Err(error) if error.kind() == ErrorKind::Timeout => {
+                flow.timed_out(asked);
+                open.extend(rest);
+                if trip.pause(&mut tries, ErrorKind::Timeout).await {
+                    continue;
+                }
                 open.iter().for_each(|place| found[*place] = Err(error.clone()));
+                break;
+            }
+            Err(error) => {
+                open.iter().chain(&rest).for_each(|place| found[*place] = Err(error.clone()));
                 break;
             }
         };
@@ -129,8 +143,16 @@ pub(super) async fn group<'t>(
         // What is neither there nor left over does not exist.
         let left = output.unprocessed_keys.into_iter().flatten();
         open = left.flat_map(|(_, keys)| keys.keys).filter_map(|key| place(&key)).collect();
-        if !open.is_empty() && !trip.go_on(&mut tries, open.len() < before).await {
-            let error = Error::new(ErrorKind::Throttled, "DynamoDB left the read unprocessed");
+        let answered = asked - open.len().min(asked);
+        if answered > 0 {
+            flow.answered(answered, start.elapsed());
+            trip.made_progress();
+            tries = Tries::default();
+        }
+        let is_whole = open.is_empty();
+        open.extend(rest);
+        if !is_whole && !trip.go_on(&mut tries, answered > 0).await {
+            let error = trip.throttled("DynamoDB left the read unprocessed");
             open.iter().for_each(|place| found[*place] = Err(error.clone()));
             break;
         }
@@ -158,7 +180,7 @@ async fn request<'t>(
             Err(e) => DynamoError::unmade(e),
         }
     };
-    trip.send("BatchGetItem", Again::Safe, get).await.map_err(|e| e.into_error(false))
+    trip.send("BatchGetItem", Again::Smaller, get).await.map_err(|e| trip.read_error(e))
 }
 
 /// The primary key that an item has.

@@ -2,18 +2,23 @@
 
 use super::DynamoDb;
 use super::action::unbuildable;
-use super::error::kind_of;
+use super::api::DynamoClient;
+use super::error::{DynamoError, What};
 use super::items::{HK, RK, RK2};
+use super::translate::Tells;
+use crate::runtime::with_drivers;
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableInputBuilder;
+use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
+use aws_sdk_dynamodb::operation::describe_table::builders::DescribeTableInputBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection,
     ProjectionType, ScalarAttributeType, TableDescription, TableStatus,
 };
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::time::Duration;
 
 /// How long a table may take to become active. It is a matter of seconds.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -38,53 +43,86 @@ impl DynamoDb {
     /// The calls are `DescribeTable`, at last twice a second, and `CreateTable`.
     ///
     /// # Errors
-    /// `InvalidArgument` if a table of that name has other keys or no such index, which cannot be changed in a table that is
-    /// there; `Timeout` if it does not become active within three minutes; what the service says.
+    /// `InvalidArgument` if no table can have such a name, or if a table of that name has other
+    /// keys or no such index, which cannot be changed in a table that is there; `Timeout` if it
+    /// does not become active within three minutes; `Unsupported` without a tokio runtime that has
+    /// timers and I/O; what the service says.
     pub async fn create_table(client: &Client, table: &str) -> Result<bool> {
-        let start = Instant::now();
-        let (mut made, mut pause) = (false, LOOK_AGAIN.0);
-        loop {
-            match client.describe_table().table_name(table).send().await {
-                Ok(output) => match output.table {
-                    Some(found) if found.table_status == Some(TableStatus::Active) => {
-                        check(&found)?;
-                        return Ok(made);
-                    }
-                    Some(found) if found.table_status != Some(TableStatus::Deleting) => {
-                        check(&found)?;
-                    }
-                    _ => {}
-                },
-                Err(e) if e.code() == Some("ResourceNotFoundException") => {
-                    made |= create(client, table).await?;
+        check_name(table)?;
+        let made = with_drivers(|| tokio::time::timeout(PATIENCE, Box::pin(make(client, table))))?;
+        let late = |_| Error::new(ErrorKind::Timeout, "the table does not become active");
+        made.await.map_err(late)?
+    }
+}
+
+async fn make(client: &Client, table: &str) -> Result<bool> {
+    let client = DynamoClient::watching(client);
+    let (mut made, mut pause) = (false, LOOK_AGAIN.0);
+    loop {
+        let look = DescribeTableInputBuilder::default().table_name(table);
+        match client.ask(pin!(look.send_with(client.client()))).await {
+            Ok(output) => match output.table {
+                Some(found) if found.table_status == Some(TableStatus::Active) => {
+                    check(&found)?;
+                    return Ok(made);
                 }
-                Err(e) => return Err(said("the table cannot be looked at", e)),
+                Some(found) if found.table_status != Some(TableStatus::Deleting) => {
+                    check(&found)?;
+                }
+                _ => {}
+            },
+            Err(e) if e.code() == Some("ResourceNotFoundException") => {
+                made |= Box::pin(create(&client, table)).await?;
             }
-            if start.elapsed() > PATIENCE {
-                return Err(Error::new(ErrorKind::Timeout, "the table does not become active"));
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LOOK_AGAIN.1);
+            Err(e) => return Err(said("the table cannot be looked at", table, e)),
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK_AGAIN.1);
     }
 }
 
 /// Makes the table; `false` if somebody else was faster.
-async fn create(client: &Client, table: &str) -> Result<bool> {
-    match schema(table)?.send_with(client).await {
+async fn create(client: &DynamoClient, table: &str) -> Result<bool> {
+    match client.ask(pin!(schema(table)?.send_with(client.client()))).await {
         Ok(_) => Ok(true),
         Err(e) if e.code() == Some("ResourceInUseException") => Ok(false),
-        Err(e) => Err(said("the table cannot be made", e)),
+        Err(e) => Err(said("the table cannot be made", table, e)),
     }
 }
 
+impl Tells for DescribeTableError {}
+impl Tells for CreateTableError {}
+
 #[cold]
-fn said<E>(what: &str, error: SdkError<E, HttpResponse>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let code = error.code().map(|code| format!(" ({code})")).unwrap_or_default();
-    Error::new(kind_of(&error), format!("{what}{code}")).with_source(error)
+fn said(what: &str, table: &str, error: DynamoError) -> Error {
+    let message = format!("{what}: {}", error.told(table));
+    let (failure, source) = error.take();
+    let kind = match failure {
+        What::Failed(failed) => failed.kind,
+        _ => ErrorKind::Other,
+    };
+    let error = Error::new(kind, message);
+    match source {
+        Some(source) => error.with_source(source),
+        None => error,
+    }
+}
+
+/// The rule of the service for the name of a table, or the ARN in place of it.
+///
+/// # Errors
+/// `InvalidArgument`, which says the rule.
+pub(super) fn check_name(table: &str) -> Result<()> {
+    let is_arn = table.starts_with("arn:");
+    let longest = if is_arn { 1_024 } else { 255 };
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let fits_arn = |c: char| fits(c) || (is_arn && ":/".contains(c));
+    if (3..=longest).contains(&table.len()) && table.chars().all(fits_arn) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "a table has a name of 3 to 255 letters, digits and `_-.`: `dynamodb://users`",
+    ))
 }
 
 /// What is asked for when the table is made.

@@ -214,25 +214,24 @@ fn item_of(key: &Key, value: AttributeValue) -> Item {
 }
 
 fn set(op: &Set) -> Action {
-    let put = Action::put(&op.key, item_of(&op.key, text(&op.value)));
+    let put = Action::put(&op.key, item_of(&op.key, bytes(&op.value)));
     match &op.condition {
         Condition::Always => put,
         Condition::NotExists => put.only_if(NOTHING),
         Condition::Exists => put.only_if(VALUE),
-        Condition::Equals(old) if old.as_canonical_integer().is_some() => put
-            .only_if("v IN (:old, :text) AND attribute_not_exists(rk2)")
-            .value(":old", text(old))
-            .value(":text", bytes(old))
-            .without_looking(),
-        Condition::Equals(old) => put
-            .only_if("v = :old AND attribute_not_exists(rk2)")
-            .value(":old", bytes(old))
-            .without_looking(),
+        Condition::Equals(old) => match old.as_canonical_integer() {
+            Some(n) => put
+                .only_if("v IN (:old, :number) AND attribute_not_exists(rk2)")
+                .value(":number", number(n)),
+            None => put.only_if("v = :old AND attribute_not_exists(rk2)"),
+        }
+        .value(":old", bytes(old))
+        .without_looking(),
     }
 }
 fn set_next(op: &Set, found: Holds<'_>) -> Result<Step> {
     let again = || Step::Do(set(op), Done::Applied);
-    let put = || Action::put(&op.key, item_of(&op.key, text(&op.value)));
+    let put = || Action::put(&op.key, item_of(&op.key, bytes(&op.value)));
     Ok(match (&op.condition, found) {
         (Condition::Always, _) => again(),
         (Condition::NotExists, Holds::Nothing) => again(),
@@ -249,15 +248,16 @@ fn set_next(op: &Set, found: Holds<'_>) -> Result<Step> {
 
 /// `ADD`, where the sum is sure to fit.
 fn incr_by(op: &IncrBy) -> Action {
-    let (condition, bound) = if op.by >= 0 {
-        ("attribute_not_exists(hk) OR v <= :bound", i64::MAX - op.by)
-    } else {
-        ("attribute_not_exists(hk) OR v >= :bound", i64::MIN - op.by)
+    // Others may have driven it out of the range, on either side.
+    let (low, high) = match op.by {
+        by @ 0.. => (i64::MIN, i64::MAX - by),
+        by => (i64::MIN - by, i64::MAX),
     };
     Action::update(&op.key, PLAIN, "ADD v :by")
-        .only_if(condition)
+        .only_if("attribute_not_exists(hk) OR v BETWEEN :low AND :high")
         .value(":by", number(op.by))
-        .value(":bound", number(bound))
+        .value(":low", number(low))
+        .value(":high", number(high))
         .returning(ReturnValue::UpdatedNew)
 }
 fn incr_by_next(op: &IncrBy, found: Holds<'_>) -> Result<Step> {
@@ -475,10 +475,16 @@ pub(super) fn reply(done: Done, attributes: Option<&Item>) -> Result<Reply> {
         Done::Applied => Reply::Applied(true),
         Done::Integer(n) => Reply::Integer(n),
         Done::Score(score) => Reply::Score(Some(score)),
-        Done::Counter => {
-            let value = attributes.and_then(|attributes| attributes.get(V));
-            let number = value.and_then(|value| value.as_n().ok()).and_then(|n| n.parse().ok());
-            Reply::Integer(number.ok_or_else(|| corrupt("the answer bears no counter"))?)
-        }
+        Done::Counter => Reply::Integer(sum_of(attributes)?),
     })
+}
+/// The new value of a counter. Without one, all that is known is that somebody has answered.
+fn sum_of(attributes: Option<&Item>) -> Result<i64> {
+    let value = attributes.and_then(|attributes| attributes.get(V));
+    let Some(AttributeValue::N(sum)) = value else {
+        let error = Error::new(ErrorKind::Unavailable, "the answer bears no counter");
+        return Err(error.with_unknown_outcome());
+    };
+    // Others may have added a fraction, which no condition can see.
+    sum.parse().map_err(|_| corrupt("the counter is no integer").with_unknown_outcome())
 }
