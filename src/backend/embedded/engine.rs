@@ -139,7 +139,14 @@ impl Engine for Redb {
     type Session = ();
 
     fn limits(&self) -> EngineLimits {
-        EngineLimits { row: 1 << 20, value: usize::MAX, transaction: usize::MAX, attempts: 1 }
+        EngineLimits {
+            row: 1 << 20,
+            value: usize::MAX,
+            transaction: usize::MAX,
+            slice: usize::MAX,
+            attempts: 1,
+            typed: true,
+        }
     }
 
     async fn attempt<P: Program>(

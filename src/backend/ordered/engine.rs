@@ -44,13 +44,15 @@ pub(crate) struct Failure {
     pub error: Error,
     /// Nothing was applied, and another attempt may succeed.
     pub again: bool,
+    /// The transaction took longer than one may: less at once may be quick enough.
+    pub too_old: bool,
 }
 
 /// An error of a program: a conflict is worth another attempt.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let again = error.kind() == ErrorKind::Conflict && !error.outcome_is_unknown();
-        Failure { error, again }
+        Failure { error, again, too_old: false }
     }
 }
 
@@ -63,8 +65,13 @@ pub(crate) struct EngineLimits {
     pub value: usize,
     /// The most bytes that a transaction can change.
     pub transaction: usize,
+    /// The most rows of a batch that go into one transaction, so that other writers get between.
+    pub slice: usize,
     /// How often an attempt may conflict before the caller is told.
     pub attempts: u32,
+    /// Whether every use of a key as another type is looked for and refused. Otherwise writes that ask for
+    /// nothing read nothing, and such a key is as though absent.
+    pub typed: bool,
 }
 
 /// What a transaction is for.
@@ -80,6 +87,16 @@ pub(crate) trait Program: Debug + Send + Sync + 'static {
 
     /// The most rows that it reads, as far as that is known beforehand.
     fn most_rows(&self) -> usize;
+
+    /// About how many rows it changes.
+    fn rows_written(&self) -> usize {
+        0
+    }
+
+    /// Whether its parts can be run as programs of their own.
+    fn is_divisible(&self) -> bool {
+        false
+    }
 
     fn run<T: Transaction>(&self, tx: &T) -> impl Future<Output = Result<Self::Output>> + Send;
 }

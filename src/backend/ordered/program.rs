@@ -2,9 +2,9 @@
 
 use super::engine::{EngineLimits, Program, Transaction, ends_transaction};
 use super::read::read;
+use super::slices::{rows_of, rows_written};
 use super::write::{Company, Plan, check_names, plan};
 use crate::op::*;
-use crate::op::{Op, Range, Read, Reply, Write};
 use crate::{Key, Outcome, Result};
 use futures_util::future::join_all;
 use std::collections::HashMap;
@@ -37,6 +37,9 @@ impl Program for WriteOne {
     fn most_rows(&self) -> usize {
         usize::MAX
     }
+    fn rows_written(&self) -> usize {
+        rows_written(&self.op)
+    }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Reply> {
         write_one(tx, &self.op, &self.limits).await
     }
@@ -44,7 +47,7 @@ impl Program for WriteOne {
 
 async fn read_one<T: Transaction>(tx: &T, op: &Read, limits: &EngineLimits) -> Result<Reply> {
     check_names(op.key(), longest_name_read(op), limits)?;
-    read(tx, op).await
+    read(tx, op, limits).await
 }
 
 async fn write_one<T: Transaction>(tx: &T, op: &Write, limits: &EngineLimits) -> Result<Reply> {
@@ -69,6 +72,9 @@ impl Program for Transact {
     type Output = Outcome;
     fn most_rows(&self) -> usize {
         usize::MAX
+    }
+    fn rows_written(&self) -> usize {
+        self.writes.iter().map(rows_written).sum()
     }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Outcome> {
         let plans = join_all(self.writes.iter().map(async |op| {
@@ -111,6 +117,12 @@ impl Program for Batch {
             Op::Write(_) => usize::MAX,
         });
         rows.fold(0, usize::saturating_add)
+    }
+    fn rows_written(&self) -> usize {
+        self.ops.iter().map(rows_of).sum()
+    }
+    fn is_divisible(&self) -> bool {
+        self.ops.len() > 1
     }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Self::Output> {
         if self.ops.iter().all(|op| matches!(op, Op::Read(_))) {
@@ -160,67 +172,6 @@ fn most_read(op: &Read) -> usize {
         Read::ZHGet(_) => 2,
         Read::SMembers(_) | Read::HGetAll(_) | Read::ZCount(_) => usize::MAX,
         Read::ZRange(ZRange { limit, .. }) => limit.map_or(usize::MAX, |n| n.saturating_mul(3)),
-    }
-}
-
-/// Cuts a batch into runs that fit into one transaction each, whatever their operations do, as far as that is known beforehand.
-pub(super) fn chunks(ops: &[Op], transaction: usize) -> impl Iterator<Item = &[Op]> {
-    let mut rest = ops;
-    let writes = ops.iter().any(|op| matches!(op, Op::Write(_)));
-    std::iter::from_fn(move || {
-        let mut weight = 0usize;
-        let fitting = rest
-            .iter()
-            .take_while(|op| {
-                weight = weight.saturating_add(if writes { weight_of(op) } else { 0 });
-                weight <= transaction
-            })
-            .count();
-        // One that may be too large alone is tried alone.
-        let (chunk, after) = rest.split_at(fitting.max(1).min(rest.len()));
-        rest = after;
-        (!chunk.is_empty()).then_some(chunk)
-    })
-}
-
-/// How many bytes an operation can add to a transaction that writes. Names count more than values: a row that is put has its name in
-/// the change and twice in the range of whom it conflicts with, one that is deleted twice in both, and one that is read twice.
-fn weight_of(op: &Op) -> usize {
-    const PUT: usize = 3;
-    const DELETED: usize = 4;
-    // A zero is written as two bytes; the rest is kinds, scores and stamps, and what is around it in a transaction.
-    let escaped = |name: &[u8]| name.len() + name.iter().filter(|byte| **byte == 0).count();
-    let key = escaped(op.key()) + 64;
-    let row = |member: &[u8]| key + escaped(member);
-    // With the chunks of a long one.
-    let put = |row: usize, value: &[u8]| PUT * row + value.len() + value.len() / 20_000 * PUT * row;
-    let write = match op {
-        Op::Write(op) => op,
-        Op::Read(Read::HGet(HGet { field, .. }) | Read::ZHGet(ZHGet { field, .. })) => {
-            return 4 * row(field);
-        }
-        Op::Read(Read::ZScore(ZScore { member, .. })) => return 4 * row(member),
-        Op::Read(_) => return 4 * key,
-    };
-    match write {
-        Write::Set(Set { value, .. }) => (2 + DELETED) * key + put(key, value),
-        Write::Delete(_) | Write::IncrBy(_) => (2 + PUT + DELETED) * key,
-        Write::SAdd(SAdd { members, .. }) => members.iter().map(|m| PUT * row(m)).sum(),
-        Write::SRem(SRem { members, .. }) => members.iter().map(|m| DELETED * row(m)).sum(),
-        Write::HDel(HDel { fields, .. }) => fields.iter().map(|f| 2 * DELETED * row(f)).sum(),
-        Write::HSet(HSet { fields, .. }) => {
-            fields.iter().map(|(f, v)| DELETED * row(f) + put(row(f), v)).sum()
-        }
-        Write::HSetNx(HSetNx { field, value, .. }) => {
-            (2 + DELETED) * row(field) + put(row(field), value)
-        }
-        // Three rows go, and three come; a value that moves along is at most a short one.
-        Write::ZAdd(ZAdd { member, value, .. }) => {
-            let value = value.as_deref().unwrap_or_default();
-            (2 + 3 * DELETED + 2 * PUT) * row(member) + value.len() + put(row(member), value)
-        }
-        Write::ZRem(ZRem { member, .. }) => (2 + 4 * DELETED) * row(member),
-        Write::ZIncrBy(ZIncrBy { member, .. }) => (2 + 3 * DELETED + 3 * PUT) * row(member) + 4_096,
     }
 }
 
