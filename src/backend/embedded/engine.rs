@@ -18,8 +18,10 @@
 use super::EmbeddedOptions;
 use super::errors::closed;
 use super::file::{Place, Vitals, without_waiting};
+use super::group::{Grouped, Job, Mend};
+use super::line::PART;
 use super::shared::{Message, Shared, run};
-use super::writer::{Grouped, Job, Mend, Writer};
+use super::writer::Writer;
 use crate::backend::Context;
 use crate::backend::ordered::{Access, Engine, EngineLimits, Failure, Program};
 use crate::{Error, ErrorKind, Result};
@@ -80,6 +82,11 @@ impl Redb {
     pub(super) fn vitals(&self) -> &Vitals {
         &self.shared.vitals
     }
+    /// The state after the last commit.
+    #[cfg(test)]
+    pub(super) fn snapshot(&self) -> Arc<super::tx::Snapshot> {
+        self.shared.snapshot().expect("the file is open")
+    }
     /// How much waits for the writing thread.
     #[cfg(test)]
     pub(super) fn queued(&self) -> usize {
@@ -122,7 +129,7 @@ impl Redb {
 
     async fn write<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { program: program.clone(), output: None, reply: Some(reply) };
+        let job = Job::new(program.clone(), reply);
         self.writes.send(Message::Do(Box::new(job))).map_err(|_| closed())?;
         answer.await.map_err(|_| closed().with_unknown_outcome())?
     }
@@ -143,7 +150,7 @@ impl Engine for Redb {
             row: 1 << 20,
             value: usize::MAX,
             transaction: usize::MAX,
-            slice: usize::MAX,
+            part: PART,
             attempts: 1,
             typed: true,
         }

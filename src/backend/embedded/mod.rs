@@ -10,6 +10,9 @@
 mod engine;
 mod errors;
 mod file;
+mod group;
+mod hidden;
+mod line;
 mod shared;
 mod tx;
 mod writer;
@@ -36,11 +39,17 @@ pub struct EmbeddedOptions {
     /// Whether opening verifies every checksum of the file. On by default; it takes about 0.4 s per million
     /// rows. Without it, damage that was done to the file while it was closed may show as wrong answers.
     pub verify: bool,
+    removal: tx::Removal,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        EmbeddedOptions { cache: 256 << 20, readers: 2, verify: true }
+        EmbeddedOptions {
+            cache: 256 << 20,
+            readers: 2,
+            verify: true,
+            removal: tx::Removal::default(),
+        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Engine for Fdb {
             value: 100_000,
             // Of 10,000,000, which conflict ranges count towards, too.
             transaction: 8_000_000,
-            slice: usize::MAX,
+            part: usize::MAX,
             attempts: self.options.attempts,
             // To look would cost every blind write a read.
             typed: false,

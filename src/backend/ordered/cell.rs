@@ -180,7 +180,7 @@ mod tests {
             row: 100,
             value: 64,
             transaction: 1_000,
-            slice: usize::MAX,
+            part: usize::MAX,
             attempts: 1,
             typed: false,
         };

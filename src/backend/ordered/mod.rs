@@ -114,7 +114,7 @@ impl<E: Engine> Backend for Ordered<E> {
                 true => Access::Read(cx.consistency),
                 false => Access::Write,
             };
-            let program = Batch { ops: slice.to_vec(), limits };
+            let program = Batch::new(slice, limits);
             match self.try_run(cx, access, program).await {
                 Ok(slice) => replies.extend(slice),
                 // Nothing of it was applied, and half of it may be quick enough, or fit.
@@ -124,11 +124,7 @@ impl<E: Engine> Backend for Ordered<E> {
                 {
                     slices.halve_one(slice);
                 }
-                // A read does not care what may have been applied.
-                Err(Failure { error, .. }) => replies.extend(slice.iter().map(|op| match op {
-                    Op::Read(_) => Err(error.clone().of_read()),
-                    Op::Write(_) => Err(error.clone()),
-                })),
+                Err(Failure { error, .. }) => replies.extend(program::failed(slice, &error)),
             }
         }
         replies

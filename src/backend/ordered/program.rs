@@ -1,11 +1,11 @@
 //! The four programs: one read, one write, a batch, an atomic write.
 
-use super::engine::{EngineLimits, Program, Transaction, ends_transaction};
+use super::engine::{EngineLimits, Program, Transaction, ends_transaction, only};
 use super::read::read;
-use super::slices::{rows_of, rows_written};
+use super::slices::{part_ends, rows_of, rows_written};
 use super::write::{Company, Plan, check_names, plan};
 use crate::op::*;
-use crate::{Key, Outcome, Result};
+use crate::{Error, Key, Outcome, Result};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -20,6 +20,12 @@ impl Program for ReadOne {
     type Output = Reply;
     fn most_rows(&self) -> usize {
         most_read(&self.op)
+    }
+    fn parts(&self) -> Vec<usize> {
+        vec![0]
+    }
+    fn join(&self, parts: Vec<Result<Reply>>) -> Result<Reply> {
+        only(parts)
     }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Reply> {
         read_one(tx, &self.op, &self.limits).await
@@ -37,8 +43,11 @@ impl Program for WriteOne {
     fn most_rows(&self) -> usize {
         usize::MAX
     }
-    fn rows_written(&self) -> usize {
-        rows_written(&self.op)
+    fn parts(&self) -> Vec<usize> {
+        vec![rows_written(&self.op)]
+    }
+    fn join(&self, parts: Vec<Result<Reply>>) -> Result<Reply> {
+        only(parts)
     }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Reply> {
         write_one(tx, &self.op, &self.limits).await
@@ -73,8 +82,11 @@ impl Program for Transact {
     fn most_rows(&self) -> usize {
         usize::MAX
     }
-    fn rows_written(&self) -> usize {
-        self.writes.iter().map(rows_written).sum()
+    fn parts(&self) -> Vec<usize> {
+        vec![self.writes.iter().map(rows_written).sum()]
+    }
+    fn join(&self, parts: Vec<Result<Outcome>>) -> Result<Outcome> {
+        only(parts)
     }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Outcome> {
         let plans = join_all(self.writes.iter().map(async |op| {
@@ -105,8 +117,20 @@ impl Program for Transact {
 /// Operations of one key in their order, different keys at once, each with its own result.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub ops: Vec<Op>,
-    pub limits: EngineLimits,
+    ops: Vec<Op>,
+    /// Where each part ends.
+    ends: Vec<usize>,
+    limits: EngineLimits,
+}
+
+impl Batch {
+    pub(super) fn new(ops: &[Op], limits: EngineLimits) -> Self {
+        Batch { ops: ops.to_vec(), ends: part_ends(ops, limits.part), limits }
+    }
+    fn part(&self, part: usize) -> &[Op] {
+        let start = part.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.ops[start..self.ends[part]]
+    }
 }
 
 impl Program for Batch {
@@ -118,41 +142,69 @@ impl Program for Batch {
         });
         rows.fold(0, usize::saturating_add)
     }
-    fn rows_written(&self) -> usize {
-        self.ops.iter().map(rows_of).sum()
-    }
     fn is_divisible(&self) -> bool {
         self.ops.len() > 1
     }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Self::Output> {
-        if self.ops.iter().all(|op| matches!(op, Op::Read(_))) {
-            // Reads do not get in each other's way, whatever their keys.
-            return whole(join_all(self.ops.iter().map(|op| self.run_one(tx, op))).await);
-        }
-        let mut by_key: HashMap<&Key, Vec<usize>> = HashMap::with_capacity(self.ops.len());
-        for (i, op) in self.ops.iter().enumerate() {
-            by_key.entry(op.key()).or_default().push(i);
-        }
-        let answered = join_all(by_key.into_values().map(async |ops| {
-            let mut replies = Vec::with_capacity(ops.len());
-            for i in ops {
-                replies.push((i, self.run_one(tx, &self.ops[i]).await));
+        run_all(tx, &self.ops, &self.limits).await
+    }
+    fn parts(&self) -> Vec<usize> {
+        let rows = |part| self.part(part).iter().map(rows_of).sum();
+        (0..self.ends.len()).map(rows).collect()
+    }
+    async fn run_part<T: Transaction>(&self, tx: &T, part: usize) -> Result<Self::Output> {
+        run_all(tx, self.part(part), &self.limits).await
+    }
+    fn join(&self, parts: Vec<Result<Self::Output>>) -> Result<Self::Output> {
+        let mut replies = Vec::with_capacity(self.ops.len());
+        for (part, result) in parts.into_iter().enumerate() {
+            match result {
+                Ok(part) => replies.extend(part),
+                Err(e) => replies.extend(failed(self.part(part), &e)),
             }
-            replies
-        }))
-        .await;
-        let mut replies: Vec<_> = answered.into_iter().flatten().collect();
-        replies.sort_unstable_by_key(|(i, _)| *i);
-        whole(replies.into_iter().map(|(_, reply)| reply).collect())
+        }
+        Ok(replies)
     }
 }
 
-impl Batch {
-    async fn run_one<T: Transaction>(&self, tx: &T, op: &Op) -> Result<Reply> {
-        match op {
-            Op::Read(op) => read_one(tx, op, &self.limits).await,
-            Op::Write(op) => write_one(tx, op, &self.limits).await,
+/// What operations answer that have all failed. A read does not care what may have been applied.
+pub(super) fn failed(ops: &[Op], error: &Error) -> impl Iterator<Item = Result<Reply>> {
+    ops.iter().map(|op| match op {
+        Op::Read(_) => Err(error.clone().of_read()),
+        Op::Write(_) => Err(error.clone()),
+    })
+}
+
+async fn run_all<T: Transaction>(
+    tx: &T,
+    ops: &[Op],
+    limits: &EngineLimits,
+) -> Result<Vec<Result<Reply>>> {
+    if ops.iter().all(|op| matches!(op, Op::Read(_))) {
+        // Reads do not get in each other's way, whatever their keys.
+        return whole(join_all(ops.iter().map(|op| run_one(tx, op, limits))).await);
+    }
+    let mut by_key: HashMap<&Key, Vec<usize>> = HashMap::with_capacity(ops.len());
+    for (i, op) in ops.iter().enumerate() {
+        by_key.entry(op.key()).or_default().push(i);
+    }
+    let answered = join_all(by_key.into_values().map(async |of_key| {
+        let mut replies = Vec::with_capacity(of_key.len());
+        for i in of_key {
+            replies.push((i, run_one(tx, &ops[i], limits).await));
         }
+        replies
+    }))
+    .await;
+    let mut replies: Vec<_> = answered.into_iter().flatten().collect();
+    replies.sort_unstable_by_key(|(i, _)| *i);
+    whole(replies.into_iter().map(|(_, reply)| reply).collect())
+}
+
+async fn run_one<T: Transaction>(tx: &T, op: &Op, limits: &EngineLimits) -> Result<Reply> {
+    match op {
+        Op::Read(op) => read_one(tx, op, limits).await,
+        Op::Write(op) => write_one(tx, op, limits).await,
     }
 }
 

@@ -161,7 +161,7 @@ impl Engine for Simulated {
             row: 10_000,
             value: self.unkind.value,
             transaction: self.unkind.transaction,
-            slice: usize::MAX,
+            part: usize::MAX,
             attempts: 10_000,
             typed: self.unkind.typed,
         }

@@ -1,7 +1,7 @@
 //! How much of a batch goes into one transaction.
 //!
-//! A batch promises no atomicity, so it is cut: into what the engine can take, into what holds up others only for a
-//! moment, and, where a transaction has grown too old, into halves.
+//! A batch promises no atomicity, so it is cut: into what the engine can take, and where a transaction has grown too
+//! old, into halves. An engine with one writer for all commits it part by part, so that others get between.
 
 use super::engine::EngineLimits;
 use crate::op::*;
@@ -12,19 +12,18 @@ pub(super) struct Slices<'o> {
     rest: &'o [Op],
     /// Cut from `rest` already, and to be tried again before it. The last one comes first.
     again: Vec<&'o [Op]>,
+    /// The most bytes of a slice.
     bytes: usize,
-    rows: usize,
     /// The most operations in a slice: fewer once one was too old.
     most: usize,
 }
 
 impl<'o> Slices<'o> {
     pub(super) fn new(ops: &'o [Op], limits: &EngineLimits) -> Self {
-        // Reads change nothing, and hold up nobody.
+        // Reads change nothing.
         let writes = ops.iter().any(|op| matches!(op, Op::Write(_)));
-        let (bytes, rows) =
-            if writes { (limits.transaction, limits.slice) } else { (usize::MAX, usize::MAX) };
-        Slices { rest: ops, again: Vec::new(), bytes, rows, most: usize::MAX }
+        let bytes = if writes { limits.transaction } else { usize::MAX };
+        Slices { rest: ops, again: Vec::new(), bytes, most: usize::MAX }
     }
 
     pub(super) fn next(&mut self) -> Option<&'o [Op]> {
@@ -41,16 +40,14 @@ impl<'o> Slices<'o> {
     }
     /// How many operations from the next one on go together.
     fn fitting(&self) -> usize {
-        let (mut bytes, mut rows) = (0usize, 0usize);
-        let fits = self.rest.iter().take(self.most).take_while(|op| {
-            // Only what there is a limit for is counted: it is a walk over all arguments.
-            if self.bytes < usize::MAX {
-                bytes = bytes.saturating_add(bytes_of(op));
-            }
-            if self.rows < usize::MAX {
-                rows = rows.saturating_add(rows_of(op));
-            }
-            bytes <= self.bytes && rows <= self.rows
+        let most = self.rest.len().min(self.most);
+        if self.bytes == usize::MAX {
+            return most;
+        }
+        let mut bytes = 0usize;
+        let fits = self.rest[..most].iter().take_while(|op| {
+            bytes = bytes.saturating_add(bytes_of(op));
+            bytes <= self.bytes
         });
         fits.count()
     }
@@ -65,6 +62,24 @@ impl<'o> Slices<'o> {
         let (first, second) = slice.split_at(slice.len() / 2);
         self.again.extend([second, first]);
     }
+}
+
+/// Where the parts of a batch end, each of which changes so many rows at most, or is one operation.
+pub(super) fn part_ends(ops: &[Op], most: usize) -> Vec<usize> {
+    let mut ends = Vec::new();
+    if most < usize::MAX {
+        let mut rows = 0usize;
+        for (i, op) in ops.iter().enumerate() {
+            let more = rows_of(op);
+            if rows > 0 && rows.saturating_add(more) > most {
+                ends.push(i);
+                rows = 0;
+            }
+            rows = rows.saturating_add(more);
+        }
+    }
+    ends.push(ops.len());
+    ends
 }
 
 /// About how many rows an operation changes, and pages of 4 KiB that its values take.
