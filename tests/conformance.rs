@@ -69,7 +69,7 @@ mod dynamodb {
         Subject::new(DynamoDb::with_api(api, place.table)).keep(place.kept)
     }
     keyvaluestore::conformance::tests!(subject, opt_out: {
-        an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table keeps no item for a sorted set as a whole",
+        an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table has no item for a whole sorted set",
     });
 }
 
@@ -94,7 +94,7 @@ mod dynamodb_faulty {
         Subject::new(DynamoDb::with_api(api, place.table).with_options(patient)).keep(place.kept)
     }
     keyvaluestore::conformance::tests!(subject, opt_out: {
-        an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table keeps no item for a sorted set as a whole",
+        an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table has no item for a whole sorted set",
     });
 }
 
@@ -277,7 +277,7 @@ mod wrapped {
             (DynamoDb::with_api(api, place.table), place.kept)
         }
         every_stack!(on! { fresh, crate::wrapped::Subject::new, out {
-            an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table keeps no item for a sorted set as a whole",
+            an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table has no item for a whole sorted set",
         }, prefixed {
             what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
             keys_are_any_bytes_and_neighbours_are_strangers => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",

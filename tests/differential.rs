@@ -46,7 +46,8 @@ async fn the_ordered_layer_agrees_with_memory_on_an_unkind_engine() {
     check(async || SimulatedBackend::new(unkind), plan(5)).await;
 }
 
-/// Writing transactions that are too old after a few reads and changes, so that nearly every batch is halved.
+/// Writing transactions that are too old after a few reads and changes, so that nearly every batch
+/// is halved.
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory_where_batches_are_too_old() {
     let short_lived = Unkindness { lifetime: 10, ..Unkindness::KIND };

@@ -39,9 +39,10 @@
 //!    each payload in [`ops`](crate::op) tells which [`Reply`](crate::op::Reply) answers it. Arguments have been
 //!    checked before: see what the [trait](Backend) says you may rely on.
 //! 2. Without a batch of your own, call [`batch_sequentially`](crate::backend::batch_sequentially).
-//! 3. Answer `WrongType`, or as though the key were absent, where a key holds another type. A backend that
-//!    always sees it says so with [`Subject::sees_types`], and is then held to `WrongType`.
-//!    Refuse as `Unsupported` what you do not know: operations and conditions are `non_exhaustive`.
+//! 3. Answer `WrongType`, or as though the key were absent, where a key holds another type. A
+//!    backend that always sees it says so with [`Subject::sees_types`], and is then held to
+//!    `WrongType`. Refuse as `Unsupported` what you do not know: operations and conditions are
+//!    `non_exhaustive`.
 //! 4. Map the errors of your storage system to an [`ErrorKind`](crate::ErrorKind), keep them as the source, and
 //!    say [`with_unknown_outcome`](crate::Error::with_unknown_outcome) where a write may have been applied.
 //! 5. Run this suite, then the differential test.
@@ -162,9 +163,10 @@ impl Subject {
     pub fn new(backend: impl Backend) -> Self {
         Subject { store: Store::new(backend), sees_types: false, kept: Vec::new() }
     }
-    /// Holds the backend to `WrongType` for every use of a key as another type, with nothing changed, as
-    /// [`Memory`](crate::Memory) and `Embedded` answer it. Without this the suite also accepts an answer as
-    /// though the key were absent, and the differential test leaves such keys out of the comparison.
+    /// Holds the backend to `WrongType` for every use of a key as another type, with nothing
+    /// changed, as [`Memory`](crate::Memory) and `Embedded` answer it. Without this the suite also
+    /// accepts an answer as though the key were absent, and the differential test leaves such keys
+    /// out of the comparison.
     #[must_use]
     pub fn sees_types(mut self) -> Self {
         self.sees_types = true;

@@ -7,10 +7,11 @@
 //!  short read ─────────────────────────────────► snapshot, while the whole file is in memory
 //! ```
 //!
-//! There is one writer, so programs never conflict. They share a transaction and its sync: a group commit. A
-//! program applies its changes last and at once, so one that fails leaves nothing behind in the transaction
-//! of the others. The snapshot is replaced before the writers are answered, so a read sees every write that was
-//! answered before it began.
+//! There is one writer, so programs never conflict. They share a transaction and its sync: a group
+//! commit. A program applies its changes last and at once, so one that fails leaves nothing behind
+//! in the transaction of the others. A batch, which promises no atomicity, is run part by part and
+//! may be committed between any two: see `line.rs`. The snapshot is replaced before the writers are
+//! answered, so a read sees every write that was answered before it began.
 //!
 //! After a failure of the file, redb refuses everything until it is opened again. The writing thread tries that
 //! before each group, as long as it takes; a read that has failed sends it an empty one, and is tried once more.

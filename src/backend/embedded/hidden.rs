@@ -1,15 +1,17 @@
 //! Rows that are deleted for every reader, and still to be removed from the file.
 //!
-//! To remove very many rows takes seconds, in which nobody else would write. So they are hidden, by one row in a
-//! table of spans, in the same commit as whatever else the program changes. From then on they are gone. The
-//! writing thread then removes them piece by piece, between and beside the commits of others.
+//! To remove very many rows takes seconds, in which nobody else would write. So they are hidden, by
+//! one row in a table of spans, in the same commit as whatever else the program changes. From then
+//! on they are gone. The writing thread then removes them piece by piece, between and beside the
+//! commits of others.
 //!
 //! ```text
 //!  hidden:  begin of a span ─► its end     the spans are disjoint; what is in one is not there
 //! ```
 //!
-//! A row that is written within a hidden span ends the span before it and begins another one behind it. So a key can
-//! be used again at once, and a process that is killed leaves spans that the next one goes on with.
+//! A row that is written within a hidden span ends the span before it and begins another one behind
+//! it. So a key can be used again at once, and a process that is killed leaves spans that the next
+//! one goes on with.
 
 use super::errors::storage;
 use crate::Result;

@@ -1,9 +1,10 @@
 //! Who goes next: what shares a commit, and when there is one.
 //!
-//! Whoever changes little waits for no more than the part of a program that is under way, and a commit. So what is short runs
-//! as soon as it comes, in the transaction that is open. What is long takes turns, a part at a time. The
-//! transaction is committed when somebody waits for an answer, or when it has become so large that the next to come would
-//! wait for its commit. A batch that nobody disturbs goes on in few and large commits, as they are cheaper by far.
+//! Whoever changes little waits for no more than the part of a program that is under way, and a
+//! commit. So what is short runs as soon as it comes, in the transaction that is open. What is long
+//! takes turns, a part at a time. The transaction is committed when somebody waits for an answer,
+//! or when it has become so large that the next to come would wait for its commit. A batch that
+//! nobody disturbs goes on in few and large commits, as they are cheaper by far.
 
 use super::group::Grouped;
 use super::shared::Message;
@@ -32,10 +33,10 @@ pub(super) type Jobs = Receiver<Message<Box<dyn Grouped>>>;
 
 /// The programs that wait, and those that have run in the transaction that is open.
 ///
-/// Callers who write one thing after another come back as soon as they are answered, but not all in the same
-/// microsecond: a commit that began with the first of them would leave the others to the next, and half of the
-/// commits would be nearly empty. So after a group of many there is a short wait for as many again. A lone
-/// writer never waits.
+/// Callers who write one thing after another come back as soon as they are answered, but not all in
+/// the same microsecond: a commit that began with the first of them would leave the others to the
+/// next, and half of the commits would be nearly empty. So after a group of many there is a short
+/// wait for as many again. A lone writer never waits.
 #[derive(Default)]
 pub(super) struct Line {
     /// What is short, and has not run.

@@ -228,8 +228,8 @@ impl<'t> WriteTx<'t> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes a piece of what is hidden: at least as much as the programs have written, so that what is to be removed
-    /// never grows faster than it goes.
+    /// Removes a piece of what is hidden: at least as much as the programs have written, so that
+    /// what is to be removed never grows faster than it goes.
     pub(super) fn remove_hidden(&self) -> Result<()> {
         let mut tables = self.lock();
         let Tables { rows, hidden: Some(hidden), removal, put, .. } = &mut *tables else {

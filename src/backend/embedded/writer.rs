@@ -1,5 +1,5 @@
-//! The writing thread: it takes all that wait, carries them out in one transaction, and answers. When nobody waits, it
-//! removes what is hidden.
+//! The writing thread: it takes all that wait, carries them out in one transaction, and answers.
+//! When nobody waits, it removes what is hidden.
 
 use super::EmbeddedOptions;
 use super::errors::{self, closed, panicked};

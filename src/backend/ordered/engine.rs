@@ -69,8 +69,8 @@ pub(crate) struct EngineLimits {
     pub part: usize,
     /// How often an attempt may conflict before the caller is told.
     pub attempts: u32,
-    /// Whether every use of a key as another type is looked for and refused. Otherwise writes that ask for
-    /// nothing read nothing, and such a key is as though absent.
+    /// Whether every use of a key as another type is looked for and refused. Otherwise writes that
+    /// ask for nothing read nothing, and such a key is as though absent.
     pub typed: bool,
 }
 
@@ -95,8 +95,8 @@ pub(crate) trait Program: Debug + Send + Sync + 'static {
 
     fn run<T: Transaction>(&self, tx: &T) -> impl Future<Output = Result<Self::Output>> + Send;
 
-    // An engine on which a long transaction holds up others runs a program by its parts, and may commit between any two.
-    // Most programs are one part.
+    // An engine on which a long transaction holds up others runs a program by its parts, and may
+    // commit between any two. Most programs are one part.
 
     /// About how many rows each of its parts changes.
     fn parts(&self) -> Vec<usize>;

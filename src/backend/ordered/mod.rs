@@ -1,13 +1,15 @@
 //! Every data type over one ordered, transactional engine.
 //!
 //! ```text
-//!  Backend::write ─► program.rs   one transaction: plan, judge, apply      engine.rs  what an engine is
-//!                      ├─ write.rs   what a write reads and changes          ├─ ../embedded/   redb, durable
-//!                      │  strings.rs                                         └─ simulated.rs   in memory, for tests
-//!                      ├─ read.rs    how a read is put together
-//!                      ├─ types.rs   one key, one type
-//!                      └─ rows.rs    which rows hold what, cell.rs: and how
+//!  Backend::write ─► program.rs   one transaction: plan, judge, apply
+//!                      ├─ write.rs, strings.rs   what a write reads and changes
+//!                      ├─ read.rs                how a read is put together
+//!                      ├─ types.rs               one key, one type
+//!                      └─ rows.rs, cell.rs       which rows hold what, and how
 //!  Backend::batch ─► slices.rs    how much of it goes into one transaction
+//!
+//!  engine.rs   what an engine is: ../embedded/ (redb, durable), ../foundationdb/ (a cluster),
+//!              simulated.rs (in memory, for tests)
 //! ```
 //!
 //! The part of a backend that can go wrong (the layout of the rows, conditions, splitting, ranges) is here,

@@ -36,7 +36,8 @@ pub struct Unkindness {
     pub lose_every: u64,
     /// After how many reads a reading transaction moves to the newest state; 0 for never.
     pub age: usize,
-    /// With more reads and changes than this a writing transaction is too old, if less at once would help.
+    /// With more reads and changes than this a writing transaction is too old, if less at once
+    /// would help.
     pub lifetime: usize,
 }
 

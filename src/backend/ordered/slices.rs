@@ -1,7 +1,8 @@
 //! How much of a batch goes into one transaction.
 //!
-//! A batch promises no atomicity, so it is cut: into what the engine can take, and where a transaction has grown too
-//! old, into halves. An engine with one writer for all commits it part by part, so that others get between.
+//! A batch promises no atomicity, so it is cut: into what the engine can take, and where a
+//! transaction has grown too old, into halves. An engine with one writer for all commits it part by
+//! part, so that others get between.
 
 use super::engine::EngineLimits;
 use crate::op::*;
@@ -107,12 +108,14 @@ pub(super) fn rows_written(op: &Write) -> usize {
     }
 }
 
-/// How many bytes an operation can add to a transaction that writes. Names count more than values: a row that is put has its name in
-/// the change and twice in the range of whom it conflicts with, one that is deleted twice in both, and one that is read twice.
+/// How many bytes an operation can add to a transaction that writes. Names count more than values:
+/// a row that is put has its name in the change and twice in the range of whom it conflicts with,
+/// one that is deleted twice in both, and one that is read twice.
 fn bytes_of(op: &Op) -> usize {
     const PUT: usize = 3;
     const DELETED: usize = 4;
-    // A zero is written as two bytes; the rest is kinds, scores and stamps, and what is around it in a transaction.
+    // A zero is written as two bytes; the rest is kinds, scores and stamps, and what is around it
+    // in a transaction.
     let escaped = |name: &[u8]| name.len() + name.iter().filter(|byte| **byte == 0).count();
     let key = escaped(op.key()) + 64;
     let row = |member: &[u8]| key + escaped(member);

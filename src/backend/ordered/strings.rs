@@ -9,8 +9,8 @@ use crate::op::*;
 use crate::{Error, ErrorKind, Result, Value};
 use futures_util::future::try_join;
 
-/// A counter this far from overflow may be added to without knowing what others add meanwhile: it would take two billion of
-/// them, while a transaction takes seconds.
+/// A counter this far from overflow may be added to without knowing what others add meanwhile: it
+/// would take two billion of them, while a transaction takes seconds.
 const FAR: u64 = 1 << 31;
 
 impl<T: Transaction> Planner<'_, T> {

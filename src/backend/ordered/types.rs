@@ -1,7 +1,8 @@
 //! One key, one type: what a key holds, by the first of its rows.
 //!
-//! Looking costs a read, so an engine says whether it is done ([`EngineLimits::typed`]). A row that an operation
-//! has found tells the type already; only where it has found nothing is the key looked at.
+//! Looking costs a read, so an engine says whether it is done ([`EngineLimits::typed`]). A row that
+//! an operation has found tells the type already; only where it has found nothing is the key looked
+//! at.
 
 use super::engine::{EngineLimits, Scan, Transaction};
 use super::rows::{Kind, Rows};

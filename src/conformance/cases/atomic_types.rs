@@ -45,7 +45,8 @@ pub(crate) async fn a_wrong_type_in_an_atomic_write_applies_nothing(given: Given
     Ok(())
 }
 
-/// Whether it is a condition of `set*` that fails because it does not see the sorted set that is there.
+/// Whether it is a condition of `set*` that fails because it does not see the sorted set that is
+/// there.
 fn unseen(write: &Write, kind: &str) -> bool {
     kind == "sorted" && matches!(write.name(), "set_xx" | "set_eq")
 }

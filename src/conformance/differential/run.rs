@@ -174,7 +174,8 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the operation uses its key as another type than it has, on a backend that may not see it.
+    /// Whether the operation uses its key as another type than it has, on a backend that may not
+    /// see it.
     async fn misuses(&self, op: &Op) -> bool {
         if self.sees_types {
             return false;

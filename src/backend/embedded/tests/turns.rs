@@ -1,4 +1,5 @@
-//! Big writers and their neighbours: nobody waits for all of a batch, and a batch alone pays little for that.
+//! Big writers and their neighbours: nobody waits for all of a batch, and a batch alone pays little
+//! for that.
 //!
 //! A batch of 200,000 `zadd`, or `delete` of such a set, held up a neighbour's `set` for 3 to 4 s.
 
@@ -106,7 +107,8 @@ async fn closing_waits_for_a_batch_that_has_begun() {
     assert_eq!(store.zcount("z", ..).await.unwrap(), MANY);
 }
 
-/// What was committed before is done, what was in the failed commit or behind it has failed, and nothing hangs.
+/// What was committed before is done, what was in the failed commit or behind it has failed, and
+/// nothing hangs.
 #[tokio::test]
 async fn a_batch_in_the_middle_of_which_the_disk_fails_tells_what_it_has_done() {
     use super::disk::{Call, Fault};
