@@ -127,7 +127,7 @@ macro_rules! __conformance_cases {
             (atomic, a_hundred_writes_are_atomic)
             (atomic, more_than_a_hundred_writes_are_refused)
             (atomic, one_item_twice_is_refused_by_name)
-            (atomic, one_key_as_a_sorted_set_and_as_another_type_is_refused)
+            (atomic_types, one_key_as_a_sorted_set_and_as_another_type_is_refused)
             (atomic, one_write_may_be_of_many_members)
             (atomic, a_refused_argument_refuses_the_whole)
             (atomic, an_error_in_the_middle_applies_nothing)

@@ -1,4 +1,4 @@
-//! What shares a commit: programs, and whoever waits for them.
+//! What shares a commit: programs, and their callers.
 
 use super::errors::closed;
 use super::shared::run_part;
@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// A program that shares commits, and whoever waits for it.
+/// A program that shares commits, and its caller.
 pub(super) trait Grouped: Send {
     /// About how many rows its next part changes; `None` if all of it has run.
     fn next(&self) -> Option<usize>;

@@ -1,10 +1,10 @@
 //! Who goes next: what shares a commit, and when there is one.
 //!
-//! Whoever changes little waits for no more than the part of a program that is under way, and a
-//! commit. So what is short runs as soon as it comes, in the transaction that is open. What is long
-//! takes turns, a part at a time. The transaction is committed when somebody waits for an answer,
-//! or when it has become so large that the next to come would wait for its commit. A batch that
-//! nobody disturbs goes on in few and large commits, as they are cheaper by far.
+//! A short program waits for one part of a long one, and a commit, at most: it runs as soon as it
+//! comes, in the transaction that is open. Long programs take turns, a part at a time. The
+//! transaction is committed when a caller waits for an answer, or when it has become so large that
+//! the next caller would wait for its commit. An undisturbed batch goes on in few and large
+//! commits, which cost far less than many small ones.
 
 use super::group::Grouped;
 use super::shared::Message;
@@ -137,7 +137,7 @@ impl Line {
             job.next().is_some()
         });
         if let Err(e) = committed {
-            // Whoever could not even be tried is not tried for ever.
+            // Nothing could be tried: what waits fails now, and is not tried for ever.
             let waiting = if nothing_has_run { self.long.len() } else { 0 };
             let waiting = self.long.drain(..waiting).chain(self.short.drain(..));
             waiting.for_each(|mut job| job.fail(e));

@@ -276,24 +276,6 @@ pub(crate) async fn one_item_twice_is_refused_by_name(s: Store) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn one_key_as_a_sorted_set_and_as_another_type_is_refused(s: Store) -> Result<()> {
-    for i in 0..3 {
-        let mut tx = s.atomic_write();
-        tx.set("other", "x");
-        tx.zadd("k", "m", 1.0);
-        match i {
-            0 => tx.set("k", "x"),
-            1 => tx.delete("k"),
-            _ => tx.sadd("k", ["m"]),
-        }
-        let error = assert_kind(tx.exec().await, ErrorKind::InvalidArgument);
-        assert!(error.to_string().contains("1 (zadd) and 2"), "{error}");
-    }
-    assert_eq!(s.get("other").await?, None);
-    assert!(!s.delete("k").await?);
-    Ok(())
-}
-
 pub(crate) async fn one_write_may_be_of_many_members(s: Store) -> Result<()> {
     let mut tx = s.atomic_write();
     tx.sadd("set", 0..1_000);

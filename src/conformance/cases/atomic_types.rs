@@ -139,3 +139,21 @@ pub(crate) async fn an_atomic_delete_of_a_sorted_set_is_wrong_type(s: Store) -> 
     assert_eq!(s.get("other").await?.unwrap(), "x");
     Ok(())
 }
+
+pub(crate) async fn one_key_as_a_sorted_set_and_as_another_type_is_refused(s: Store) -> Result<()> {
+    for i in 0..3 {
+        let mut tx = s.atomic_write();
+        tx.set("other", "x");
+        tx.zadd("k", "m", 1.0);
+        match i {
+            0 => tx.set("k", "x"),
+            1 => tx.delete("k"),
+            _ => tx.sadd("k", ["m"]),
+        }
+        let error = assert_kind(tx.exec().await, ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains("1 (zadd) and 2"), "{error}");
+    }
+    assert_eq!(s.get("other").await?, None);
+    assert!(!s.delete("k").await?);
+    Ok(())
+}
