@@ -3,7 +3,10 @@
 mod support;
 
 mod memory {
-    keyvaluestore::conformance::tests!(async || keyvaluestore::Memory::new());
+    use keyvaluestore::Memory;
+    use keyvaluestore::conformance::Subject;
+
+    keyvaluestore::conformance::tests!(async || Subject::new(Memory::new()).sees_types());
 }
 
 #[cfg(feature = "embedded")]
@@ -14,7 +17,7 @@ mod embedded {
     async fn subject() -> Subject {
         let dir = tempfile::tempdir().expect("a directory");
         let backend = Embedded::open(dir.path().join("store")).await.expect("a new file");
-        Subject::new(backend).keep(dir)
+        Subject::new(backend).sees_types().keep(dir)
     }
     keyvaluestore::conformance::tests!(subject);
 }
@@ -23,6 +26,16 @@ mod embedded {
 mod ordered {
     use keyvaluestore::conformance::{SimulatedBackend, Unkindness};
     keyvaluestore::conformance::tests!(async || SimulatedBackend::new(Unkindness::default()));
+}
+
+/// The same where every use as another type is looked for, as in a file.
+mod ordered_typed {
+    use keyvaluestore::conformance::{SimulatedBackend, Subject, Unkindness};
+
+    const TYPED: Unkindness = Unkindness { typed: true, ..Unkindness::KIND };
+    keyvaluestore::conformance::tests!(async || {
+        Subject::new(SimulatedBackend::new(TYPED)).sees_types()
+    });
 }
 
 /// The same on an engine that conflicts, splits and ages.
@@ -34,8 +47,8 @@ mod ordered_unkind {
         transaction: 2_000_000,
         page: 7,
         conflict_every: 3,
-        lose_every: 0,
         age: 5,
+        ..Unkindness::KIND
     };
     keyvaluestore::conformance::tests!(async || SimulatedBackend::new(UNKIND));
 }
@@ -55,7 +68,9 @@ mod dynamodb {
         let api = Double { api: DynamoClient::new(place.client), rules: Strict.into() };
         Subject::new(DynamoDb::with_api(api, place.table)).keep(place.kept)
     }
-    keyvaluestore::conformance::tests!(subject);
+    keyvaluestore::conformance::tests!(subject, opt_out: {
+        an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table has no item for a whole sorted set",
+    });
 }
 
 /// A client that does not tell what a condition has found, over a service that throttles, conflicts, loses answers and
@@ -78,7 +93,9 @@ mod dynamodb_faulty {
         let patient = DynamoDbOptions::new().attempts(100).pauses(short.0, short.1);
         Subject::new(DynamoDb::with_api(api, place.table).with_options(patient)).keep(place.kept)
     }
-    keyvaluestore::conformance::tests!(subject);
+    keyvaluestore::conformance::tests!(subject, opt_out: {
+        an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table has no item for a whole sorted set",
+    });
 }
 
 #[cfg(feature = "foundationdb")]
@@ -159,7 +176,8 @@ mod redis_cluster_spread {
             a_failed_condition_is_told_before_an_error => "an atomic write stays in one slot",
             a_hundred_writes_are_atomic => "an atomic write stays in one slot",
             a_wrong_type_in_an_atomic_write_applies_nothing => "an atomic write stays in one slot",
-            an_atomic_delete_does_not_see_sorted_sets => "an atomic write stays in one slot",
+            an_atomic_delete_leaves_a_sorted_set => "an atomic write stays in one slot",
+            an_atomic_delete_of_a_sorted_set_is_wrong_type => "an atomic write stays in one slot",
             an_atomic_write_changes_what_is_there => "an atomic write stays in one slot",
             an_error_in_the_middle_applies_nothing => "an atomic write stays in one slot",
             conditions_are_judged_before_any_write => "an atomic write stays in one slot",
@@ -182,30 +200,35 @@ mod redis_cluster_spread {
 mod wrapped {
     use super::support;
     use super::support::stacks::{self, every_stack};
-    use keyvaluestore::Memory;
     use keyvaluestore::backend::DynBackend;
     use keyvaluestore::conformance::Subject;
+    use keyvaluestore::{Backend, Memory};
 
     /// A module per stack on what `$fresh` makes: a new and empty backend, and what has to live as long.
     macro_rules! on {
-        ({ $fresh:ident, prefixed $out:tt }
+        ({ $fresh:ident, $subject:path, out $out:tt, prefixed $prefixed_out:tt }
             $($stack:ident [$($feature:literal),*] $($prefixed:ident)?;)*) => {$(
             #[cfg(all($(feature = $feature),*))]
             mod $stack {
                 async fn subject() -> super::Subject {
                     let (backend, kept) = super::$fresh().await;
                     let stack = super::stacks::$stack(super::DynBackend::new(backend));
-                    super::Subject::new(stack).keep(kept)
+                    $subject(stack).keep(kept)
                 }
-                super::super::cases!($($prefixed $out)?);
+                super::super::cases!($out $($prefixed $prefixed_out)?);
             }
         )*};
     }
     macro_rules! cases {
-        () => { keyvaluestore::conformance::tests!(subject); };
-        (prefixed $out:tt) => { keyvaluestore::conformance::tests!(subject, opt_out: $out); };
+        ({ $($out:tt)* } $(prefixed { $($more:tt)* })?) => {
+            keyvaluestore::conformance::tests!(subject, opt_out: { $($out)* $($($more)*)? });
+        };
     }
     use cases;
+
+    fn sees_types(stack: impl Backend) -> Subject {
+        Subject::new(stack).sees_types()
+    }
 
     mod memory {
         use super::*;
@@ -213,7 +236,7 @@ mod wrapped {
         async fn fresh() -> (Memory, ()) {
             (Memory::new(), ())
         }
-        every_stack!(on! { fresh, prefixed {} });
+        every_stack!(on! { fresh, crate::wrapped::sees_types, out {}, prefixed {} });
     }
 
     #[cfg(feature = "embedded")]
@@ -225,7 +248,7 @@ mod wrapped {
             let dir = tempfile::tempdir().expect("a directory");
             (Embedded::open(dir.path().join("store")).await.expect("a new file"), dir)
         }
-        every_stack!(on! { fresh, prefixed {} });
+        every_stack!(on! { fresh, crate::wrapped::sees_types, out {}, prefixed {} });
     }
 
     #[cfg(feature = "redis")]
@@ -236,7 +259,7 @@ mod wrapped {
         async fn fresh() -> (Redis, ()) {
             (Redis::open(support::redis::database()).await.expect("a database"), ())
         }
-        every_stack!(on! { fresh, prefixed {} });
+        every_stack!(on! { fresh, crate::wrapped::Subject::new, out {}, prefixed {} });
     }
 
     #[cfg(feature = "dynamodb")]
@@ -253,7 +276,9 @@ mod wrapped {
             let api = Double { api: DynamoClient::new(place.client), rules: Strict.into() };
             (DynamoDb::with_api(api, place.table), place.kept)
         }
-        every_stack!(on! { fresh, prefixed {
+        every_stack!(on! { fresh, crate::wrapped::Subject::new, out {
+            an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table has no item for a whole sorted set",
+        }, prefixed {
             what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
             keys_are_any_bytes_and_neighbours_are_strangers => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
         } });
@@ -267,6 +292,6 @@ mod wrapped {
         async fn fresh() -> (FoundationDb, ()) {
             (FoundationDb::open(foundationdb::subspace()).await.expect("a subspace"), ())
         }
-        every_stack!(on! { fresh, prefixed {} });
+        every_stack!(on! { fresh, crate::wrapped::Subject::new, out {}, prefixed {} });
     }
 }

@@ -250,3 +250,60 @@ fn a_killed_process_loses_nothing_that_it_was_answered_and_leaves_nothing_by_hal
     println!("50 kills, {answers} answered writes");
     assert!(answers > 1_000, "only {answers} writes were answered before the kills");
 }
+
+/// How many members a large set has: more than are removed at once when it is deleted.
+const LARGE: u64 = 2_500;
+
+/// Makes a large set, and then a hash of the same members, and deletes each.
+#[tokio::test]
+async fn as_a_child_it_deletes_large_sets_until_it_is_killed() {
+    let (Ok(path), Err(_)) = (std::env::var(FILE), std::env::var(LIFE)) else { return };
+    let store = Store::open(format!("file:{path}")).await.unwrap();
+    tell(format_args!("\nopened 0 0"));
+    loop {
+        store.sadd("large", 0..LARGE).await.unwrap();
+        assert!(store.delete("large").await.unwrap());
+        store.hset("large", (0..LARGE).map(|n| (n, n))).await.unwrap();
+        store.set("large", "in its place").await.unwrap();
+        assert!(store.delete("large").await.unwrap());
+    }
+}
+
+/// It is there whole, or not at all, and nothing of one is in the other.
+async fn check_large(store: &Store) {
+    let set = store.smembers("large").await.map_or(0, |members| members.len());
+    let hash = store.hgetall("large").await.map_or(0, |fields| fields.len());
+    let string = store.get("large").await.is_ok_and(|value| value.is_some());
+    let there = [set as u64, hash as u64, if string { LARGE } else { 0 }];
+    assert!([0, LARGE].contains(&there.iter().sum()) && there.iter().all(|n| n % LARGE == 0));
+    store.delete("large").await.unwrap();
+    assert_eq!(store.smembers("large").await.unwrap().len(), 0);
+    store.sadd("large", ["one"]).await.unwrap();
+    assert_eq!(store.smembers("large").await.unwrap(), ["one"]);
+    store.delete("large").await.unwrap();
+}
+
+#[test]
+fn a_process_killed_while_it_deletes_leaves_a_large_set_whole_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let mut random = fastrand::Rng::with_seed(11);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut longest = 0;
+    for _ in 0..15 {
+        let child = "as_a_child_it_deletes_large_sets_until_it_is_killed";
+        let mut child = start(child, &[(FILE, path.clone().into())]);
+        let lines = listen(&mut child);
+        assert_eq!(lines.recv().expect("the child opens the file").0, "opened");
+        sleep(Duration::from_micros(random.u64(1_000..80_000)));
+        drop(child);
+        runtime.block_on(async {
+            let file = Embedded::open(&path).await.unwrap();
+            check_large(&Store::new(file.clone())).await;
+            file.close().await.unwrap();
+        });
+        longest = longest.max(std::fs::metadata(&path).unwrap().len());
+    }
+    // What the killed ones have left is removed by the next: a set takes less than 0.2 MB.
+    assert!(longest < 20 << 20, "the file has grown to {longest} bytes");
+}

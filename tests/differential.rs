@@ -4,7 +4,7 @@ mod support;
 
 use keyvaluestore::Memory;
 use keyvaluestore::conformance::differential::{Plan, check};
-use keyvaluestore::conformance::{SimulatedBackend, Unkindness};
+use keyvaluestore::conformance::{SimulatedBackend, Subject, Unkindness};
 
 /// `share` of the programs, for what takes longer.
 fn plan(share: u64) -> Plan {
@@ -18,12 +18,18 @@ fn plan(share: u64) -> Plan {
 
 #[tokio::test]
 async fn memory_agrees_with_itself_one_operation_at_a_time() {
-    check(async || Memory::new(), plan(4)).await;
+    check(async || Subject::new(Memory::new()).sees_types(), plan(4)).await;
 }
 
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory() {
     check(async || SimulatedBackend::new(Unkindness::default()), plan(1)).await;
+}
+
+#[tokio::test]
+async fn the_ordered_layer_agrees_with_memory_on_every_use_as_another_type() {
+    let typed = Unkindness { typed: true, value: 64, page: 2, ..Unkindness::KIND };
+    check(async || Subject::new(SimulatedBackend::new(typed)).sees_types(), plan(5)).await;
 }
 
 /// Rows of 64 bytes, pages of 2, a conflict at every third commit, readers whose view moves on.
@@ -40,6 +46,14 @@ async fn the_ordered_layer_agrees_with_memory_on_an_unkind_engine() {
     check(async || SimulatedBackend::new(unkind), plan(5)).await;
 }
 
+/// Writing transactions that are too old after a few reads and changes, so that nearly every batch
+/// is halved.
+#[tokio::test]
+async fn the_ordered_layer_agrees_with_memory_where_batches_are_too_old() {
+    let short_lived = Unkindness { lifetime: 10, ..Unkindness::KIND };
+    check(async || SimulatedBackend::new(short_lived), plan(10)).await;
+}
+
 /// Transactions so small that many a batch takes several.
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory_where_batches_are_cut() {
@@ -51,7 +65,9 @@ async fn the_ordered_layer_agrees_with_memory_where_batches_are_cut() {
 #[tokio::test]
 async fn embedded_agrees_with_memory() {
     use keyvaluestore::backend::EmbeddedOptions;
-    check(async || EmbeddedOptions::default().in_memory().await.unwrap(), plan(1)).await;
+    let subject =
+        async || Subject::new(EmbeddedOptions::default().in_memory().await.unwrap()).sees_types();
+    check(subject, plan(1)).await;
 }
 
 /// Without the reads that are answered on the caller's thread.
@@ -60,7 +76,7 @@ async fn embedded_agrees_with_memory() {
 async fn embedded_agrees_with_memory_when_every_read_changes_threads() {
     use keyvaluestore::backend::EmbeddedOptions;
     let options = EmbeddedOptions::default().cache(0);
-    check(async || options.in_memory().await.unwrap(), plan(10)).await;
+    check(async || Subject::new(options.in_memory().await.unwrap()).sees_types(), plan(10)).await;
 }
 
 #[cfg(feature = "embedded")]
@@ -71,7 +87,7 @@ async fn embedded_agrees_with_memory_in_a_file() {
     let subject = async || {
         let dir = tempfile::tempdir().unwrap();
         let file = Embedded::open(dir.path().join("store")).await.unwrap();
-        Subject::new(file).keep(dir)
+        Subject::new(file).sees_types().keep(dir)
     };
     check(subject, plan(100)).await;
 }
@@ -156,24 +172,28 @@ mod wrapped {
     use super::support;
     use super::support::stacks::{self, every_stack};
     use super::{check, plan};
-    use keyvaluestore::Memory;
     use keyvaluestore::backend::DynBackend;
     use keyvaluestore::conformance::Subject;
+    use keyvaluestore::{Backend, Memory};
 
     /// A test per stack on what `$fresh` makes: a new and empty backend, and what has to live as long.
     macro_rules! on {
-        ({ $fresh:ident, share $share:literal }
+        ({ $fresh:ident, $subject:path, share $share:literal }
             $($stack:ident [$($feature:literal),*] $($prefixed:ident)?;)*) => {$(
             #[cfg(all($(feature = $feature),*))]
             #[tokio::test]
             async fn $stack() {
                 let empty = async || {
                     let (backend, kept) = $fresh().await;
-                    Subject::new(stacks::$stack(DynBackend::new(backend))).keep(kept)
+                    $subject(stacks::$stack(DynBackend::new(backend))).keep(kept)
                 };
                 check(empty, plan($share)).await;
             }
         )*};
+    }
+
+    fn sees_types(stack: impl Backend) -> Subject {
+        Subject::new(stack).sees_types()
     }
 
     mod memory {
@@ -182,7 +202,7 @@ mod wrapped {
         async fn fresh() -> (Memory, ()) {
             (Memory::new(), ())
         }
-        every_stack!(on! { fresh, share 20 });
+        every_stack!(on! { fresh, sees_types, share 20 });
     }
 
     #[cfg(feature = "embedded")]
@@ -194,7 +214,7 @@ mod wrapped {
         async fn fresh() -> (Embedded, ()) {
             (EmbeddedOptions::default().in_memory().await.expect("it is in memory"), ())
         }
-        every_stack!(on! { fresh, share 40 });
+        every_stack!(on! { fresh, sees_types, share 40 });
     }
 
     #[cfg(feature = "redis")]
@@ -205,7 +225,7 @@ mod wrapped {
         async fn fresh() -> (Redis, ()) {
             (Redis::open(support::redis::database()).await.expect("a database"), ())
         }
-        every_stack!(on! { fresh, share 100 });
+        every_stack!(on! { fresh, Subject::new, share 100 });
     }
 
     #[cfg(feature = "dynamodb")]
@@ -223,7 +243,7 @@ mod wrapped {
             let api = Double { api: DynamoClient::new(place.client), rules: Strict.into() };
             (Prefix::new(DynamoDb::with_api(api, place.table), prefix), place.kept)
         }
-        every_stack!(on! { fresh, share 200 });
+        every_stack!(on! { fresh, Subject::new, share 200 });
     }
     #[cfg(feature = "foundationdb")]
     mod foundationdb {
@@ -234,6 +254,6 @@ mod wrapped {
         async fn fresh() -> (FoundationDb, ()) {
             (FoundationDb::open(foundationdb::subspace()).await.expect("a subspace"), ())
         }
-        every_stack!(on! { fresh, share 400 });
+        every_stack!(on! { fresh, Subject::new, share 400 });
     }
 }

@@ -39,7 +39,10 @@
 //!    each payload in [`ops`](crate::op) tells which [`Reply`](crate::op::Reply) answers it. Arguments have been
 //!    checked before: see what the [trait](Backend) says you may rely on.
 //! 2. Without a batch of your own, call [`batch_sequentially`](crate::backend::batch_sequentially).
-//! 3. Answer `WrongType`, or as though the key were absent, where a key holds another type.
+//! 3. Answer `WrongType`, or as though the key were absent, where a key holds another type. A
+//!    backend that always sees it says so with [`Subject::sees_types`], and is then held to
+//!    `WrongType`. Refuse as `Unsupported` what you do not know: operations and conditions are
+//!    `non_exhaustive`.
 //! 4. Map the errors of your storage system to an [`ErrorKind`](crate::ErrorKind), keep them as the source, and
 //!    say [`with_unknown_outcome`](crate::Error::with_unknown_outcome) where a write may have been applied.
 //! 5. Run this suite, then the differential test.
@@ -60,20 +63,22 @@
 //!     Error::new(ErrorKind::Unsupported, "this backend keeps strings alone")
 //! }
 //!
-//! fn holds(now: Option<&Value>, condition: &Condition) -> bool {
-//!     match condition {
+//! fn holds(now: Option<&Value>, condition: &Condition) -> Result<bool> {
+//!     Ok(match condition {
+//!         Condition::Always => true,
 //!         Condition::NotExists => now.is_none(),
 //!         Condition::Exists => now.is_some(),
 //!         Condition::Equals(old) => now == Some(old),
-//!         _ => true,
-//!     }
+//!         // A condition of a later version: to guess would write what must not be written.
+//!         _ => return Err(unsupported()),
+//!     })
 //! }
 //!
 //! impl Strings {
 //!     /// Whether the condition of a write holds.
 //!     fn judge(map: &HashMap<Key, Value>, op: &Write) -> Result<bool> {
 //!         match op {
-//!             Write::Set(op) => Ok(holds(map.get(&op.key), &op.condition)),
+//!             Write::Set(op) => holds(map.get(&op.key), &op.condition),
 //!             Write::Delete(op) => Ok(!op.must_exist || map.contains_key(&op.key)),
 //!             _ => Err(unsupported()),
 //!         }
@@ -138,6 +143,7 @@ pub use crate::backend::ordered::simulated::{SimulatedBackend, Unkindness};
 
 use crate::backend::BoxFuture;
 use crate::{Backend, Result, Store};
+use cases::Given;
 use std::any::Any;
 use std::time::Duration;
 
@@ -148,13 +154,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Subject {
     store: Store,
+    sees_types: bool,
     kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl Subject {
     /// Takes the backend.
     pub fn new(backend: impl Backend) -> Self {
-        Subject { store: Store::new(backend), kept: Vec::new() }
+        Subject { store: Store::new(backend), sees_types: false, kept: Vec::new() }
+    }
+    /// Holds the backend to `WrongType` for every use of a key as another type, with nothing
+    /// changed, as [`Memory`](crate::Memory) and `Embedded` answer it. Without this the suite also
+    /// accepts an answer as though the key were absent, and the differential test leaves such keys
+    /// out of the comparison.
+    #[must_use]
+    pub fn sees_types(mut self) -> Self {
+        self.sees_types = true;
+        self
     }
     /// Keeps `guard` until the backend is dropped.
     #[must_use]
@@ -174,14 +190,14 @@ impl<B: Backend> From<B> for Subject {
     }
 }
 
-type Case = fn(Store) -> BoxFuture<'static, Result<()>>;
+type Case = fn(Given) -> BoxFuture<'static, Result<()>>;
 
 macro_rules! table {
     ($(($module:ident, $case:ident))*) => {
         /// The names of all cases, in the order of the list.
         pub const CASES: &[&str] = &[$(stringify!($case)),*];
 
-        const TABLE: &[Case] = &[$(|store| Box::pin(cases::$module::$case(store))),*];
+        const TABLE: &[Case] = &[$(|given| Box::pin(cases::$module::$case(given.into()))),*];
     };
 }
 crate::__conformance_cases!(table);
@@ -202,7 +218,8 @@ pub fn run<S: Into<Subject>>(name: &str, factory: impl AsyncFn() -> S) {
         .expect("a runtime can be started");
     runtime.block_on(async {
         let subject = factory().await.into();
-        let case = TABLE[index](subject.store.clone());
+        let given = Given { store: subject.store.clone(), sees_types: subject.sees_types };
+        let case = TABLE[index](given);
         match tokio::time::timeout(PATIENCE, case).await {
             Ok(Ok(())) => drop(subject),
             Ok(Err(e)) => panic!("{name}: an operation failed: {e:?}"),

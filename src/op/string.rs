@@ -12,8 +12,8 @@ payload! {
 }
 /// Removes a key. Answered by [`Reply::Applied`](crate::op::Reply::Applied): was it there?
 ///
-/// Alone and in a batch it removes whatever the key holds; in an atomic write it does not see sorted
-/// sets, and answers nothing.
+/// Alone and in a batch it removes whatever the key holds. In an atomic write it answers nothing,
+/// and a key that holds a sorted set is `WrongType`, where the backend can see it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Delete {
@@ -132,7 +132,9 @@ impl<B: Backend> Store<B> {
     /// One round trip. Redis: `SET`. DynamoDB: `PutItem`.
     ///
     /// # Errors
-    /// `TooLarge` for a value above 390 KiB, and what [`get`](Self::get) says of keys.
+    /// `TooLarge` for a value above 390 KiB, and what [`get`](Self::get) says of keys. `WrongType`
+    /// over a sorted set, in memory and in a file; `Redis` replaces it, `DynamoDb` and
+    /// `FoundationDb` do not see it.
     #[inline(always)]
     pub fn set(
         &self,
@@ -287,11 +289,14 @@ impl<B: Backend> AtomicWrite<'_, B> {
     ) -> Handle<Conditional> {
         self.try_push(old.to_value().and_then(|old| Set::of(key, value, Condition::Equals(old))))
     }
-    /// Removes a string, counter, set or hash, if one is there. Does not see sorted sets.
+    /// Removes a string, counter, set or hash, if one is there. On a key that holds a sorted set it
+    /// is `WrongType`, and nothing of the atomic write is applied; `DynamoDb`, which cannot see it,
+    /// leaves the sorted set there.
     pub fn delete(&mut self, key: impl Into<Key>) {
         self.push(Delete::new(key));
     }
-    /// Removes a string, counter, set or hash: the condition that one is there. Does not see sorted sets.
+    /// Removes a string, counter, set or hash: the condition that one is there. Of a sorted set as
+    /// [`delete`](Self::delete).
     pub fn delete_xx(&mut self, key: impl Into<Key>) -> Handle<Conditional> {
         self.push(Delete::new(key).must_exist(true))
     }

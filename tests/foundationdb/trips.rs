@@ -93,6 +93,11 @@ async fn a_batch_and_an_atomic_write_read_in_one_wave() {
     assert!(tx.exec().await.unwrap().is_committed());
     assert_eq!(trips.take(), COMMIT, "nobody asks for anything");
 
+    let mut tx = store.atomic_write();
+    (0..10).for_each(|i| tx.delete(format!("k{i}")));
+    assert!(tx.exec().await.unwrap().is_committed());
+    assert_eq!(trips.take(), BOTH, "they look for sorted sets");
+
     let mut batch = store.batch();
     for i in 0..100 {
         let _ = batch.get(format!("k{i}"));

@@ -7,10 +7,11 @@
 //!  short read ─────────────────────────────────► snapshot, while the whole file is in memory
 //! ```
 //!
-//! There is one writer, so programs never conflict. They share a transaction and its sync: a group commit. A
-//! program applies its changes last and at once, so one that fails leaves nothing behind in the transaction
-//! of the others. The snapshot is replaced before the writers are answered, so a read sees every write that was
-//! answered before it began.
+//! There is one writer, so programs never conflict. They share a transaction and its sync: a group
+//! commit. A program applies its changes last and at once, so one that fails leaves nothing behind
+//! in the transaction of the others. A batch, which promises no atomicity, is run part by part and
+//! may be committed between any two: see `line.rs`. The snapshot is replaced before the writers are
+//! answered, so a read sees every write that was answered before it began.
 //!
 //! After a failure of the file, redb refuses everything until it is opened again. The writing thread tries that
 //! before each group, as long as it takes; a read that has failed sends it an empty one, and is tried once more.
@@ -18,8 +19,10 @@
 use super::EmbeddedOptions;
 use super::errors::closed;
 use super::file::{Place, Vitals, without_waiting};
+use super::group::{Grouped, Job, Mend};
+use super::line::PART;
 use super::shared::{Message, Shared, run};
-use super::writer::{Grouped, Job, Mend, Writer};
+use super::writer::Writer;
 use crate::backend::Context;
 use crate::backend::ordered::{Access, Engine, EngineLimits, Failure, Program};
 use crate::{Error, ErrorKind, Result};
@@ -80,6 +83,11 @@ impl Redb {
     pub(super) fn vitals(&self) -> &Vitals {
         &self.shared.vitals
     }
+    /// The state after the last commit.
+    #[cfg(test)]
+    pub(super) fn snapshot(&self) -> Arc<super::tx::Snapshot> {
+        self.shared.snapshot().expect("the file is open")
+    }
     /// How much waits for the writing thread.
     #[cfg(test)]
     pub(super) fn queued(&self) -> usize {
@@ -122,7 +130,7 @@ impl Redb {
 
     async fn write<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { program: program.clone(), output: None, reply: Some(reply) };
+        let job = Job::new(program.clone(), reply);
         self.writes.send(Message::Do(Box::new(job))).map_err(|_| closed())?;
         answer.await.map_err(|_| closed().with_unknown_outcome())?
     }
@@ -139,7 +147,14 @@ impl Engine for Redb {
     type Session = ();
 
     fn limits(&self) -> EngineLimits {
-        EngineLimits { row: 1 << 20, value: usize::MAX, transaction: usize::MAX, attempts: 1 }
+        EngineLimits {
+            row: 1 << 20,
+            value: usize::MAX,
+            transaction: usize::MAX,
+            part: PART,
+            attempts: 1,
+            typed: true,
+        }
     }
 
     async fn attempt<P: Program>(

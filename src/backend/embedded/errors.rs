@@ -5,9 +5,15 @@ use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionErro
 use std::any::Any;
 use std::io;
 
+const PANICKED: &str = "the storage engine has panicked: the file may be damaged; open it again, \
+                        and if that fails restore it from a backup";
+
 pub(super) fn storage(e: StorageError) -> Error {
     let (kind, message) = match &e {
-        StorageError::Corrupted(_) => (ErrorKind::Corrupt, "the file is damaged"),
+        StorageError::Corrupted(_) => (
+            ErrorKind::Corrupt,
+            "the file is damaged; restore it from a backup, or move it away to begin anew",
+        ),
         StorageError::Io(e) => return io_error(e.kind()).with_source(e.to_string()),
         StorageError::ValueTooLarge(_) => {
             (ErrorKind::TooLarge, "the value is longer than the file can hold")
@@ -16,9 +22,7 @@ pub(super) fn storage(e: StorageError) -> Error {
             (ErrorKind::Unavailable, "the file could not be read or written a moment ago")
         }
         StorageError::DatabaseClosed => return away(),
-        StorageError::LockPoisoned(_) => {
-            (ErrorKind::Corrupt, "the storage engine has panicked: the file may be damaged")
-        }
+        StorageError::LockPoisoned(_) => (ErrorKind::Corrupt, PANICKED),
         _ => (ErrorKind::Other, "the storage engine failed"),
     };
     Error::new(kind, message).with_source(e)
@@ -27,8 +31,15 @@ pub(super) fn storage(e: StorageError) -> Error {
 pub(super) fn io_error(kind: io::ErrorKind) -> Error {
     use io::ErrorKind::*;
     match kind {
-        InvalidData => Error::new(ErrorKind::Corrupt, "the file is not one of keyvaluestore"),
-        UnexpectedEof => Error::new(ErrorKind::Corrupt, "the file is cut short"),
+        InvalidData => Error::new(
+            ErrorKind::Corrupt,
+            "the file is not one of keyvaluestore, or damaged; open another path, or restore it from \
+             a backup",
+        ),
+        UnexpectedEof => Error::new(
+            ErrorKind::Corrupt,
+            "the file is cut short; restore it from a backup, or move it away to begin anew",
+        ),
         PermissionDenied | ReadOnlyFilesystem => {
             Error::new(ErrorKind::AccessDenied, "the file may not be read and written")
         }
@@ -66,7 +77,10 @@ pub(super) fn transaction(e: TransactionError) -> Error {
 pub(super) fn table(e: TableError) -> Error {
     match e {
         TableError::Storage(e) => storage(e),
-        e => Error::new(ErrorKind::Corrupt, "the file is another application's").with_source(e),
+        e => {
+            let message = "the file is another application's; open another path";
+            Error::new(ErrorKind::Corrupt, message).with_source(e)
+        }
     }
 }
 
@@ -85,8 +99,7 @@ pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Error {
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("no message")
         .to_owned();
-    Error::new(ErrorKind::Corrupt, "the storage engine has panicked: the file may be damaged")
-        .with_source(text)
+    Error::new(ErrorKind::Corrupt, PANICKED).with_source(text)
 }
 
 pub(super) fn away() -> Error {

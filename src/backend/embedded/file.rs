@@ -1,16 +1,16 @@
-//! The file below redb: how it comes to be, and what has to be known of it while it is open.
+//! The file below redb: how it is opened, and what has to be known of it while it is open.
 
 use super::EmbeddedOptions;
 use super::errors;
+use super::making;
 use super::tx::{FORMAT, META, ROWS};
 use crate::{Error, ErrorKind, Result};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{BackendError, Builder, Database, ReadableDatabase, StorageBackend};
 use std::cell::Cell;
-use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Bound;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -64,29 +64,13 @@ pub(super) fn open(
 ) -> Result<Database> {
     let storage: Box<dyn StorageBackend> = match place {
         Place::File(path) => {
-            let file = match OpenOptions::new().read(true).write(true).open(path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    create(path)?;
-                    OpenOptions::new().read(true).write(true).open(path)
-                }
-                file => file,
-            };
-            let file = file.map_err(io_error)?;
-            // redb takes an empty file for a new one. Ours never are: it has lost what it held.
-            if file.metadata().map_err(io_error)?.len() == 0 {
-                return Err(Error::new(
-                    ErrorKind::Corrupt,
-                    "the file is empty; remove it to begin anew",
-                ));
-            }
-            Box::new(FileBackend::new(file).map_err(errors::database)?)
+            Box::new(FileBackend::new(making::open(path)?).map_err(errors::database)?)
         }
         Place::Memory => Box::new(InMemoryBackend::new()),
         #[cfg(test)]
         Place::Double(make) => make().map_err(io_error)?,
     };
-    let fresh = !matches!(place, Place::File(_))
-        && storage.len().map_err(|e| errors::storage(e.into()))? == 0;
+    let fresh = storage.len().map_err(|e| errors::storage(e.into()))? == 0;
     vitals.longest.store(0, Relaxed);
     let storage = Watched { storage, vitals: vitals.clone() };
     let database = Builder::new()
@@ -101,62 +85,11 @@ pub(super) fn open(
     Ok(database)
 }
 
-fn io_error(e: io::Error) -> Error {
+pub(super) fn io_error(e: io::Error) -> Error {
     errors::io_error(e.kind()).with_source(e)
 }
 
-/// Makes a new store beside `path` and moves it there whole: a process that is killed in between leaves no
-/// half-made file, and of two that do it at once one wins.
-fn create(path: &Path) -> Result<()> {
-    let (new, file) = beside(path)?;
-    let made = make(file).and_then(|()| match fs::hard_link(&new, path) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // A file system without links.
-        Err(_) => fs::rename(&new, path).map_err(io_error),
-    });
-    // Gone already after a rename.
-    let _ = fs::remove_file(&new);
-    made?;
-    sync_directory(path)
-}
-
-/// A new file beside `path`, which is nobody else's: not another thread's, not another process's of the same
-/// number in another container, and not one that a killed process has left.
-fn beside(path: &Path) -> Result<(PathBuf, File)> {
-    static MADE: AtomicU64 = AtomicU64::new(0);
-    let Some(name) = path.file_name() else {
-        return Err(Error::invalid("the path names no file"));
-    };
-    loop {
-        let mut name = name.to_owned();
-        name.push(format!(".new-{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed)));
-        let new = path.with_file_name(name);
-        match OpenOptions::new().read(true).write(true).create_new(true).open(&new) {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            file => return Ok((new, file.map_err(io_error)?)),
-        }
-    }
-}
-
-fn make(file: File) -> Result<()> {
-    let storage = FileBackend::new(file).map_err(errors::database)?;
-    let database = Builder::new().create_with_backend(storage).map_err(errors::database)?;
-    initialize(&database)?;
-    database.close().map_err(errors::database)
-}
-
-/// Until its directory is on the disk, a new file may be gone after a power cut.
-fn sync_directory(path: &Path) -> Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Not every system can open a directory.
-    match File::open(directory) {
-        Ok(directory) if cfg!(unix) => directory.sync_all().map_err(io_error),
-        _ => Ok(()),
-    }
-}
-
-fn initialize(database: &Database) -> Result<()> {
+pub(super) fn initialize(database: &Database) -> Result<()> {
     let tx = database.begin_write().map_err(errors::transaction)?;
     {
         tx.open_table(ROWS).map_err(errors::table)?;
@@ -180,7 +113,10 @@ fn check_format(database: &Database) -> Result<()> {
             ErrorKind::Unsupported,
             "the file is of format 1, of a version before the first release",
         )),
-        _ => Err(Error::new(ErrorKind::Corrupt, "the file does not tell its format")),
+        _ => Err(Error::new(
+            ErrorKind::Corrupt,
+            "the file does not tell its format: open another path, or restore it from a backup",
+        )),
     }
 }
 

@@ -3,13 +3,19 @@
 //! ```text
 //!  mod.rs       the public type: open, close          ../ordered  the data types, in rows
 //!  engine.rs    who does what on which thread         tx.rs       rows in a redb table
-//!  writer.rs    the thread that writes, for all       file.rs     the file below redb
+//!  writer.rs    the thread that writes, for all       hidden.rs   rows deleted and not removed yet
+//!  line.rs      who goes next, and when to commit     file.rs     the file below redb
+//!  group.rs     what shares a commit                  making.rs   how it comes to be
 //!  shared.rs    what the threads share                errors.rs   what redb's errors mean to a caller
 //! ```
 
 mod engine;
 mod errors;
 mod file;
+mod group;
+mod hidden;
+mod line;
+mod making;
 mod shared;
 mod tx;
 mod writer;
@@ -36,11 +42,17 @@ pub struct EmbeddedOptions {
     /// Whether opening verifies every checksum of the file. On by default; it takes about 0.4 s per million
     /// rows. Without it, damage that was done to the file while it was closed may show as wrong answers.
     pub verify: bool,
+    removal: tx::Removal,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        EmbeddedOptions { cache: 256 << 20, readers: 2, verify: true }
+        EmbeddedOptions {
+            cache: 256 << 20,
+            readers: 2,
+            verify: true,
+            removal: tx::Removal::default(),
+        }
     }
 }
 
@@ -81,14 +93,13 @@ impl EmbeddedOptions {
     }
 }
 
-/// Keeps everything in one file. For whoever wants no server.
+/// Keeps everything in one file, without a server.
 ///
-/// A write is on the disk when it is answered. Writers share commits: what arrives while the disk is busy goes
-/// to it together, so 64 writers get far more done than one. Reads never wait for writes. The file is of one
-/// process at a time. No work that may wait for the disk is done on the threads of the async runtime; any
-/// runtime will do.
+/// A write is on the disk when it is answered. Reads never wait for writes. One process at a time
+/// has the file open. Any async runtime will do: no work that may wait for the disk is done on its
+/// threads.
 ///
-/// Clones share the file. It is closed with the last of them, or by [`close`](Self::close).
+/// # Open and close
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -100,13 +111,72 @@ impl EmbeddedOptions {
 /// store.set("k", "v").await?;
 /// file.close().await?;
 ///
-/// let store = Store::new(Embedded::open(&path).await?);
+/// let store = Store::open(format!("file:{}", path.display())).await?;
 /// assert_eq!(store.get("k").await?.unwrap(), "v");
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// A key that holds another type than an operation works on is answered as though it were absent; only
-/// `incr_by` tells `WrongType`.
+/// Clones share the file. It is closed with the last of them, which waits for the disk on the spot,
+/// or by [`close`](Self::close), which does not block a thread of the runtime. A process that ends
+/// without either loses nothing that was answered.
+///
+/// # Configure
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("users.kvs");
+/// use keyvaluestore::backend::EmbeddedOptions;
+/// let file = EmbeddedOptions::default().cache(64 << 20).readers(4).open(&path).await?;
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
+///
+/// # Test
+///
+/// [`Memory`](crate::Memory) is the fastest store for unit tests, and answers the same.
+/// [`EmbeddedOptions::in_memory`] is this engine without a disk. A file in a temporary directory is
+/// as good: an empty file, which is what the crate `tempfile` makes, opens as a new store.
+///
+/// # What calls cost
+///
+/// - A write is a commit and one sync of the disk. Writes that come while the disk is busy share
+///   the next commit, so 64 writers get far more done than one.
+/// - A batch shares commits, too; it promises no atomicity. Alone it is committed every 8,000 rows.
+///   Others get between: a write waits for the commit under way, for 500 rows of the batch at most,
+///   and for the next commit. An atomic write, and one call with very many members or fields, is
+///   one commit, which the others wait for.
+/// - While the file takes at most half of [`EmbeddedOptions::cache`], a read of up to 128 rows is
+///   answered on the caller's thread. Other reads change threads.
+/// - `get`, `hget`, `zscore`, `zhget` and every write of one item take time logarithmic in the size
+///   of the file.
+/// - `zrange` with a limit costs what it answers, wherever in the set the range begins: it seeks
+///   there.
+/// - `zcount` and `zlexcount` visit each member that they count: linear in the answer. So do
+///   `smembers`, `hgetall` and a `zrange` without a limit.
+/// - `delete` of up to 1,000 members or fields removes them. Of more it writes one row that hides
+///   them, however many they are; the writing thread removes them afterwards, 1,000 at a time,
+///   between the commits of others, and goes on with that when the file is opened again. A `set` in
+///   place of a large set or hash does the same.
+/// - A use as another type is looked for. That is one seek more for `sadd`, `srem`, `hset` and
+///   `hdel`, and for what finds nothing: a read, or `zadd`, `zrem` and `zincr_by` of a new member.
+///
+/// # Growth
+///
+/// What is removed leaves room in the file, which later writes fill; room at its end is given back.
+/// A sorted member takes two rows, a field of a sorted hash three; values of sorted hashes below 1
+/// KiB are kept twice.
+///
+/// # Backup
+///
+/// Close the store and copy the file. A copy of a file that is open and written to may be no state
+/// that ever was, and may not open; a snapshot of the file system is one, and opens like a file
+/// after a crash.
+///
+/// # Other types
+///
+/// A use of a key as another type is `WrongType` and changes nothing. `set` replaces a string,
+/// counter, set or hash, and not a sorted set; `delete` removes anything, but in an atomic write no
+/// sorted set.
 #[derive(Clone, Debug)]
 pub struct Embedded(Arc<Ordered<Redb>>);
 
@@ -114,17 +184,21 @@ impl Embedded {
     fn new(engine: Redb) -> Self {
         Embedded(Arc::new(Ordered::new(engine)))
     }
-    /// Opens the store in the file at `path`, or makes a new one. A file that was not closed (a crash, a
-    /// killed process) is put in order first: every write that was answered is there.
+    /// Opens the store in the file at `path`, or makes a new one: where nothing is, in an empty
+    /// file, and where a symbolic link leads to. A file that was not closed (a crash, a killed
+    /// process) is put in order first: every write that was answered is there.
     ///
     /// # Errors
-    /// `Corrupt` if the file is damaged, cut short or something else's; `Unavailable` if another process has
-    /// it open; `InvalidArgument` if its directory is missing, or is what the path names; `AccessDenied`.
+    /// `Corrupt` if the file is damaged, cut short or something else's: restore it from a backup,
+    /// or move it away. `Unavailable` if it is open already, here or in another process.
+    /// `InvalidArgument` if its directory is missing, or if the path names a directory or a device.
+    /// `AccessDenied` if it may not be read and written.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
         EmbeddedOptions::default().open(path).await
     }
-    /// Closes the file once the writes under way are done. Every later operation, through any clone, fails
-    /// with `Unavailable`. Dropping the last clone does the same, and waits for it on the spot.
+    /// Closes the file once the writes that have been made are done. Every later operation, through
+    /// any clone, fails with `Unavailable`. To close it again is nothing. Dropping the last clone
+    /// does the same, and waits for it on the spot.
     ///
     /// A file that cannot be closed in order, because its disk has failed, is put in order when it is next opened:
     /// what was answered is there either way.

@@ -1,12 +1,11 @@
 //! What the threads of a store share: the snapshot that the writer publishes, and how a program is run.
 
-use super::errors::{self, panicked};
+use super::errors::panicked;
 use super::file::Vitals;
-use super::tx::{ROWS, Snapshot};
+use super::tx::Snapshot;
 use crate::backend::ordered::{Program, Transaction};
 use crate::{Error, ErrorKind, Result};
 use futures_util::FutureExt;
-use redb::{Database, ReadableDatabase};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -48,15 +47,23 @@ impl Shared {
     }
 }
 
-pub(super) fn snapshot_of(database: &Database) -> Result<Snapshot> {
-    let tx = database.begin_read().map_err(errors::transaction)?;
-    tx.open_table(ROWS).map(Snapshot).map_err(errors::table)
+/// Runs a program to its end.
+pub(super) fn run<P: Program>(program: &P, tx: &impl Transaction) -> Result<P::Output> {
+    finished(|| program.run(tx).now_or_never())
 }
 
-/// Runs a program to its end. Its futures wait for nothing, so polling once is enough.
-pub(super) fn run<P: Program>(program: &P, tx: &impl Transaction) -> Result<P::Output> {
-    let polled = catch_unwind(AssertUnwindSafe(|| program.run(tx).now_or_never()));
-    polled.map_err(panicked)?.unwrap_or_else(|| {
+/// Runs a part of a program.
+pub(super) fn run_part<P: Program>(
+    program: &P,
+    tx: &impl Transaction,
+    part: usize,
+) -> Result<P::Output> {
+    finished(|| program.run_part(tx, part).now_or_never())
+}
+
+/// The futures of a program wait for nothing, so polling once is enough.
+fn finished<T>(polled: impl FnOnce() -> Option<Result<T>>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(polled)).map_err(panicked)?.unwrap_or_else(|| {
         Err(Error::new(ErrorKind::Other, "a program waits for something other than the engine"))
     })
 }

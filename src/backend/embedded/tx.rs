@@ -2,10 +2,14 @@
 //!
 //! Nothing here waits for anything but the disk, so every future is ready when it is first polled.
 
-use super::errors::storage;
+use super::errors::{self, storage};
+use super::hidden::{self, HIDDEN, Rows};
 use crate::backend::ordered::{Change, Scan, Span, Transaction, Visit, added};
 use crate::{Error, ErrorKind, Result};
-use redb::{ReadOnlyTable, ReadableTable, Table, TableDefinition};
+use redb::{
+    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, TableError, WriteTransaction,
+};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,54 +22,123 @@ pub(super) const FORMAT: u64 = 2;
 /// What redb takes as a value is 3 GiB; what nobody should put into one row is less.
 const MOST_BYTES: usize = 1 << 30;
 
-type Row<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
-
-fn ends(span: &Span) -> Row<'_> {
+fn ends(span: &Span) -> (Bound<&[u8]>, Bound<&[u8]>) {
     (Bound::Included(&span.begin), Bound::Excluded(&span.end))
 }
 
-fn get<R>(
-    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    row: &[u8],
-    decode: impl FnOnce(&[u8]) -> Result<R>,
-) -> Result<Option<R>> {
-    table.get(row).map_err(storage)?.map(|value| decode(value.value())).transpose()
+/// Rows, and which of them are hidden.
+struct View<'a, R, H> {
+    rows: &'a R,
+    hidden: Option<&'a H>,
 }
 
-fn range(
-    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    scan: &Scan,
-    visit: &mut Visit<'_>,
-) -> Result<()> {
-    let mut rows = table.range::<&[u8]>(ends(&scan.span)).map_err(storage)?;
-    for _ in 0..scan.limit {
-        let next = if scan.reverse { rows.next_back() } else { rows.next() };
-        let Some(row) = next else { break };
-        let (row, value) = row.map_err(storage)?;
-        visit(row.value(), value.value())?;
+impl<R, H> View<'_, R, H>
+where
+    R: ReadableTable<&'static [u8], &'static [u8]>,
+    H: ReadableTable<&'static [u8], &'static [u8]>,
+{
+    fn get<T>(&self, row: &[u8], decode: impl FnOnce(&[u8]) -> Result<T>) -> Result<Option<T>> {
+        if let Some(hidden) = self.hidden
+            && hidden::over(hidden, row)?.is_some()
+        {
+            return Ok(None);
+        }
+        self.rows.get(row).map_err(storage)?.map(|value| decode(value.value())).transpose()
     }
-    Ok(())
+
+    fn range(&self, scan: &Scan, visit: &mut Visit<'_>) -> Result<()> {
+        let mut left = scan.limit;
+        self.stretches(&scan.span, scan.reverse, |span| {
+            let mut rows = self.rows.range::<&[u8]>(ends(span)).map_err(storage)?;
+            while left > 0 {
+                let next = if scan.reverse { rows.next_back() } else { rows.next() };
+                let Some(row) = next else { break };
+                let (row, value) = row.map_err(storage)?;
+                left -= 1;
+                visit(row.value(), value.value())?;
+            }
+            Ok(left > 0)
+        })
+    }
+
+    fn count(&self, span: &Span) -> Result<u64> {
+        let mut count = 0;
+        self.stretches(span, false, |span| {
+            for row in self.rows.range::<&[u8]>(ends(span)).map_err(storage)? {
+                row.map_err(storage)?;
+                count += 1;
+            }
+            Ok(true)
+        })?;
+        Ok(count)
+    }
+
+    /// Visits the parts of `span` that are not hidden, in order, until `visit` has had enough.
+    fn stretches(
+        &self,
+        span: &Span,
+        reverse: bool,
+        mut visit: impl FnMut(&Span) -> Result<bool>,
+    ) -> Result<()> {
+        let Some(hidden) = self.hidden else { return visit(span).map(drop) };
+        let mut rest = span.clone();
+        loop {
+            let next = match reverse {
+                false => hidden::first_shown(hidden, rest.clone())?,
+                true => hidden::last_shown(hidden, rest.clone())?,
+            };
+            let Some(next) = next else { return Ok(()) };
+            if !visit(&next)? {
+                return Ok(());
+            }
+            match reverse {
+                false => rest.begin = next.end,
+                true => rest.end = next.begin,
+            }
+        }
+    }
 }
 
-fn count(table: &impl ReadableTable<&'static [u8], &'static [u8]>, span: &Span) -> Result<u64> {
-    let mut count = 0;
-    for row in table.range::<&[u8]>(ends(span)).map_err(storage)? {
-        row.map_err(storage)?;
-        count += 1;
-    }
-    Ok(count)
-}
+type ReadOnly = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// The state after some commit. Shared by all who read it.
-pub(super) struct Snapshot(pub(super) ReadOnlyTable<&'static [u8], &'static [u8]>);
+pub(super) struct Snapshot {
+    rows: ReadOnly,
+    /// Only where something is hidden.
+    hidden: Option<ReadOnly>,
+}
 
 impl Snapshot {
+    pub(super) fn of(database: &Database) -> Result<Self> {
+        let tx = database.begin_read().map_err(errors::transaction)?;
+        let hidden = match tx.open_table(HIDDEN) {
+            Ok(hidden) if hidden.is_empty().map_err(storage)? => None,
+            Ok(hidden) => Some(hidden),
+            Err(TableError::TableDoesNotExist(_)) => None,
+            Err(e) => return Err(errors::table(e)),
+        };
+        Ok(Snapshot { rows: tx.open_table(ROWS).map_err(errors::table)?, hidden })
+    }
+    /// Whether there are rows that are still to be removed.
+    pub(super) fn hides(&self) -> bool {
+        self.hidden.is_some()
+    }
+    /// How many rows the file holds, hidden ones too.
+    #[cfg(test)]
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.len().expect("the file can be read")
+    }
     /// Reads every page, so that they are all in the cache.
     pub(super) fn read_all(&self) -> Result<()> {
-        for row in self.0.iter().map_err(storage)? {
-            row.map_err(storage)?;
+        for table in [Some(&self.rows), self.hidden.as_ref()].into_iter().flatten() {
+            for row in table.iter().map_err(storage)? {
+                row.map_err(storage)?;
+            }
         }
         Ok(())
+    }
+    fn view(&self) -> View<'_, ReadOnly, ReadOnly> {
+        View { rows: &self.rows, hidden: self.hidden.as_ref() }
     }
 }
 
@@ -75,13 +148,13 @@ impl Transaction for Snapshot {
         row: &[u8],
         decode: impl FnOnce(&[u8]) -> Result<R> + Send,
     ) -> Result<Option<R>> {
-        get(&self.0, row, decode)
+        self.view().get(row, decode)
     }
     async fn range(&self, scan: &Scan, visit: &mut Visit<'_>) -> Result<Option<Vec<u8>>> {
-        range(&self.0, scan, visit).map(|()| None)
+        self.view().range(scan, visit).map(|()| None)
     }
     async fn count(&self, span: &Span) -> Result<u64> {
-        count(&self.0, span)
+        self.view().count(span)
     }
     /// Nobody else writes while a transaction that writes is open.
     fn guard(&self, _: &[u8]) -> Result<()> {
@@ -95,21 +168,52 @@ impl Transaction for Snapshot {
     }
 }
 
+/// How many deleted rows are removed in a transaction; the others are hidden.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Removal {
+    /// For all of its programs, and then of what is hidden.
+    pub(super) piece: usize,
+    /// Of a span in any case: to hide so few would be as much.
+    pub(super) few: usize,
+}
+
+impl Default for Removal {
+    fn default() -> Self {
+        Removal { piece: 1_000, few: 16 }
+    }
+}
+
 /// The transaction of the writing thread, shared by the programs whose commit it will be.
 pub(super) struct WriteTx<'t> {
     // Only one thread is ever here; the lock makes it `Sync`, which futures that may be sent ask for.
-    table: Mutex<Table<'t, &'static [u8], &'static [u8]>>,
+    tables: Mutex<Tables<'t>>,
     changed: AtomicBool,
     broken: AtomicBool,
 }
 
+struct Tables<'t> {
+    tx: &'t WriteTransaction,
+    rows: Rows<'t>,
+    /// Opened only where something is hidden.
+    hidden: Option<Rows<'t>>,
+    removal: Removal,
+    /// How many rows may still be removed at once.
+    removable: usize,
+    put: usize,
+}
+
 impl<'t> WriteTx<'t> {
-    pub(super) fn new(table: Table<'t, &'static [u8], &'static [u8]>) -> Self {
-        WriteTx {
-            table: Mutex::new(table),
+    /// `hides` if the snapshot of the last commit does.
+    pub(super) fn begin(tx: &'t WriteTransaction, hides: bool, removal: Removal) -> Result<Self> {
+        let open = |table| tx.open_table(table).map_err(errors::table);
+        let hidden = if hides { Some(open(HIDDEN)?) } else { None };
+        let (rows, removable) = (open(ROWS)?, removal.piece);
+        let tables = Tables { tx, rows, hidden, removal, removable, put: 0 };
+        Ok(WriteTx {
+            tables: Mutex::new(tables),
             changed: AtomicBool::new(false),
             broken: AtomicBool::new(false),
-        }
+        })
     }
     /// Whether there is anything to commit.
     pub(super) fn changed(&self) -> bool {
@@ -118,10 +222,73 @@ impl<'t> WriteTx<'t> {
     /// Whether a program was applied in part, so that nothing may be committed. The lock is held whenever
     /// redb is at work, so it is poisoned if redb has panicked in the middle.
     pub(super) fn broken(&self) -> bool {
-        self.broken.load(Relaxed) || self.table.is_poisoned()
+        self.broken.load(Relaxed) || self.tables.is_poisoned()
     }
-    fn lock(&self) -> MutexGuard<'_, Table<'t, &'static [u8], &'static [u8]>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Tables<'t>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes a piece of what is hidden: at least as much as the programs have written, so that
+    /// what is to be removed never grows faster than it goes.
+    pub(super) fn remove_hidden(&self) -> Result<()> {
+        let mut tables = self.lock();
+        let Tables { rows, hidden: Some(hidden), removal, put, .. } = &mut *tables else {
+            return Ok(());
+        };
+        self.changed.store(true, Relaxed);
+        hidden::remove(hidden, rows, removal.piece.max(*put)).map(drop).inspect_err(|_| {
+            self.broken.store(true, Relaxed);
+        })
+    }
+}
+
+impl<'t> Tables<'t> {
+    fn view(&self) -> View<'_, Rows<'t>, Rows<'t>> {
+        View { rows: &self.rows, hidden: self.hidden.as_ref() }
+    }
+
+    fn carry_out(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::Put(row, value) => self.put(row, value),
+            // One that is hidden may go at once, too.
+            Change::Delete(row) => self.rows.remove(&row[..]).map(drop).map_err(storage),
+            Change::Add(row, by) => {
+                let sum = self.view().get(row, |now| Ok(added(Some(now), *by)))?;
+                self.put(row, &sum.unwrap_or_else(|| added(None, *by)))
+            }
+            Change::Clear(span) => self.clear(span),
+        }
+    }
+
+    fn put(&mut self, row: &[u8], value: &[u8]) -> Result<()> {
+        if let Some(hidden) = &mut self.hidden {
+            hidden::show(hidden, &self.rows, row)?;
+        }
+        self.put += 1;
+        self.rows.insert(row, value).map(drop).map_err(storage)
+    }
+
+    /// Removes the rows of a span if they are few, and hides them otherwise.
+    fn clear(&mut self, span: &Span) -> Result<()> {
+        let most = self.removable.max(self.removal.few);
+        let mut found = Vec::new();
+        let scan = Scan { span: span.clone(), reverse: false, limit: most + 1, peek: false };
+        self.view().range(&scan, &mut |row, _| {
+            found.push(row.to_vec());
+            Ok(())
+        })?;
+        if found.len() > most {
+            let hidden = match self.hidden.take() {
+                Some(hidden) => hidden,
+                None => self.tx.open_table(HIDDEN).map_err(errors::table)?,
+            };
+            return hidden::hide(self.hidden.insert(hidden), span.clone());
+        }
+        self.removable -= found.len().min(self.removable);
+        for row in found {
+            self.rows.remove(&row[..]).map_err(storage)?;
+        }
+        Ok(())
     }
 }
 
@@ -131,13 +298,13 @@ impl Transaction for WriteTx<'_> {
         row: &[u8],
         decode: impl FnOnce(&[u8]) -> Result<R> + Send,
     ) -> Result<Option<R>> {
-        get(&*self.lock(), row, decode)
+        self.lock().view().get(row, decode)
     }
     async fn range(&self, scan: &Scan, visit: &mut Visit<'_>) -> Result<Option<Vec<u8>>> {
-        range(&*self.lock(), scan, visit).map(|()| None)
+        self.lock().view().range(scan, visit).map(|()| None)
     }
     async fn count(&self, span: &Span) -> Result<u64> {
-        count(&*self.lock(), span)
+        self.lock().view().count(span)
     }
     /// Nobody else writes while a transaction that writes is open.
     fn guard(&self, _: &[u8]) -> Result<()> {
@@ -152,40 +319,14 @@ impl Transaction for WriteTx<'_> {
                 format!("a value of more than {MOST_BYTES} bytes"),
             ));
         }
-        let mut table = self.lock();
+        let mut tables = self.lock();
         for change in &changes {
             self.changed.store(true, Relaxed);
-            if let Err(e) = carry_out(&mut table, change) {
+            if let Err(e) = tables.carry_out(change) {
                 self.broken.store(true, Relaxed);
                 return Err(e);
             }
         }
         Ok(())
     }
-}
-
-fn carry_out(table: &mut Table<'_, &'static [u8], &'static [u8]>, change: &Change) -> Result<()> {
-    match change {
-        Change::Put(row, value) => {
-            table.insert(&row[..], &value[..]).map_err(storage)?;
-        }
-        Change::Delete(row) => {
-            table.remove(&row[..]).map_err(storage)?;
-        }
-        Change::Add(row, by) => {
-            let sum =
-                added(table.get(&row[..]).map_err(storage)?.as_ref().map(|now| now.value()), *by);
-            table.insert(&row[..], &sum[..]).map_err(storage)?;
-        }
-        Change::Clear(span) => {
-            let mut rows = Vec::new();
-            for row in table.range::<&[u8]>(ends(span)).map_err(storage)? {
-                rows.push(row.map_err(storage)?.0.value().to_vec());
-            }
-            for row in rows {
-                table.remove(&row[..]).map_err(storage)?;
-            }
-        }
-    }
-    Ok(())
 }

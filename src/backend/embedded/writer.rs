@@ -1,126 +1,22 @@
 //! The writing thread: it takes all that wait, carries them out in one transaction, and answers.
+//! When nobody waits, it removes what is hidden.
 
 use super::EmbeddedOptions;
 use super::errors::{self, closed, panicked};
 use super::file::{self, Place};
-use super::shared::{Message, Shared, run, snapshot_of};
-use super::tx::{ROWS, WriteTx};
-use crate::backend::ordered::Program;
+use super::group::Grouped;
+use super::line::{Jobs, Line};
+use super::shared::{Message, Shared};
+use super::tx::{Snapshot, WriteTx};
 use crate::{Error, ErrorKind, Result};
-use crossbeam_channel::Receiver;
 use redb::Database;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// The most programs that share a commit.
-const GROUP: usize = 1_024;
-
-/// The longest wait for more of them.
-const MOST_PATIENT: Duration = Duration::from_millis(2);
-
-/// A program that shares a commit, and whoever waits for it.
-pub(super) trait Grouped: Send {
-    fn run(&mut self, tx: &WriteTx<'_>);
-    /// Answers, now that the commit has ended.
-    fn finish(&mut self, committed: Result<(), &Error>);
-}
-
-pub(super) struct Job<P: Program> {
-    pub(super) program: Arc<P>,
-    pub(super) output: Option<Result<P::Output>>,
-    pub(super) reply: Option<oneshot::Sender<Result<P::Output>>>,
-}
-
-impl<P: Program> Grouped for Job<P> {
-    fn run(&mut self, tx: &WriteTx<'_>) {
-        self.output = Some(run(&*self.program, tx));
-    }
-    fn finish(&mut self, committed: Result<(), &Error>) {
-        // What a program answered rests on a state that a failed commit has made void.
-        let result = match committed {
-            Ok(()) => self.output.take().unwrap_or_else(|| Err(closed())),
-            Err(e) => Err(e.clone()),
-        };
-        self.answer(result);
-    }
-}
-
-impl<P: Program> Job<P> {
-    fn answer(&mut self, result: Result<P::Output>) {
-        if let Some(reply) = self.reply.take() {
-            let _ = reply.send(result); // nobody waits any more
-        }
-    }
-}
-
-/// One that still stands in the queue when the store is closed is known not to be applied.
-impl<P: Program> Drop for Job<P> {
-    fn drop(&mut self) {
-        let error = if self.output.is_none() { closed() } else { closed().with_unknown_outcome() };
-        self.answer(Err(error));
-    }
-}
-
-/// A program that changes nothing. That it is in a group has the file opened again if need be.
-pub(super) struct Mend(pub(super) Option<oneshot::Sender<()>>);
-
-impl Grouped for Mend {
-    fn run(&mut self, _: &WriteTx<'_>) {}
-    fn finish(&mut self, _: Result<(), &Error>) {
-        if let Some(reply) = self.0.take() {
-            let _ = reply.send(()); // nobody waits any more
-        }
-    }
-}
-
-/// How long to wait for more to share a commit.
-///
-/// Callers who write one thing after another come back as soon as they are answered, but not all in the same
-/// microsecond: a commit that began with the first of them would leave the others to the next, and half of the
-/// commits would be nearly empty. So after a group of many there is a short wait for as many again. A lone
-/// writer never waits.
-#[derive(Default)]
-struct Pace {
-    last_group: usize,
-    last_commit: Duration,
-}
-
-impl Pace {
-    /// Fills the group; tells whether it ended with the message to stop.
-    fn gather<T>(
-        &self,
-        first: Message<T>,
-        jobs: &Receiver<Message<T>>,
-        group: &mut Vec<T>,
-    ) -> bool {
-        let patience = match self.last_group {
-            0 | 1 => Duration::ZERO,
-            _ => (self.last_commit / 4).min(MOST_PATIENT),
-        };
-        let until = Instant::now() + patience;
-        let mut next = Some(first);
-        while let Some(message) = next {
-            match message {
-                Message::Do(job) => group.push(job),
-                Message::Stop => return true,
-            }
-            next = match group.len() {
-                GROUP => None,
-                n if n < self.last_group => jobs.recv_deadline(until).ok(),
-                _ => jobs.try_recv().ok(),
-            };
-        }
-        false
-    }
-    fn commit(&mut self, group: usize, commit: impl FnOnce()) {
-        let start = Instant::now();
-        commit();
-        self.last_group = group;
-        self.last_commit = start.elapsed();
-    }
-}
+/// How long to wait before hidden rows are removed again after a failure of the file.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// The writing thread.
 pub(super) struct Writer {
@@ -130,11 +26,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn run(
-        self,
-        opened: oneshot::Sender<Result<()>>,
-        jobs: &Receiver<Message<Box<dyn Grouped>>>,
-    ) {
+    pub(super) fn run(self, opened: oneshot::Sender<Result<()>>, jobs: &Jobs) {
         let mut database = match self.open() {
             Ok(database) => {
                 let _ = opened.send(Ok(()));
@@ -145,12 +37,16 @@ impl Writer {
                 return;
             }
         };
-        let mut group = Vec::new();
-        let mut pace = Pace::default();
-        let mut stop = false;
-        while !stop && let Ok(first) = jobs.recv() {
-            stop = pace.gather(first, jobs, &mut group);
-            pace.commit(group.len(), || self.work(&mut database, &mut group));
+        let (mut line, mut failed) = (Line::default(), false);
+        loop {
+            if let Some(message) = self.wait(jobs, &line, failed) {
+                line.push(message);
+            }
+            line.gather(jobs);
+            if line.stopped && line.is_empty() {
+                break;
+            }
+            failed = self.work(&mut database, &mut line, jobs).is_err();
         }
         // In this order: nobody reads any more, the file is closed.
         self.shared.publish(Err(closed()));
@@ -160,10 +56,23 @@ impl Writer {
         }
     }
 
+    /// The next message. None at once if there is something else to do.
+    fn wait(&self, jobs: &Jobs, line: &Line, failed: bool) -> Option<Message<Box<dyn Grouped>>> {
+        if line.stopped || !line.is_empty() {
+            return None;
+        }
+        match self.shared.snapshot().is_ok_and(|snapshot| snapshot.hides()) {
+            true if failed => jobs.recv_timeout(AFTER_FAILURE).ok(),
+            true => jobs.try_recv().ok(),
+            // Its sender lives as long as the store, which says when it ends.
+            false => Some(jobs.recv().unwrap_or(Message::Stop)),
+        }
+    }
+
     fn open(&self) -> Result<Database> {
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let database = file::open(&self.place, &self.options, &self.shared.vitals)?;
-            let snapshot = snapshot_of(&database)?;
+            let snapshot = Snapshot::of(&database)?;
             if self.shared.is_resident() {
                 // redb forgets what it has read when it has verified it.
                 snapshot.read_all()?;
@@ -176,11 +85,12 @@ impl Writer {
         })
     }
 
-    /// Carries out one group.
-    fn work(&self, database: &mut Option<Database>, group: &mut Vec<Box<dyn Grouped>>) {
+    /// Carries out what waits, up to a commit.
+    fn work(&self, database: &mut Option<Database>, line: &mut Line, jobs: &Jobs) -> Result<()> {
+        let start = Instant::now();
         let result = match database.take().map_or_else(|| self.open(), Ok) {
             Ok(open) => {
-                let result = catch_unwind(AssertUnwindSafe(|| self.commit(&open, group)))
+                let result = catch_unwind(AssertUnwindSafe(|| self.commit(&open, line, jobs)))
                     .unwrap_or_else(|payload| Err(panicked(payload).with_unknown_outcome()));
                 match result {
                     Ok(()) => *database = Some(open),
@@ -195,17 +105,21 @@ impl Writer {
             }
             Err(e) => Err(e),
         };
-        for mut job in group.drain(..) {
-            job.finish(result.as_ref().copied());
-        }
+        line.finish(&result, start.elapsed());
+        result
     }
 
-    fn commit(&self, database: &Database, group: &mut [Box<dyn Grouped>]) -> Result<()> {
+    fn commit(&self, database: &Database, line: &mut Line, jobs: &Jobs) -> Result<()> {
+        let hides = self.shared.snapshot()?.hides();
         let tx = database.begin_write().map_err(errors::transaction)?;
         let (changed, broken) = {
-            let table = WriteTx::new(tx.open_table(ROWS).map_err(errors::table)?);
-            group.iter_mut().for_each(|job| job.run(&table));
-            (table.changed(), table.broken())
+            let tx = WriteTx::begin(&tx, hides, self.options.removal)?;
+            line.run(&tx, jobs);
+            if !tx.broken() {
+                // An error is one of the file, and ends the transaction of all.
+                let _ = tx.remove_hidden();
+            }
+            (tx.changed(), tx.broken())
         };
         if broken {
             let _ = tx.abort();
@@ -216,7 +130,7 @@ impl Writer {
         }
         tx.commit().map_err(|e| errors::commit(e).with_unknown_outcome())?;
         // A write is answered only when every later read sees it.
-        let snapshot = snapshot_of(database).map_err(Error::with_unknown_outcome)?;
+        let snapshot = Snapshot::of(database).map_err(Error::with_unknown_outcome)?;
         self.shared.publish(Ok(snapshot));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The cluster as an engine of the ordered layer: how a transaction begins, commits, and is tried again.
 
 use super::NAME;
-use super::errors::{self, INVALID_OPTION, translate};
+use super::errors::{self, INVALID_OPTION, TRANSACTION_TOO_OLD, translate};
 use super::options::FoundationDbOptions;
 use super::tx::{Ended, Tx};
 use crate::backend::ordered::{Access, Engine, EngineLimits, Failure, Program};
@@ -95,7 +95,10 @@ impl Engine for Fdb {
             value: 100_000,
             // Of 10,000,000, which conflict ranges count towards, too.
             transaction: 8_000_000,
+            part: usize::MAX,
             attempts: self.options.attempts,
+            // To look would cost every blind write a read.
+            typed: false,
         }
     }
 
@@ -117,7 +120,7 @@ impl Engine for Fdb {
             (_, Some(failed), _) if failed.code() == INVALID_OPTION => {
                 self.caches_versions.store(false, Relaxed);
                 let again = !std::mem::replace(&mut session.plain, true);
-                return Err(Failure { error: translate(failed), again });
+                return Err(Failure { error: translate(failed), again, too_old: false });
             }
             (Ok(output), ..) if !changed => return Ok(output),
             (Ok(output), _, Some(transaction)) => {
@@ -126,7 +129,8 @@ impl Engine for Fdb {
             }
             (Err(error), Some(failed), Some(transaction)) => {
                 session.transaction = transaction.on_error(failed).await.ok();
-                return Err(Failure { error, again: session.transaction.is_some() });
+                let too_old = failed.code() == TRANSACTION_TOO_OLD;
+                return Err(Failure { error, again: session.transaction.is_some(), too_old });
             }
             (Err(error), ..) => return Err(error.into()),
             (Ok(_), _, None) => {
@@ -155,5 +159,6 @@ async fn commit(
     if code.is_retryable_not_committed() {
         session.transaction = failed.on_error().await.ok();
     }
-    Err(Failure { error: errors::commit(code), again: session.transaction.is_some() })
+    let (again, too_old) = (session.transaction.is_some(), code.code() == TRANSACTION_TOO_OLD);
+    Err(Failure { error: errors::commit(code), again, too_old })
 }

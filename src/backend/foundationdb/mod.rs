@@ -43,10 +43,15 @@ const LONGEST_PREFIX: usize = 2_048;
 ///
 /// # Cost
 ///
-/// A read is a read version and one wave of reads, issued together, however many operations there are in a batch. A write that asks for
-/// nothing (`set`, `sadd`, `srem`, `hset`, `hdel`) is a commit alone; one with a condition or an answer, and `zadd` and
-/// `zrem`, are a wave and a commit. Long values (over 100,000 bytes; in a sorted hash over 1 KiB) are read by a second wave. The
-/// observer hears of waves as `read`, and of commits as `commit`.
+/// A read is a read version and one wave of reads, issued together, however many operations there
+/// are in a batch. A write that asks for nothing (`set`, `sadd`, `srem`, `hset`, `hdel`) is a
+/// commit alone; one with a condition or an answer, and `zadd` and `zrem`, are a wave and a commit.
+/// Long values (over 100,000 bytes; in a sorted hash over 1 KiB) are read by a second wave. The
+/// observer hears of waves as `read`, and of commits as `commit`. A `delete` in an atomic write is
+/// a wave, too: it looks whether the key holds a sorted set.
+///
+/// `zrange` with a limit costs what it answers, wherever in the set the range begins. `zcount` and
+/// `zlexcount` read each member that they count. `delete` clears a range, whatever its size.
 ///
 /// Writes conflict only where they have to: two `sadd` of different members, two `hset` of different fields, two `zadd` of different
 /// members never do, nor do increments inside of atomic writes, which the cluster adds up itself.
@@ -59,9 +64,11 @@ const LONGEST_PREFIX: usize = 2_048;
 ///
 /// # Limits of the cluster
 ///
-/// A transaction changes 10 MB, and takes 5 seconds. A write that is larger is `TooLarge`; a batch is cut into several transactions. A range or a
-/// set that takes longer to read goes on at a newer state: pages are of one state each, and the whole is what was there at
-/// some time or other while it was read. What takes less, which is all but ranges of hundreds of thousands, is of one state.
+/// A transaction changes 10 MB, and takes 5 seconds. A write that is larger is `TooLarge`; a batch
+/// is cut into several transactions, by size, and into halves where one has taken longer. A range
+/// or a set that takes longer to read goes on at a newer state: pages are of one state each, and
+/// the whole is what was there at some time or other while it was read. What takes less, which is
+/// all but ranges of hundreds of thousands, is of one state.
 ///
 /// # Consistency
 ///
@@ -71,7 +78,9 @@ const LONGEST_PREFIX: usize = 2_048;
 ///
 /// # Other types
 ///
-/// A key that holds another type than an operation works on is answered as though it were absent; only `incr_by` tells `WrongType`.
+/// A key that holds another type than an operation works on is answered as though it were absent:
+/// to look would cost blind writes a read. Two operations tell `WrongType`: `incr_by`, and in an
+/// atomic write `delete` of a key that holds a sorted set.
 #[derive(Clone, Debug)]
 pub struct FoundationDb(Arc<Ordered<Fdb>>);
 

@@ -34,8 +34,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// Every type that an operation does not work on is answered with `WrongType`. Sets come back in an order
-/// that differs from run to run, so that no test comes to rely on one.
+/// A use of a key as another type is `WrongType` and changes nothing. `set` replaces a string,
+/// counter, set or hash, and not a sorted set; `delete` removes anything, but in an atomic write no
+/// sorted set. Sets come back in an order that differs from run to run, so that no test comes to
+/// rely on one.
+///
+/// # What calls cost
+///
+/// One lock, for the whole of a batch and of an atomic write. A member of a sorted set is found in
+/// logarithmic time, anything else in constant time. `zrange` with a limit costs what it answers,
+/// wherever in the set the range begins. `zcount` and `zlexcount` count one by one: linear in the
+/// answer. `delete` frees one member after another: linear in what the key holds.
 #[derive(Clone, Default)]
 pub struct Memory(Arc<Mutex<State>>);
 
@@ -265,8 +274,7 @@ impl State {
             if judge(Some(entry), op)? == Verdict::ConditionFailed {
                 return Ok(Reply::Applied(false));
             }
-            // Made as what is answered, as to make it of something else afterwards would be a copy.
-            let reply = Ok(change(entry, op));
+            let reply = change(entry, op);
             if entry.is_empty() {
                 self.entries.remove(op.key());
             }
@@ -276,8 +284,8 @@ impl State {
             return Ok(Reply::Applied(false));
         }
         let mut entry = nothing(op);
-        let reply = Ok(change(&mut entry, op));
-        if !entry.is_empty() {
+        let reply = change(&mut entry, op);
+        if reply.is_ok() && !entry.is_empty() {
             self.entries.insert(op.key().clone(), entry);
         }
         reply
@@ -293,27 +301,36 @@ enum Verdict {
 /// Decides whether a string can be set where `entry` is.
 #[inline]
 fn may_set(entry: Option<&Entry>, condition: &Condition) -> Result<bool> {
-    // The conditions do not see sorted sets; writing over one is a mistake.
-    let seen = entry.filter(|entry| !matches!(entry, Entry::Sorted(_)));
-    let holds = match condition {
-        Condition::Always => true,
-        Condition::NotExists => seen.is_none(),
-        Condition::Exists => seen.is_some(),
-        Condition::Equals(old) => matches!(seen, Some(Entry::String(value)) if value == old),
-    };
-    if holds && seen.is_none() && entry.is_some() {
-        return Err(wrong_type());
-    }
-    Ok(holds)
+    Ok(match (condition, entry) {
+        (_, Some(Entry::Sorted(_))) => return Err(wrong_type()),
+        (Condition::Always, _) => true,
+        (Condition::NotExists, entry) => entry.is_none(),
+        (Condition::Exists, entry) => entry.is_some(),
+        (Condition::Equals(_), None) => false,
+        (Condition::Equals(old), Some(Entry::String(value))) => value == old,
+        (Condition::Equals(_), Some(Entry::Set(_) | Entry::Hash(_))) => return Err(wrong_type()),
+    })
 }
 
-/// Decides whether `op` can be applied to what its key holds, without changing anything.
+/// The same in an atomic write, where the conditions do not see sorted sets.
+fn may_set_among_others(entry: Option<&Entry>, condition: &Condition) -> Result<bool> {
+    match (condition, entry) {
+        (Condition::Exists | Condition::Equals(_), Some(Entry::Sorted(_))) => Ok(false),
+        _ => may_set(entry, condition),
+    }
+}
+
+/// Decides whether `op` can be applied to what its key holds, without changing anything. Of what is
+/// not for all writes the same, as in an atomic write.
 fn judge(entry: Option<&Entry>, op: &Write) -> Result<Verdict> {
     let holds = match op {
-        Write::Set(Set { condition, .. }) => may_set(entry, condition)?,
-        Write::Delete(Delete { must_exist, .. }) => {
-            !must_exist || entry.is_some_and(|entry| !matches!(entry, Entry::Sorted(_)))
-        }
+        Write::Set(Set { condition, .. }) => may_set_among_others(entry, condition)?,
+        Write::Delete(Delete { must_exist, .. }) => match entry {
+            Some(Entry::Sorted(_)) => {
+                return Err(Error::wrong_type("an atomic write removes no sorted set"));
+            }
+            entry => !must_exist || entry.is_some(),
+        },
         Write::IncrBy(IncrBy { by, .. }) => {
             incremented(expect!(entry, String), *by)?;
             true
@@ -358,45 +375,62 @@ fn nothing(op: &Write) -> Entry {
     }
 }
 
-/// Changes an entry as [`judge`] has allowed it, and takes out of `op` what is kept.
-fn change(entry: &mut Entry, op: &mut Write) -> Reply {
-    match (op, entry) {
-        // In an atomic write, the only way here, a delete does not see sorted sets.
-        (Write::Delete(_), Entry::Sorted(_)) => {}
-        (Write::Delete(_), entry) => *entry = Entry::Set(Box::default()),
-        (Write::IncrBy(op), Entry::String(value)) => match incremented(Some(value), op.by) {
-            Ok(sum) => {
-                *value = Value::from(itoa::Buffer::new().format(sum));
-                return Reply::Integer(sum);
-            }
-            Err(_) => debug_assert!(false, "`judge` has added the same numbers"),
-        },
-        (Write::SAdd(op), Entry::Set(set)) => set.extend(op.members.drain(..)),
-        (Write::SRem(op), Entry::Set(set)) => op.members.iter().for_each(|member| {
-            set.remove(member);
-        }),
-        (Write::HSet(op), Entry::Hash(hash)) => hash.extend(op.fields.drain(..)),
-        (Write::HSetNx(op), Entry::Hash(hash)) => {
-            hash.insert(take(&mut op.field), take(&mut op.value));
-            return Reply::Applied(true);
+/// The entry as one type. [`judge`] has looked at it, and if it has not, nothing is changed.
+macro_rules! is {
+    ($entry:expr, $variant:ident) => {
+        match $entry {
+            Entry::$variant(inner) => inner,
+            _ => return Err(wrong_type()),
         }
-        (Write::HDel(op), Entry::Hash(hash)) => op.fields.iter().for_each(|field| {
-            hash.remove(field);
-        }),
-        (Write::ZAdd(op), Entry::Sorted(sorted)) => {
-            sorted.insert(&op.member, op.score, op.value.take());
-            return Reply::Applied(true);
+    };
+}
+
+/// Changes an entry as [`judge`] has allowed it, and takes out of `op` what is kept. Every write
+/// has an arm: one that is new does not compile without, and none is answered that was not done.
+fn change(entry: &mut Entry, op: &mut Write) -> Result<Reply> {
+    match op {
+        Write::Set(op) => {
+            *entry = Entry::String(take(&mut op.value));
+            return Ok(Reply::Applied(true));
         }
-        (Write::ZRem(op), Entry::Sorted(sorted)) => sorted.remove(&op.member),
-        (Write::ZIncrBy(op), Entry::Sorted(sorted)) => {
-            if let Ok(score) = moved(sorted.score(&op.member), op.by) {
-                sorted.move_to(&op.member, score);
-                return Reply::Score(Some(score.get()));
-            }
+        Write::Delete(_) => *entry = Entry::Set(Box::default()),
+        Write::IncrBy(op) => {
+            let value = is!(entry, String);
+            let sum = incremented(Some(value), op.by)?;
+            *value = Value::from(itoa::Buffer::new().format(sum));
+            return Ok(Reply::Integer(sum));
         }
-        _ => debug_assert!(false, "`judge` has looked at the type"),
+        Write::SAdd(op) => is!(entry, Set).extend(op.members.drain(..)),
+        Write::SRem(op) => {
+            let set = is!(entry, Set);
+            op.members.iter().for_each(|member| {
+                set.remove(member);
+            });
+        }
+        Write::HSet(op) => is!(entry, Hash).extend(op.fields.drain(..)),
+        Write::HSetNx(op) => {
+            is!(entry, Hash).insert(take(&mut op.field), take(&mut op.value));
+            return Ok(Reply::Applied(true));
+        }
+        Write::HDel(op) => {
+            let hash = is!(entry, Hash);
+            op.fields.iter().for_each(|field| {
+                hash.remove(field);
+            });
+        }
+        Write::ZAdd(op) => {
+            is!(entry, Sorted).insert(&op.member, op.score, op.value.take());
+            return Ok(Reply::Applied(true));
+        }
+        Write::ZRem(op) => is!(entry, Sorted).remove(&op.member),
+        Write::ZIncrBy(op) => {
+            let sorted = is!(entry, Sorted);
+            let score = moved(sorted.score(&op.member), op.by)?;
+            sorted.move_to(&op.member, score);
+            return Ok(Reply::Score(Some(score.get())));
+        }
     }
-    Reply::Done
+    Ok(Reply::Done)
 }
 
 fn incremented(value: Option<&Value>, by: i64) -> Result<i64> {
@@ -422,5 +456,27 @@ mod tests {
     #[test]
     fn an_entry_is_no_larger_than_a_value() {
         assert_eq!(size_of::<Entry>(), size_of::<Value>());
+    }
+
+    /// In a release build it was answered as done.
+    #[test]
+    fn a_write_that_fits_no_entry_is_an_error_and_changes_nothing() {
+        let one = Score::new(1.0).unwrap();
+        let writes: [Write; 8] = [
+            IncrBy::new("k", 1).into(),
+            SAdd::new("k", vec!["m".into()]).into(),
+            SRem::new("k", vec!["m".into()]).into(),
+            HSetNx::new("k", "f".into(), "v".into()).into(),
+            HDel::new("k", vec!["f".into()]).into(),
+            ZAdd::new("k", "m".into(), one).into(),
+            ZRem::new("k", "m".into()).into(),
+            ZIncrBy::new("k", "m".into(), one).into(),
+        ];
+        for mut write in writes {
+            let mut entry = Entry::String("text".into());
+            let error = change(&mut entry, &mut write).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::WrongType, "{write:?}");
+            assert!(matches!(&entry, Entry::String(text) if *text == "text"), "{write:?}");
+        }
     }
 }

@@ -176,7 +176,14 @@ mod tests {
 
     #[test]
     fn strings_of_every_length_and_counters_read_back_from_their_rows() {
-        let limits = EngineLimits { row: 100, value: 64, transaction: 1_000, attempts: 1 };
+        let limits = EngineLimits {
+            row: 100,
+            value: 64,
+            transaction: 1_000,
+            part: usize::MAX,
+            attempts: 1,
+            typed: false,
+        };
         let letters = (0..100).map(|len| Value::from("x".repeat(len)));
         let integers = ["0", "-7", "1234567", "12345678", "-9223372036854775808"].map(Value::from);
         for value in letters.chain(integers).chain([Value::from(&b"\x03\0\0\0\0\0\0"[..])]) {

@@ -44,13 +44,15 @@ pub(crate) struct Failure {
     pub error: Error,
     /// Nothing was applied, and another attempt may succeed.
     pub again: bool,
+    /// The transaction took longer than one may: less at once may be quick enough.
+    pub too_old: bool,
 }
 
 /// An error of a program: a conflict is worth another attempt.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let again = error.kind() == ErrorKind::Conflict && !error.outcome_is_unknown();
-        Failure { error, again }
+        Failure { error, again, too_old: false }
     }
 }
 
@@ -63,8 +65,13 @@ pub(crate) struct EngineLimits {
     pub value: usize,
     /// The most bytes that a transaction can change.
     pub transaction: usize,
+    /// The most rows of a batch in one of its [parts](Program::parts).
+    pub part: usize,
     /// How often an attempt may conflict before the caller is told.
     pub attempts: u32,
+    /// Whether every use of a key as another type is looked for and refused. Otherwise writes that
+    /// ask for nothing read nothing, and such a key is as though absent.
+    pub typed: bool,
 }
 
 /// What a transaction is for.
@@ -81,7 +88,35 @@ pub(crate) trait Program: Debug + Send + Sync + 'static {
     /// The most rows that it reads, as far as that is known beforehand.
     fn most_rows(&self) -> usize;
 
+    /// Whether it can be run as several smaller programs.
+    fn is_divisible(&self) -> bool {
+        false
+    }
+
     fn run<T: Transaction>(&self, tx: &T) -> impl Future<Output = Result<Self::Output>> + Send;
+
+    // An engine on which a long transaction holds up others runs a program by its parts, and may
+    // commit between any two. Most programs are one part.
+
+    /// About how many rows each of its parts changes.
+    fn parts(&self) -> Vec<usize>;
+
+    fn run_part<T: Transaction>(
+        &self,
+        tx: &T,
+        _part: usize,
+    ) -> impl Future<Output = Result<Self::Output>> + Send {
+        self.run(tx)
+    }
+
+    /// What the parts have answered, together. There is one for each.
+    fn join(&self, parts: Vec<Result<Self::Output>>) -> Result<Self::Output>;
+}
+
+/// What a program of one part has answered.
+pub(super) fn only<T>(mut parts: Vec<Result<T>>) -> Result<T> {
+    let none = || Err(Error::new(ErrorKind::Other, "a program was not run"));
+    parts.pop().unwrap_or_else(none)
 }
 
 /// A view of all rows, and the changes to it.

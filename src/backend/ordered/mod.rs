@@ -1,10 +1,15 @@
 //! Every data type over one ordered, transactional engine.
 //!
 //! ```text
-//!  Backend::write ─► program.rs   one transaction: plan, judge, apply      engine.rs  what an engine is
-//!                      ├─ write.rs   what a write reads and changes          ├─ ../embedded/   redb, durable
-//!                      ├─ read.rs    how a read is put together              └─ simulated.rs   in memory, for tests
-//!                      └─ rows.rs    which rows hold what, cell.rs: and how
+//!  Backend::write ─► program.rs   one transaction: plan, judge, apply
+//!                      ├─ write.rs, strings.rs   what a write reads and changes
+//!                      ├─ read.rs                how a read is put together
+//!                      ├─ types.rs               one key, one type
+//!                      └─ rows.rs, cell.rs       which rows hold what, and how
+//!  Backend::batch ─► slices.rs    how much of it goes into one transaction
+//!
+//!  engine.rs   what an engine is: ../embedded/ (redb, durable), ../foundationdb/ (a cluster),
+//!              simulated.rs (in memory, for tests)
 //! ```
 //!
 //! The part of a backend that can go wrong (the layout of the rows, conditions, splitting, ranges) is here,
@@ -20,6 +25,9 @@ mod read;
 mod rows;
 #[cfg(any(test, feature = "conformance"))]
 pub(crate) mod simulated;
+mod slices;
+mod strings;
+mod types;
 mod write;
 
 #[cfg(feature = "embedded")]
@@ -33,7 +41,7 @@ use crate::op::{Op, Read, Reply, Write};
 use crate::{ErrorKind, Outcome, Result};
 use program::{Batch, ReadOne};
 pub(crate) use program::{Transact, WriteOne};
-use std::collections::VecDeque;
+use slices::Slices;
 use std::sync::Arc;
 
 /// The backend that an engine makes.
@@ -53,21 +61,35 @@ impl<E: Engine> Ordered<E> {
     /// Runs a program until it is committed, has failed, or has lost to others too often. The one place that
     /// tries again: only what the engine knows not to have been applied.
     async fn run<P: Program>(&self, cx: &Context, access: Access, program: P) -> Result<P::Output> {
+        self.try_run(cx, access, program).await.map_err(|failure| failure.error)
+    }
+
+    async fn try_run<P: Program>(
+        &self,
+        cx: &Context,
+        access: Access,
+        program: P,
+    ) -> Result<P::Output, Failure> {
         let (program, mut session) = (Arc::new(program), E::Session::default());
         let mut left = self.engine.limits().attempts;
         loop {
             let attempt = self.engine.attempt(cx, access, &program, &mut session);
-            let Failure { error, again } = match attempt.await {
+            let mut failure = match attempt.await {
                 Ok(output) => return Ok(output),
                 Err(failure) => failure,
             };
+            let Failure { error, again, too_old } = &failure;
             left = left.saturating_sub(1);
+            // As a whole it would be too old again.
+            if *too_old && program.is_divisible() {
+                return Err(failure);
+            }
             if !again || left == 0 {
-                return Err(match (access, error.kind()) {
-                    // A long value that was replaced while it was read is not so time after time.
-                    (Access::Read(_), ErrorKind::Conflict) => cell::incomplete().with_source(error),
-                    _ => error,
-                });
+                // A long value that was replaced while it was read is not so time after time.
+                if matches!(access, Access::Read(_)) && error.kind() == ErrorKind::Conflict {
+                    failure.error = cell::incomplete().with_source(error.clone());
+                }
+                return Err(failure);
             }
             if let Some(observer) = &cx.observer {
                 observer.on_retry(Some(E::NAME), error.kind());
@@ -88,26 +110,23 @@ impl<E: Engine> Backend for Ordered<E> {
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
         let limits = self.engine.limits();
         let mut replies = Vec::with_capacity(ops.len());
-        let mut chunks: VecDeque<&[Op]> = program::chunks(ops, limits.transaction).collect();
-        while let Some(chunk) = chunks.pop_front() {
-            let access = match chunk.iter().all(|op| matches!(op, Op::Read(_))) {
+        let mut slices = Slices::new(ops, &limits);
+        while let Some(slice) = slices.next() {
+            let access = match slice.iter().all(|op| matches!(op, Op::Read(_))) {
                 true => Access::Read(cx.consistency),
                 false => Access::Write,
             };
-            let program = Batch { ops: chunk.to_vec(), limits };
-            match self.run(cx, access, program).await {
-                Ok(chunk) => replies.extend(chunk),
-                // Nothing of it was applied, and each half may fit.
-                Err(e) if e.kind() == ErrorKind::TooLarge && chunk.len() > 1 => {
-                    let (first, second) = chunk.split_at(chunk.len() / 2);
-                    chunks.push_front(second);
-                    chunks.push_front(first);
+            let program = Batch::new(slice, limits);
+            match self.try_run(cx, access, program).await {
+                Ok(slice) => replies.extend(slice),
+                // Nothing of it was applied, and half of it may be quick enough, or fit.
+                Err(Failure { too_old: true, .. }) if slice.len() > 1 => slices.halve_all(slice),
+                Err(Failure { error, .. })
+                    if error.kind() == ErrorKind::TooLarge && slice.len() > 1 =>
+                {
+                    slices.halve_one(slice);
                 }
-                // A read does not care what may have been applied.
-                Err(e) => replies.extend(chunk.iter().map(|op| match op {
-                    Op::Read(_) => Err(e.clone().of_read()),
-                    Op::Write(_) => Err(e.clone()),
-                })),
+                Err(Failure { error, .. }) => replies.extend(program::failed(slice, &error)),
             }
         }
         replies

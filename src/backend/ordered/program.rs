@@ -1,11 +1,11 @@
 //! The four programs: one read, one write, a batch, an atomic write.
 
-use super::engine::{EngineLimits, Program, Transaction, ends_transaction};
+use super::engine::{EngineLimits, Program, Transaction, ends_transaction, only};
 use super::read::read;
+use super::slices::{part_ends, rows_of, rows_written};
 use super::write::{Company, Plan, check_names, plan};
 use crate::op::*;
-use crate::op::{Op, Range, Read, Reply, Write};
-use crate::{Key, Outcome, Result};
+use crate::{Error, Key, Outcome, Result};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -20,6 +20,12 @@ impl Program for ReadOne {
     type Output = Reply;
     fn most_rows(&self) -> usize {
         most_read(&self.op)
+    }
+    fn parts(&self) -> Vec<usize> {
+        vec![0]
+    }
+    fn join(&self, parts: Vec<Result<Reply>>) -> Result<Reply> {
+        only(parts)
     }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Reply> {
         read_one(tx, &self.op, &self.limits).await
@@ -37,6 +43,12 @@ impl Program for WriteOne {
     fn most_rows(&self) -> usize {
         usize::MAX
     }
+    fn parts(&self) -> Vec<usize> {
+        vec![rows_written(&self.op)]
+    }
+    fn join(&self, parts: Vec<Result<Reply>>) -> Result<Reply> {
+        only(parts)
+    }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Reply> {
         write_one(tx, &self.op, &self.limits).await
     }
@@ -44,7 +56,7 @@ impl Program for WriteOne {
 
 async fn read_one<T: Transaction>(tx: &T, op: &Read, limits: &EngineLimits) -> Result<Reply> {
     check_names(op.key(), longest_name_read(op), limits)?;
-    read(tx, op).await
+    read(tx, op, limits).await
 }
 
 async fn write_one<T: Transaction>(tx: &T, op: &Write, limits: &EngineLimits) -> Result<Reply> {
@@ -69,6 +81,12 @@ impl Program for Transact {
     type Output = Outcome;
     fn most_rows(&self) -> usize {
         usize::MAX
+    }
+    fn parts(&self) -> Vec<usize> {
+        vec![self.writes.iter().map(rows_written).sum()]
+    }
+    fn join(&self, parts: Vec<Result<Outcome>>) -> Result<Outcome> {
+        only(parts)
     }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Outcome> {
         let plans = join_all(self.writes.iter().map(async |op| {
@@ -99,8 +117,20 @@ impl Program for Transact {
 /// Operations of one key in their order, different keys at once, each with its own result.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub ops: Vec<Op>,
-    pub limits: EngineLimits,
+    ops: Vec<Op>,
+    /// Where each part ends.
+    ends: Vec<usize>,
+    limits: EngineLimits,
+}
+
+impl Batch {
+    pub(super) fn new(ops: &[Op], limits: EngineLimits) -> Self {
+        Batch { ops: ops.to_vec(), ends: part_ends(ops, limits.part), limits }
+    }
+    fn part(&self, part: usize) -> &[Op] {
+        let start = part.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.ops[start..self.ends[part]]
+    }
 }
 
 impl Program for Batch {
@@ -112,35 +142,69 @@ impl Program for Batch {
         });
         rows.fold(0, usize::saturating_add)
     }
+    fn is_divisible(&self) -> bool {
+        self.ops.len() > 1
+    }
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Self::Output> {
-        if self.ops.iter().all(|op| matches!(op, Op::Read(_))) {
-            // Reads do not get in each other's way, whatever their keys.
-            return whole(join_all(self.ops.iter().map(|op| self.run_one(tx, op))).await);
-        }
-        let mut by_key: HashMap<&Key, Vec<usize>> = HashMap::with_capacity(self.ops.len());
-        for (i, op) in self.ops.iter().enumerate() {
-            by_key.entry(op.key()).or_default().push(i);
-        }
-        let answered = join_all(by_key.into_values().map(async |ops| {
-            let mut replies = Vec::with_capacity(ops.len());
-            for i in ops {
-                replies.push((i, self.run_one(tx, &self.ops[i]).await));
+        run_all(tx, &self.ops, &self.limits).await
+    }
+    fn parts(&self) -> Vec<usize> {
+        let rows = |part| self.part(part).iter().map(rows_of).sum();
+        (0..self.ends.len()).map(rows).collect()
+    }
+    async fn run_part<T: Transaction>(&self, tx: &T, part: usize) -> Result<Self::Output> {
+        run_all(tx, self.part(part), &self.limits).await
+    }
+    fn join(&self, parts: Vec<Result<Self::Output>>) -> Result<Self::Output> {
+        let mut replies = Vec::with_capacity(self.ops.len());
+        for (part, result) in parts.into_iter().enumerate() {
+            match result {
+                Ok(part) => replies.extend(part),
+                Err(e) => replies.extend(failed(self.part(part), &e)),
             }
-            replies
-        }))
-        .await;
-        let mut replies: Vec<_> = answered.into_iter().flatten().collect();
-        replies.sort_unstable_by_key(|(i, _)| *i);
-        whole(replies.into_iter().map(|(_, reply)| reply).collect())
+        }
+        Ok(replies)
     }
 }
 
-impl Batch {
-    async fn run_one<T: Transaction>(&self, tx: &T, op: &Op) -> Result<Reply> {
-        match op {
-            Op::Read(op) => read_one(tx, op, &self.limits).await,
-            Op::Write(op) => write_one(tx, op, &self.limits).await,
+/// What operations answer that have all failed. A read does not care what may have been applied.
+pub(super) fn failed(ops: &[Op], error: &Error) -> impl Iterator<Item = Result<Reply>> {
+    ops.iter().map(|op| match op {
+        Op::Read(_) => Err(error.clone().of_read()),
+        Op::Write(_) => Err(error.clone()),
+    })
+}
+
+async fn run_all<T: Transaction>(
+    tx: &T,
+    ops: &[Op],
+    limits: &EngineLimits,
+) -> Result<Vec<Result<Reply>>> {
+    if ops.iter().all(|op| matches!(op, Op::Read(_))) {
+        // Reads do not get in each other's way, whatever their keys.
+        return whole(join_all(ops.iter().map(|op| run_one(tx, op, limits))).await);
+    }
+    let mut by_key: HashMap<&Key, Vec<usize>> = HashMap::with_capacity(ops.len());
+    for (i, op) in ops.iter().enumerate() {
+        by_key.entry(op.key()).or_default().push(i);
+    }
+    let answered = join_all(by_key.into_values().map(async |of_key| {
+        let mut replies = Vec::with_capacity(of_key.len());
+        for i in of_key {
+            replies.push((i, run_one(tx, &ops[i], limits).await));
         }
+        replies
+    }))
+    .await;
+    let mut replies: Vec<_> = answered.into_iter().flatten().collect();
+    replies.sort_unstable_by_key(|(i, _)| *i);
+    whole(replies.into_iter().map(|(_, reply)| reply).collect())
+}
+
+async fn run_one<T: Transaction>(tx: &T, op: &Op, limits: &EngineLimits) -> Result<Reply> {
+    match op {
+        Op::Read(op) => read_one(tx, op, limits).await,
+        Op::Write(op) => write_one(tx, op, limits).await,
     }
 }
 
@@ -160,67 +224,6 @@ fn most_read(op: &Read) -> usize {
         Read::ZHGet(_) => 2,
         Read::SMembers(_) | Read::HGetAll(_) | Read::ZCount(_) => usize::MAX,
         Read::ZRange(ZRange { limit, .. }) => limit.map_or(usize::MAX, |n| n.saturating_mul(3)),
-    }
-}
-
-/// Cuts a batch into runs that fit into one transaction each, whatever their operations do, as far as that is known beforehand.
-pub(super) fn chunks(ops: &[Op], transaction: usize) -> impl Iterator<Item = &[Op]> {
-    let mut rest = ops;
-    let writes = ops.iter().any(|op| matches!(op, Op::Write(_)));
-    std::iter::from_fn(move || {
-        let mut weight = 0usize;
-        let fitting = rest
-            .iter()
-            .take_while(|op| {
-                weight = weight.saturating_add(if writes { weight_of(op) } else { 0 });
-                weight <= transaction
-            })
-            .count();
-        // One that may be too large alone is tried alone.
-        let (chunk, after) = rest.split_at(fitting.max(1).min(rest.len()));
-        rest = after;
-        (!chunk.is_empty()).then_some(chunk)
-    })
-}
-
-/// How many bytes an operation can add to a transaction that writes. Names count more than values: a row that is put has its name in
-/// the change and twice in the range of whom it conflicts with, one that is deleted twice in both, and one that is read twice.
-fn weight_of(op: &Op) -> usize {
-    const PUT: usize = 3;
-    const DELETED: usize = 4;
-    // A zero is written as two bytes; the rest is kinds, scores and stamps, and what is around it in a transaction.
-    let escaped = |name: &[u8]| name.len() + name.iter().filter(|byte| **byte == 0).count();
-    let key = escaped(op.key()) + 64;
-    let row = |member: &[u8]| key + escaped(member);
-    // With the chunks of a long one.
-    let put = |row: usize, value: &[u8]| PUT * row + value.len() + value.len() / 20_000 * PUT * row;
-    let write = match op {
-        Op::Write(op) => op,
-        Op::Read(Read::HGet(HGet { field, .. }) | Read::ZHGet(ZHGet { field, .. })) => {
-            return 4 * row(field);
-        }
-        Op::Read(Read::ZScore(ZScore { member, .. })) => return 4 * row(member),
-        Op::Read(_) => return 4 * key,
-    };
-    match write {
-        Write::Set(Set { value, .. }) => (2 + DELETED) * key + put(key, value),
-        Write::Delete(_) | Write::IncrBy(_) => (2 + PUT + DELETED) * key,
-        Write::SAdd(SAdd { members, .. }) => members.iter().map(|m| PUT * row(m)).sum(),
-        Write::SRem(SRem { members, .. }) => members.iter().map(|m| DELETED * row(m)).sum(),
-        Write::HDel(HDel { fields, .. }) => fields.iter().map(|f| 2 * DELETED * row(f)).sum(),
-        Write::HSet(HSet { fields, .. }) => {
-            fields.iter().map(|(f, v)| DELETED * row(f) + put(row(f), v)).sum()
-        }
-        Write::HSetNx(HSetNx { field, value, .. }) => {
-            (2 + DELETED) * row(field) + put(row(field), value)
-        }
-        // Three rows go, and three come; a value that moves along is at most a short one.
-        Write::ZAdd(ZAdd { member, value, .. }) => {
-            let value = value.as_deref().unwrap_or_default();
-            (2 + 3 * DELETED + 2 * PUT) * row(member) + value.len() + put(row(member), value)
-        }
-        Write::ZRem(ZRem { member, .. }) => (2 + 4 * DELETED) * row(member),
-        Write::ZIncrBy(ZIncrBy { member, .. }) => (2 + 3 * DELETED + 3 * PUT) * row(member) + 4_096,
     }
 }
 

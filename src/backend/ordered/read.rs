@@ -1,15 +1,51 @@
 //! How each read is put together from rows.
 
 use super::cell::Cell;
-use super::engine::{Scan, Span, Transaction, visit_all};
-use super::rows::{Place, Rows, corrupt};
+use super::engine::{EngineLimits, Scan, Span, Transaction, visit_all};
+use super::rows::{Kind, Place, Rows, corrupt};
+use super::types;
 use crate::op::*;
-use crate::op::{Range, Read, Reply, Score};
 use crate::{Result, Value};
 use futures_util::future::{try_join, try_join_all};
 use std::collections::HashMap;
 
-pub(super) async fn read<T: Transaction>(tx: &T, op: &Read) -> Result<Reply> {
+/// What is found, and where nothing is, whether the key holds another type.
+pub(super) async fn read<T: Transaction>(
+    tx: &T,
+    op: &Read,
+    limits: &EngineLimits,
+) -> Result<Reply> {
+    let reply = find(tx, op).await?;
+    if is_nothing(&reply) {
+        types::expect(tx, Rows::of(op.key()), kind(op), limits).await?;
+    }
+    Ok(reply)
+}
+
+/// The type that an operation reads.
+fn kind(op: &Read) -> Kind {
+    match op {
+        Read::Get(_) => Kind::String,
+        Read::SMembers(_) => Kind::Set,
+        Read::HGet(_) | Read::HGetAll(_) => Kind::Hash,
+        Read::ZScore(_) | Read::ZHGet(_) | Read::ZCount(_) | Read::ZRange(_) => Kind::Sorted,
+    }
+}
+
+fn is_nothing(reply: &Reply) -> bool {
+    match reply {
+        Reply::Value(value) => value.is_none(),
+        Reply::Score(score) => score.is_none(),
+        Reply::Count(count) => *count == 0,
+        Reply::Values(values) => values.is_empty(),
+        Reply::Scored(members) => members.is_empty(),
+        Reply::Fields(fields) => fields.is_empty(),
+        // What no read answers.
+        Reply::Done | Reply::Applied(_) | Reply::Integer(_) => false,
+    }
+}
+
+async fn find<T: Transaction>(tx: &T, op: &Read) -> Result<Reply> {
     let rows = Rows::of(op.key());
     Ok(match op {
         Read::Get(_) => {

@@ -37,6 +37,16 @@ fn bytes(bytes: &[u8]) -> Bytes<'_> {
     Bytes::from(bytes)
 }
 
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Or a counter.
+    String,
+    Set,
+    Hash,
+    Sorted,
+}
+
 /// The rows of one key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows<'a>(&'a Key);
@@ -62,6 +72,10 @@ impl<'a> Rows<'a> {
     /// A string, counter, set or hash.
     pub(super) fn plain(self) -> Span {
         self.span(STRING, MEMBER)
+    }
+    /// A sorted set or sorted hash.
+    pub(super) fn sorted(self) -> Span {
+        self.span(MEMBER, END)
     }
     /// What a new string replaces, beside an old one.
     pub(super) fn plain_but_string(self) -> Span {
@@ -139,11 +153,29 @@ impl<'a> Rows<'a> {
         let (score, member): (f64, Bytes<'_>) = self.tail(row)?;
         Ok((Score::new(score).map_err(|_| corrupt())?, Value::from(&*member)))
     }
+    /// What the key holds whose first row this is.
+    pub(super) fn kind_of(self, row: &[u8]) -> Result<Kind> {
+        // As in `tail`; an integer of one byte is two, and 0 is one.
+        match row.get(self.encoded_len()..) {
+            Some([0x14]) => Ok(Kind::String),
+            Some([0x15, kind, ..]) => match i64::from(*kind) {
+                SET => Ok(Kind::Set),
+                HASH => Ok(Kind::Hash),
+                MEMBER => Ok(Kind::Sorted),
+                _ => Err(corrupt()),
+            },
+            _ => Err(corrupt()),
+        }
+    }
+    /// How many bytes the key takes in the name of a row: each zero in it
+    /// is escaped by one more, and one is on each side.
+    fn encoded_len(self) -> usize {
+        self.0.len() + self.0.iter().filter(|byte| **byte == 0).count() + 2
+    }
     /// What follows the key and the kind in the name of a row.
     fn tail<'r, T: TupleUnpack<'r>>(self, row: &'r [u8]) -> Result<T> {
-        // The key between two bytes, each zero in it escaped by one, and the kind in two; 0, which takes one, has no tail.
-        let zeros = self.0.iter().filter(|byte| **byte == 0).count();
-        let tail = row.get(self.0.len() + zeros + 4..).ok_or_else(corrupt)?;
+        // The kind takes two bytes; 0, which takes one, has no tail.
+        let tail = row.get(self.encoded_len() + 2..).ok_or_else(corrupt)?;
         unpack(tail).map_err(|e| corrupt().with_source(e))
     }
 }
@@ -238,6 +270,20 @@ mod tests {
         assert!(!inside(Rows::of(&a).set(), Rows::of(&a).hash_field(&"".into())));
         let long = Rows::of(&a).long(Place::Member(&m));
         assert!(inside(long.any(), long.chunk(u64::MAX, usize::MAX)));
+    }
+
+    #[test]
+    fn the_first_row_of_a_key_tells_its_type() {
+        let key = Key::from("k\0");
+        let (rows, m) = (Rows::of(&key), Value::from("m"));
+        assert_eq!(rows.kind_of(&rows.string()).unwrap(), Kind::String);
+        assert_eq!(rows.kind_of(&rows.set_member(&m)).unwrap(), Kind::Set);
+        assert_eq!(rows.kind_of(&rows.hash_field(&m)).unwrap(), Kind::Hash);
+        assert_eq!(rows.kind_of(&rows.sorted_member(&m)).unwrap(), Kind::Sorted);
+        let chunk = rows.long(Place::Field(&m)).chunk(1, 1);
+        for row in [&b""[..], &chunk, &rows.sorted_order(Score::MAX, &m), &[0xff; 30]] {
+            assert_eq!(rows.kind_of(row).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ use std::task::{Context, Poll};
 /// How unkind it is. `Default` is kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Unkindness {
+    /// Whether it looks for uses of a key as another type.
+    pub typed: bool,
     /// The most bytes of a row's value; at least 64.
     pub value: usize,
     /// The most bytes that a transaction can change.
@@ -34,18 +36,28 @@ pub struct Unkindness {
     pub lose_every: u64,
     /// After how many reads a reading transaction moves to the newest state; 0 for never.
     pub age: usize,
+    /// With more reads and changes than this a writing transaction is too old, if less at once
+    /// would help.
+    pub lifetime: usize,
+}
+
+impl Unkindness {
+    /// Kind.
+    pub const KIND: Self = Unkindness {
+        typed: false,
+        value: usize::MAX,
+        transaction: usize::MAX,
+        page: usize::MAX,
+        conflict_every: 0,
+        lose_every: 0,
+        age: 0,
+        lifetime: usize::MAX,
+    };
 }
 
 impl Default for Unkindness {
     fn default() -> Self {
-        Unkindness {
-            value: usize::MAX,
-            transaction: usize::MAX,
-            page: usize::MAX,
-            conflict_every: 0,
-            lose_every: 0,
-            age: 0,
-        }
+        Unkindness::KIND
     }
 }
 
@@ -86,6 +98,11 @@ impl Simulated {
     #[cfg(test)]
     pub(crate) fn most_reads_at_once(&self) -> usize {
         self.most_under_way.load(SeqCst)
+    }
+    /// How often something was committed, or was to be.
+    #[cfg(test)]
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(SeqCst)
     }
     /// How many rows there are.
     #[cfg(test)]
@@ -145,7 +162,9 @@ impl Engine for Simulated {
             row: 10_000,
             value: self.unkind.value,
             transaction: self.unkind.transaction,
+            part: usize::MAX,
             attempts: 10_000,
+            typed: self.unkind.typed,
         }
     }
 
@@ -157,7 +176,13 @@ impl Engine for Simulated {
         (): &mut (),
     ) -> Result<P::Output, Failure> {
         let tx = Tx::begin(self, access);
-        let output = program.run(&tx).await?;
+        let result = program.run(&tx).await;
+        let mortal = access == Access::Write && program.is_divisible();
+        if mortal && tx.lock().age() > self.unkind.lifetime {
+            let error = Error::new(ErrorKind::Conflict, "the transaction is too old");
+            return Err(Failure { error, again: true, too_old: true });
+        }
+        let output = result?;
         self.commit(&tx)?;
         Ok(output)
     }
@@ -176,6 +201,10 @@ struct Seen {
 }
 
 impl Seen {
+    /// What it has read and changed, in place of the time that this takes.
+    fn age(&self) -> usize {
+        self.reads + self.changes.len()
+    }
     fn table(&mut self) -> Arc<Table> {
         if self.in_table < self.changes.len() {
             let table = Arc::make_mut(&mut self.table);

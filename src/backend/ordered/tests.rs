@@ -225,6 +225,57 @@ async fn a_batch_is_cut_into_transactions_that_fit() {
     assert_eq!(s.hgetall("h").await.unwrap().len(), 300);
 }
 
+/// It was tried as a whole until there were no attempts left, and failed as a whole.
+#[tokio::test]
+async fn a_batch_that_grows_too_old_is_halved_and_what_follows_it_too() {
+    let s = store(Unkindness { lifetime: 100, ..Unkindness::default() });
+    let retries = Arc::new(Retries::default());
+    let watched = s.with_observer(retries.clone());
+    let mut batch = watched.batch();
+    let members: Vec<_> =
+        (0..1_000).map(|i| batch.zhadd("z", i, format!("value {i}"), f64::from(i))).collect();
+    let last = batch.incr_by("n", 1);
+    let mut replies = batch.exec_each().await;
+    for member in members {
+        replies.take(member).unwrap();
+    }
+    assert_eq!(replies.take(last).unwrap(), 1);
+    assert_eq!(s.zcount("z", ..).await.unwrap(), 1_000);
+    assert_eq!(s.zhrange("z").rev().limit(1).await.unwrap(), ["value 999"]);
+    // Each is a read and three rows, so 25 fit, and a sixty-fourth of them is tried at last.
+    let commits = engine(&s).commits();
+    assert!((40..80).contains(&commits), "{commits}");
+}
+
+#[tokio::test]
+async fn an_atomic_delete_sees_a_sorted_set_that_comes_at_the_same_time() {
+    use futures_util::FutureExt;
+    for typed in [false, true] {
+        let s = store(Unkindness { typed, ..Unkindness::default() });
+        let mut tx = s.atomic_write();
+        tx.delete("k");
+        tx.set("other", "v");
+        let mut tx = Box::pin(tx.exec());
+        assert!((&mut tx).now_or_never().is_none(), "it has looked, and has not committed");
+        s.zadd("k", "m", 1.0).await.unwrap();
+        assert_eq!(tx.await.unwrap_err().kind(), ErrorKind::WrongType);
+        assert_eq!(s.get("other").await.unwrap(), None);
+        assert_eq!(s.zrange("k").await.unwrap(), ["m"]);
+    }
+}
+
+/// Whoever looks what a key holds must not be overtaken by somebody who makes it another type.
+#[tokio::test]
+async fn of_two_who_make_a_key_of_two_types_at_once_one_is_refused() {
+    use futures_util::FutureExt;
+    let s = store(Unkindness { typed: true, ..Unkindness::default() });
+    let mut sadd = Box::pin(s.sadd("k", ["m"]));
+    assert!((&mut sadd).now_or_never().is_none(), "it has looked, and has not committed");
+    s.hset("k", [("f", "v")]).await.unwrap();
+    assert_eq!(sadd.await.unwrap_err().kind(), ErrorKind::WrongType);
+    assert_eq!(s.hgetall("k").await.unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn a_name_that_no_row_can_have_is_refused() {
     let s = store(Unkindness::default()).with_limits(Limits::NONE);

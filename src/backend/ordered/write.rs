@@ -1,16 +1,14 @@
 //! What each write reads, and which rows it then changes. Planning changes nothing: whoever planned applies.
 
+//! Strings, counters and `delete`: `strings.rs`.
+
 use super::cell::Cell;
 use super::engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
 use super::read::{mark, sorted};
-use super::rows::{Place, Rows};
+use super::rows::{Kind, Place, Rows};
+use super::types;
 use crate::op::*;
-use crate::op::{Condition, Reply, Score, Write};
 use crate::{Error, ErrorKind, Result, Value};
-
-/// A counter this far from overflow may be added to without knowing what others add meanwhile: it would take two billion of
-/// them, while a transaction takes seconds.
-const FAR: u64 = 1 << 31;
 
 /// What a write would do.
 #[derive(Debug)]
@@ -34,24 +32,28 @@ pub(super) async fn plan<T: Transaction>(
 ) -> Result<Plan> {
     let planner = Planner { tx, rows: Rows::of(op.key()), limits };
     match op {
-        Write::Set(op) => planner.set(op).await,
+        Write::Set(op) => planner.set(op, company).await,
         Write::Delete(op) => planner.delete(op, company).await,
         Write::IncrBy(op) => planner.incr_by(op, company).await,
         Write::SAdd(op) => {
+            planner.expect(Kind::Set).await?;
             let put = |member| Change::Put(planner.rows.set_member(member), Vec::new());
             done(op.members.iter().map(put).collect())
         }
         Write::SRem(op) => {
+            planner.expect(Kind::Set).await?;
             let delete = |member| Change::Delete(planner.rows.set_member(member));
             done(op.members.iter().map(delete).collect())
         }
         Write::HSet(op) => {
+            planner.expect(Kind::Hash).await?;
             let mut changes = Vec::with_capacity(op.fields.len());
             op.fields.iter().for_each(|(field, value)| planner.field(field, value, &mut changes));
             done(changes)
         }
         Write::HSetNx(op) => planner.hset_nx(op).await,
         Write::HDel(op) => {
+            planner.expect(Kind::Hash).await?;
             let mut changes = Vec::with_capacity(op.fields.len());
             for field in &op.fields {
                 changes.push(Change::Delete(planner.rows.hash_field(field)));
@@ -65,107 +67,30 @@ pub(super) async fn plan<T: Transaction>(
     }
 }
 
-fn done(changes: Vec<Change>) -> Result<Plan> {
+pub(super) fn done(changes: Vec<Change>) -> Result<Plan> {
     apply(changes, Reply::Done)
 }
-fn apply(changes: Vec<Change>, reply: Reply) -> Result<Plan> {
+pub(super) fn apply(changes: Vec<Change>, reply: Reply) -> Result<Plan> {
     Ok(Plan::Apply { changes, reply })
 }
 
-struct Planner<'a, T> {
-    tx: &'a T,
-    rows: Rows<'a>,
-    limits: &'a EngineLimits,
+pub(super) struct Planner<'a, T> {
+    pub(super) tx: &'a T,
+    pub(super) rows: Rows<'a>,
+    pub(super) limits: &'a EngineLimits,
 }
 
 impl<T: Transaction> Planner<'_, T> {
-    async fn set(&self, op: &Set) -> Result<Plan> {
-        let holds = match &op.condition {
-            Condition::Always => true,
-            Condition::NotExists => !self.any(self.rows.plain()).await?,
-            Condition::Exists => self.any(self.rows.plain()).await?,
-            Condition::Equals(old) => {
-                match self.tx.get(&self.rows.string(), Cell::read_string).await? {
-                    None => false,
-                    Some(cell) => {
-                        cell.resolve(self.tx, self.rows.long(Place::String), None).await? == *old
-                    }
-                }
-            }
-        };
-        if !holds {
-            return Ok(Plan::ConditionFailed);
-        }
-        apply(self.string(&op.value), Reply::Applied(true))
-    }
-
-    /// A string in place of whatever the key holds, but for sorted sets.
-    fn string(&self, value: &Value) -> Vec<Change> {
-        let cell = Cell::of_string(value, self.limits);
-        let row = Change::Put(self.rows.string(), cell.string_row());
-        let mut changes = vec![Change::Clear(self.rows.plain_but_string()), row];
-        cell.write_chunks(value, self.rows.long(Place::String), &mut changes);
-        changes
-    }
-
-    async fn delete(&self, op: &Delete, company: Company) -> Result<Plan> {
-        let span = match company {
-            Company::Alone => self.rows.all(),
-            Company::Others => self.rows.plain(),
-        };
-        // Blind where nobody asks whether anything was there.
-        let found = match company == Company::Alone || op.must_exist {
-            true => self.any(span.clone()).await?,
-            false => true,
-        };
-        match (found, company) {
-            (true, _) => apply(vec![Change::Clear(span)], Reply::Applied(true)),
-            (false, Company::Alone) => apply(Vec::new(), Reply::Applied(false)),
-            (false, Company::Others) => Ok(Plan::ConditionFailed),
-        }
-    }
-
-    async fn incr_by(&self, op: &IncrBy, company: Company) -> Result<Plan> {
-        // Among others nobody asks for the sum.
-        if company == Company::Others
-            && op.by.unsigned_abs() <= FAR
-            && self.counter(true).await?.unsigned_abs() <= i64::MAX as u64 / 2
-        {
-            self.tx.guard(&self.rows.string_guard())?;
-            return done(vec![Change::Add(self.rows.string(), op.by)]);
-        }
-        let sum =
-            self.counter(false).await?.checked_add(op.by).ok_or_else(|| {
-                Error::new(ErrorKind::Overflow, "the sum does not fit into 64 bits")
-            })?;
-        let mut changes = vec![Change::Put(self.rows.string(), Cell::Counter(sum).string_row())];
-        if op.by.unsigned_abs() > FAR {
-            // Whoever adds without knowing the sum takes it that nobody adds as much meanwhile.
-            changes.push(Change::Delete(self.rows.string_guard()));
-        }
-        apply(changes, Reply::Integer(sum))
-    }
-
-    /// The counter that the key holds; 0 if it holds nothing.
-    async fn counter(&self, peek: bool) -> Result<i64> {
-        // One row tells whether there is a string, something else, or nothing.
-        let string = self.rows.string();
-        let mut now = 0;
-        let visit: &mut Visit<'_> = &mut |row, value| {
-            now = match Cell::read_string(value) {
-                Ok(Cell::Counter(n)) if row == string => n,
-                _ => return Err(Error::wrong_type("the key holds no counter")),
-            };
-            Ok(())
-        };
-        self.first(self.rows.all(), peek, visit).await?;
-        Ok(now)
+    /// Refuses a key that holds another type, where the engine looks for that.
+    async fn expect(&self, kind: Kind) -> Result<()> {
+        types::expect(self.tx, self.rows, kind, self.limits).await
     }
 
     async fn hset_nx(&self, op: &HSetNx) -> Result<Plan> {
         if self.tx.get(&self.rows.hash_field(&op.field), |_| Ok(())).await?.is_some() {
             return Ok(Plan::ConditionFailed);
         }
+        self.expect(Kind::Hash).await?;
         let mut changes = Vec::new();
         self.field(&op.field, &op.value, &mut changes);
         apply(changes, Reply::Applied(true))
@@ -189,7 +114,7 @@ impl<T: Transaction> Planner<'_, T> {
     }
 
     async fn zadd(&self, op: &ZAdd) -> Result<Plan> {
-        let old = sorted(self.tx, self.rows, &op.member).await?;
+        let old = self.sorted(&op.member).await?;
         if op.nx && old.is_some() {
             return Ok(Plan::ConditionFailed);
         }
@@ -203,8 +128,17 @@ impl<T: Transaction> Planner<'_, T> {
         apply(changes, Reply::Applied(true))
     }
 
+    /// What the row of a sorted member says. One that is there tells the type of its key.
+    async fn sorted(&self, member: &Value) -> Result<Option<(Score, Cell)>> {
+        let found = sorted(self.tx, self.rows, member).await?;
+        if found.is_none() {
+            self.expect(Kind::Sorted).await?;
+        }
+        Ok(found)
+    }
+
     async fn zincr_by(&self, op: &ZIncrBy) -> Result<Plan> {
-        let old = sorted(self.tx, self.rows, &op.member).await?;
+        let old = self.sorted(&op.member).await?;
         let (now, cell) =
             old.as_ref().map_or((0.0, Cell::Itself), |(score, cell)| (score.get(), cell.clone()));
         let score = Score::new(now + op.by.get())
@@ -213,7 +147,7 @@ impl<T: Transaction> Planner<'_, T> {
     }
 
     async fn zrem(&self, op: &ZRem) -> Result<Plan> {
-        let Some((score, cell)) = sorted(self.tx, self.rows, &op.member).await? else {
+        let Some((score, cell)) = self.sorted(&op.member).await? else {
             return done(Vec::new());
         };
         let mut changes = vec![
@@ -264,7 +198,7 @@ impl<T: Transaction> Planner<'_, T> {
     }
 
     /// Whether there is any row in `span`.
-    async fn any(&self, span: Span) -> Result<bool> {
+    pub(super) async fn any(&self, span: Span) -> Result<bool> {
         let mut any = false;
         self.first(span, false, &mut |_, _| {
             any = true;
@@ -275,7 +209,7 @@ impl<T: Transaction> Planner<'_, T> {
     }
 
     /// Visits the first row of `span`, if there is one.
-    async fn first(&self, span: Span, peek: bool, visit: &mut Visit<'_>) -> Result<()> {
+    pub(super) async fn first(&self, span: Span, peek: bool, visit: &mut Visit<'_>) -> Result<()> {
         let scan = Scan { span, reverse: false, limit: 1, peek };
         self.tx.range(&scan, visit).await.map(drop)
     }

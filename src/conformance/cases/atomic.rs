@@ -204,49 +204,6 @@ pub(crate) async fn conditions_see_strings_counters_sets_and_hashes(s: Store) ->
     Ok(())
 }
 
-pub(crate) async fn conditions_of_set_do_not_see_sorted_sets(s: Store) -> Result<()> {
-    s.zhadd("z", "f", "v", 1.0).await?;
-    for condition in 0..3 {
-        let mut tx = s.atomic_write();
-        tx.set("other", "x");
-        let handle = match condition {
-            0 => tx.set_xx("z", "x"),
-            1 => tx.set_eq("z", "x", "v"),
-            _ => tx.set_nx("z", "x"),
-        };
-        match tx.exec().await {
-            Err(e) => assert_eq!(e.kind(), ErrorKind::WrongType, "condition {condition}: {e:?}"),
-            Ok(Outcome::ConditionFailed(failed)) => {
-                assert!(condition < 2 && failed.contains(handle), "condition {condition}");
-            }
-            Ok(Outcome::Committed) => {
-                // Written as though nothing were there.
-                assert_eq!(condition, 2);
-                assert_eq!(s.get("z").await?.unwrap(), "x");
-                return Ok(());
-            }
-        }
-        assert_eq!(s.get("other").await?, None, "condition {condition}");
-        assert_eq!(s.zhrange("z").await?, ["v"], "condition {condition}");
-    }
-    Ok(())
-}
-
-pub(crate) async fn an_atomic_delete_does_not_see_sorted_sets(s: Store) -> Result<()> {
-    s.zhadd("z", "f", "v", 1.0).await?;
-    let mut tx = s.atomic_write();
-    tx.delete("z");
-    tx.set("other", "x");
-    assert_eq!(tx.exec().await?, Outcome::Committed);
-    assert_eq!(s.zhrange("z").await?, ["v"]);
-    let mut tx = s.atomic_write();
-    let delete = tx.delete_xx("z");
-    let Outcome::ConditionFailed(failed) = tx.exec().await? else { panic!("it sees nothing") };
-    assert!(failed.contains(delete));
-    assert_eq!(s.zhrange("z").await?, ["v"]);
-    Ok(())
-}
-
 pub(crate) async fn conditions_are_judged_before_any_write(s: Store) -> Result<()> {
     s.set("a", "1").await?;
     let mut tx = s.atomic_write();
@@ -316,24 +273,6 @@ pub(crate) async fn one_item_twice_is_refused_by_name(s: Store) -> Result<()> {
     assert_kind(tx.exec().await, ErrorKind::InvalidArgument);
     assert_eq!(s.get("a").await?, None);
     assert!(s.zrange("z").await?.is_empty());
-    Ok(())
-}
-
-pub(crate) async fn one_key_as_a_sorted_set_and_as_another_type_is_refused(s: Store) -> Result<()> {
-    for i in 0..3 {
-        let mut tx = s.atomic_write();
-        tx.set("other", "x");
-        tx.zadd("k", "m", 1.0);
-        match i {
-            0 => tx.set("k", "x"),
-            1 => tx.delete("k"),
-            _ => tx.sadd("k", ["m"]),
-        }
-        let error = assert_kind(tx.exec().await, ErrorKind::InvalidArgument);
-        assert!(error.to_string().contains("1 (zadd) and 2"), "{error}");
-    }
-    assert_eq!(s.get("other").await?, None);
-    assert!(!s.delete("k").await?);
     Ok(())
 }
 

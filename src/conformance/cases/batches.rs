@@ -239,7 +239,8 @@ pub(crate) async fn a_batch_changes_what_is_there(s: Store) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn a_wrong_type_in_a_batch_stops_no_other(s: Store) -> Result<()> {
+pub(crate) async fn a_wrong_type_in_a_batch_stops_no_other(given: Given) -> Result<()> {
+    let s = &given.store;
     s.set("text", "x").await?;
     s.sadd("set", ["a"]).await?;
     s.zadd("sorted", "m", 1.0).await?;
@@ -251,11 +252,11 @@ pub(crate) async fn a_wrong_type_in_a_batch_stops_no_other(s: Store) -> Result<(
     let last = b.incr_by("last", 1);
     let mut r = b.exec_each().await;
     r.take(first)?;
-    wrong_type_or(r.take(get), None);
-    wrong_type_or(r.take(smembers), Vec::new());
-    wrong_type_or(r.take(hget), None);
-    wrong_type_or(r.take(range), Vec::new());
-    wrong_type_or(r.take(eq), false);
+    given.wrong_type_or(r.take(get), None);
+    given.wrong_type_or(r.take(smembers), Vec::new());
+    given.wrong_type_or(r.take(hget), None);
+    given.wrong_type_or(r.take(range), Vec::new());
+    given.wrong_type_or(r.take(eq), false);
     assert_kind(r.take(incr), ErrorKind::WrongType);
     assert_eq!(r.take(last)?, 1);
     assert_eq!(s.get("first").await?.unwrap(), "1");

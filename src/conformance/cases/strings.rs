@@ -161,12 +161,13 @@ pub(crate) async fn set_eq_does_not_care_how_a_number_was_written(s: Store) -> R
     Ok(())
 }
 
-pub(crate) async fn set_eq_on_a_set_or_hash_changes_nothing(s: Store) -> Result<()> {
+pub(crate) async fn set_eq_on_a_set_or_hash_changes_nothing(given: Given) -> Result<()> {
+    let s = &given.store;
     s.sadd("set", ["a"]).await?;
     s.hset("hash", [("f", "v")]).await?;
     for key in ["set", "hash"] {
         for old in ["", "a", "v"] {
-            wrong_type_or(s.set_eq(key, "x", old).await, false);
+            given.wrong_type_or(s.set_eq(key, "x", old).await, false);
         }
     }
     assert_eq!(s.smembers("set").await?, ["a"]);

@@ -8,7 +8,8 @@
 //!
 //! The model takes a batch apart and runs it one operation after another, so that what a batch means is part of the
 //! comparison. Where the contract leaves a choice (a key used as another type), any choice is accepted, and
-//! the key is left out of the comparison until it is deleted.
+//! the key is left out of the comparison until it is deleted; on a backend that [sees
+//! types](Subject::sees_types) there is no choice, and that is compared, too.
 //!
 //! ```
 //! use keyvaluestore::conformance::differential::{Plan, check};
@@ -91,7 +92,7 @@ pub async fn check<S: Into<Subject>>(factory: impl AsyncFn() -> S, plan: Plan) {
         for n in done..plan.programs.min(done + plan.per_backend) {
             let seed = plan.seed.wrapping_add(n);
             let program = generate::program(seed, plan.steps);
-            let mut runner = run::Runner::new(subject.store(), n);
+            let mut runner = run::Runner::new(&subject, n);
             if let Some(found) = runner.run(&program).await {
                 let (program, found) = shrink::shrink(&mut runner, program, found).await;
                 panic!("seed {seed}:\n{}", Report(&program, &found));

@@ -1,8 +1,7 @@
 //! Runs a program on the model and on the subject, and tells where they part.
 
-use super::{Difference, Program, Step};
+use super::{Difference, Program, Step, Subject};
 use crate::op::*;
-use crate::op::{Condition, Op, Range, Read, Reply, Write};
 use crate::{ErrorKind, Key, Limits, Memory, Outcome, Result, Store};
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -10,13 +9,14 @@ use std::fmt::Debug;
 /// Runs programs on one subject, each with keys of its own.
 pub(super) struct Runner<'s> {
     subject: &'s Store,
+    sees_types: bool,
     number: u64,
     runs: u64,
 }
 
 impl<'s> Runner<'s> {
-    pub(super) fn new(subject: &'s Store, number: u64) -> Self {
-        Runner { subject, number, runs: 0 }
+    pub(super) fn new(subject: &'s Subject, number: u64) -> Self {
+        Runner { subject: &subject.store, sees_types: subject.sees_types, number, runs: 0 }
     }
     /// Runs `program` on keys that no run before has used.
     pub(super) async fn run(&mut self, program: &Program) -> Option<Difference> {
@@ -24,6 +24,7 @@ impl<'s> Runner<'s> {
         let prefix = format!("{:x}.{:x}/", self.number, self.runs);
         let mut run = Run {
             subject: self.subject,
+            sees_types: self.sees_types,
             model: Store::new(Memory::new()),
             prefix: prefix.into_bytes(),
             free: HashSet::new(),
@@ -42,6 +43,8 @@ type Parted = (String, String);
 
 struct Run<'s> {
     subject: &'s Store,
+    /// Then a use as another type is compared like everything else.
+    sees_types: bool,
     model: Store,
     prefix: Vec<u8>,
     /// Keys that were used as another type: what they hold is the backend's choice until they are deleted, alone.
@@ -146,9 +149,7 @@ impl Run<'_> {
         let writes: Vec<Write> = writes.iter().map(|op| self.write_of(op)).collect();
         let mut lenient = false;
         for op in &writes {
-            let sorted_deleted = matches!(op, Write::Delete(_));
-            lenient |= self.free.contains(op.key())
-                || (!sorted_deleted && self.misuses(&op.clone().into()).await);
+            lenient |= self.free.contains(op.key()) || self.misuses_in_atomic(op).await;
         }
         let model = exec(&self.model, &writes).await;
         let subject = exec(self.subject, &writes).await;
@@ -173,8 +174,12 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the operation uses its key as another type than it has.
+    /// Whether the operation uses its key as another type than it has, on a backend that may not
+    /// see it.
     async fn misuses(&self, op: &Op) -> bool {
+        if self.sees_types {
+            return false;
+        }
         let holds = self.holds(op.key()).await;
         let fits = match op {
             Op::Read(Read::Get(_)) | Op::Write(Write::IncrBy(_)) => holds == Holds::String,
@@ -190,6 +195,14 @@ impl Run<'_> {
             _ => holds == Holds::Sorted,
         };
         holds != Holds::Nothing && !fits
+    }
+
+    /// In an atomic write a delete is of no sorted set. Not every backend sees one.
+    async fn misuses_in_atomic(&self, op: &Write) -> bool {
+        match op {
+            Write::Delete(_) => !self.sees_types && self.holds(op.key()).await == Holds::Sorted,
+            op => self.misuses(&op.clone().into()).await,
+        }
     }
 
     async fn holds(&self, key: &Key) -> Holds {

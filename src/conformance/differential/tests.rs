@@ -35,7 +35,7 @@ async fn first_difference() -> (Program, Difference) {
     let subject = Subject::new(Faulty(Memory::new()));
     for seed in 0..200 {
         let program = generate::program(seed, 50);
-        let mut runner = run::Runner::new(subject.store(), seed);
+        let mut runner = run::Runner::new(&subject, seed);
         if let Some(found) = runner.run(&program).await {
             return shrink::shrink(&mut runner, program, found).await;
         }
@@ -88,6 +88,44 @@ impl Backend for OneIndex {
 #[tokio::test]
 async fn a_lexicographic_range_of_mixed_scores_may_answer_anything() {
     check(async || OneIndex(Memory::new()), Plan::new(300)).await;
+}
+
+/// Adds to a set, whatever else the key holds; `set` then finds two types.
+#[derive(Debug)]
+struct Blind(Memory);
+
+impl Backend for Blind {
+    async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        self.0.read(cx, op).await
+    }
+    async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
+        match (op, self.0.write(cx, op).await) {
+            (Write::SAdd(_), Err(_)) => Ok(Reply::Done),
+            (_, reply) => reply,
+        }
+    }
+    async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
+        crate::backend::batch_sequentially(self, cx, ops).await
+    }
+    async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
+        self.0.transact(cx, writes).await
+    }
+}
+
+#[tokio::test]
+async fn a_use_as_another_type_is_compared_where_the_backend_sees_types() {
+    check(async || Blind(Memory::new()), Plan::new(100)).await;
+    let found = async |subject: Subject| {
+        for seed in 0..100 {
+            let program = generate::program(seed, 50);
+            if run::Runner::new(&subject, seed).run(&program).await.is_some() {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(found(Subject::new(Blind(Memory::new())).sees_types()).await);
+    assert!(!found(Subject::new(Memory::new()).sees_types()).await);
 }
 
 #[tokio::test]

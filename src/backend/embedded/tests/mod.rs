@@ -5,6 +5,7 @@
 //!  power.rs     power cuts                           threads.rs   which thread does what, and who waits
 //!  damage.rs    files that are not what they were    groups.rs    what shares a commit
 //!  making.rs    files that are not there yet         closing.rs   the end
+//!  hidden.rs    what is deleted and not yet removed  turns.rs     big writers and their neighbours
 //! ```
 
 mod closing;
@@ -12,9 +13,11 @@ mod damage;
 mod disk;
 mod failing;
 mod groups;
+mod hidden;
 mod making;
 mod power;
 mod threads;
+mod turns;
 
 use super::engine::Redb;
 use super::file::Place;

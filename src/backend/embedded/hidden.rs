@@ -1,0 +1,137 @@
+//! Rows that are deleted for every reader, and still to be removed from the file.
+//!
+//! To remove very many rows takes seconds, in which nobody else would write. So they are hidden, by
+//! one row in a table of spans, in the same commit as whatever else the program changes. From then
+//! on they are gone. The writing thread then removes them piece by piece, between and beside the
+//! commits of others.
+//!
+//! ```text
+//!  hidden:  begin of a span ─► its end     the spans are disjoint; what is in one is not there
+//! ```
+//!
+//! A row that is written within a hidden span ends the span before it and begins another one behind
+//! it. So a key can be used again at once, and a process that is killed leaves spans that the next
+//! one goes on with.
+
+use super::errors::storage;
+use crate::Result;
+use crate::backend::ordered::Span;
+use redb::{ReadableTable, Table, TableDefinition};
+use std::ops::Bound;
+
+pub(super) const HIDDEN: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("hidden");
+
+/// Rows, or the spans of those that are hidden.
+pub(super) type Rows<'t> = Table<'t, &'static [u8], &'static [u8]>;
+
+fn span(entry: Option<redb::Result<Entry<'_>>>) -> Result<Option<Span>> {
+    let Some(entry) = entry else { return Ok(None) };
+    let (begin, end) = entry.map_err(storage)?;
+    Ok(Some(Span { begin: begin.value().to_vec(), end: end.value().to_vec() }))
+}
+type Entry<'a> = (redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard<'a, &'static [u8]>);
+
+/// The hidden span that `row` is in.
+pub(super) fn over(
+    hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    row: &[u8],
+) -> Result<Option<Span>> {
+    let before = span(hidden.range(..=row).map_err(storage)?.next_back())?;
+    Ok(before.filter(|span| row < &span.end[..]))
+}
+
+/// The first stretch of `span` in which nothing is hidden.
+pub(super) fn first_shown(
+    hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    mut span_of: Span,
+) -> Result<Option<Span>> {
+    while let Some(over) = over(hidden, &span_of.begin)? {
+        span_of.begin = over.end;
+    }
+    if span_of.is_empty() {
+        return Ok(None);
+    }
+    let ends = (Bound::Excluded(&span_of.begin[..]), Bound::Excluded(&span_of.end[..]));
+    if let Some(next) = span(hidden.range::<&[u8]>(ends).map_err(storage)?.next())? {
+        span_of.end = next.begin;
+    }
+    Ok(Some(span_of))
+}
+
+/// The last stretch of `span` in which nothing is hidden.
+pub(super) fn last_shown(
+    hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    mut span_of: Span,
+) -> Result<Option<Span>> {
+    while !span_of.is_empty() {
+        let before = span(hidden.range(..&span_of.end[..]).map_err(storage)?.next_back())?;
+        match before {
+            Some(over) if over.end >= span_of.end => span_of.end = over.begin,
+            Some(before) => {
+                span_of.begin = span_of.begin.max(before.end);
+                return Ok(Some(span_of));
+            }
+            None => return Ok(Some(span_of)),
+        }
+    }
+    Ok(None)
+}
+
+/// Hides all of `span`, whatever of it is hidden already.
+pub(super) fn hide(hidden: &mut Rows<'_>, mut whole: Span) -> Result<()> {
+    if let Some(over) = over(hidden, &whole.begin)? {
+        whole.begin = over.begin;
+    }
+    if let Some(over) = over(hidden, &whole.end)? {
+        whole.end = over.end;
+    }
+    let ends = (&whole.begin[..])..(&whole.end[..]);
+    hidden.retain_in::<&[u8], _>(ends, |_, _| false).map_err(storage)?;
+    hidden.insert(&whole.begin[..], &whole.end[..]).map_err(storage)?;
+    Ok(())
+}
+
+/// Makes room for `row`, which is to be written. What of a span holds no rows any more is not kept.
+pub(super) fn show(hidden: &mut Rows<'_>, rows: &Rows<'_>, row: &[u8]) -> Result<()> {
+    let Some(over) = over(hidden, row)? else { return Ok(()) };
+    hidden.remove(&over.begin[..]).map_err(storage)?;
+    let before = Span { begin: over.begin, end: row.to_vec() };
+    let behind = Span { begin: [row, &[0]].concat(), end: over.end };
+    for part in [before, behind] {
+        if !part.is_empty() && !names(rows, &part, 1)?.is_empty() {
+            hidden.insert(&part.begin[..], &part.end[..]).map_err(storage)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes up to `most` hidden rows for good. Whether any are left.
+pub(super) fn remove(hidden: &mut Rows<'_>, rows: &mut Rows<'_>, mut most: usize) -> Result<bool> {
+    while most > 0 {
+        let Some(next) = span(hidden.first().map_err(storage)?.map(Ok))? else { return Ok(false) };
+        let gone = names(rows, &next, most)?;
+        for row in &gone {
+            rows.remove(&row[..]).map_err(storage)?;
+        }
+        hidden.remove(&next.begin[..]).map_err(storage)?;
+        match gone.last() {
+            Some(last) if gone.len() == most => {
+                let rest = Span { begin: [&last[..], &[0]].concat(), end: next.end };
+                hidden.insert(&rest.begin[..], &rest.end[..]).map_err(storage)?;
+            }
+            _ => {}
+        }
+        most -= gone.len().clamp(1, most);
+    }
+    hidden.first().map(|first| first.is_some()).map_err(storage)
+}
+
+/// The names of the first rows in `span`, hidden or not.
+fn names(rows: &Rows<'_>, span: &Span, most: usize) -> Result<Vec<Vec<u8>>> {
+    if span.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ends = (&span.begin[..])..(&span.end[..]);
+    let rows = rows.range::<&[u8]>(ends).map_err(storage)?;
+    rows.take(most).map(|row| Ok(row.map_err(storage)?.0.value().to_vec())).collect()
+}

@@ -1,0 +1,124 @@
+//! How a file comes to be: whole or not at all, and never in place of what somebody has stored.
+
+use super::errors;
+use super::file::{initialize, io_error};
+use crate::{Error, Result};
+use redb::Builder;
+use redb::backends::FileBackend;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// As many symbolic links in a row as Linux follows.
+const LINKS: usize = 40;
+
+/// Opens the file at `path`. What is not there, or empty, is made a store first.
+pub(super) fn open(path: &Path) -> Result<File> {
+    let path = &target(path)?;
+    loop {
+        let file = match existing(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                create(path)?;
+                existing(path)
+            }
+            file => file,
+        };
+        let file = file.map_err(io_error)?;
+        let metadata = file.metadata().map_err(io_error)?;
+        if !metadata.is_file() {
+            return Err(Error::invalid("the path names no regular file"));
+        }
+        if metadata.len() > 0 || !replace_empty(path, &file)? {
+            return Ok(file);
+        }
+    }
+}
+
+fn existing(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// Where symbolic links lead to, whether anything is there or not.
+fn target(path: &Path) -> Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..=LINKS {
+        let Ok(link) = fs::read_link(&path) else { return Ok(path) };
+        path = path.parent().unwrap_or(Path::new("")).join(link);
+    }
+    Err(Error::invalid("the path is a loop of symbolic links"))
+}
+
+/// Makes a new store beside `path` and moves it there whole: a process that is killed in between
+/// leaves no half-made file, and of two that do it at once one wins.
+fn create(path: &Path) -> Result<()> {
+    let (new, file) = beside(path)?;
+    let made = make(file).and_then(|()| match fs::hard_link(&new, path) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // A file system without links.
+        Err(_) => fs::rename(&new, path).map_err(io_error),
+    });
+    // Gone already after a rename.
+    let _ = fs::remove_file(&new);
+    made?;
+    sync_directory(path)
+}
+
+/// Moves a new store in place of an empty file, which is locked meanwhile, so that two never do it.
+/// Whether the path is to be opened again; otherwise nothing can be moved there, and the store is
+/// to be made in the file itself.
+fn replace_empty(path: &Path, empty: &File) -> Result<bool> {
+    empty.lock().map_err(io_error)?;
+    match fs::metadata(path) {
+        Ok(now) if now.len() == 0 => {}
+        // Somebody else was first.
+        _ => return Ok(true),
+    }
+    let Ok((new, file)) = beside(path) else { return Ok(false) };
+    let permissions = empty.metadata().map_err(io_error)?.permissions();
+    let moved = file.set_permissions(permissions).map_err(io_error);
+    let moved = moved.and_then(|()| make(file));
+    let moved = moved.and_then(|()| fs::rename(&new, path).map_err(io_error));
+    if moved.is_err() {
+        let _ = fs::remove_file(&new);
+        empty.unlock().map_err(io_error)?;
+        return Ok(false);
+    }
+    sync_directory(path).map(|()| true)
+}
+
+/// A new file beside `path`, which is nobody else's: not another thread's, not another process's of
+/// the same number in another container, and not one that a killed process has left.
+fn beside(path: &Path) -> Result<(PathBuf, File)> {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let Some(name) = path.file_name() else {
+        return Err(Error::invalid("the path names no file"));
+    };
+    loop {
+        let mut name = name.to_owned();
+        name.push(format!(".new-{}-{}", std::process::id(), MADE.fetch_add(1, Relaxed)));
+        let new = path.with_file_name(name);
+        match OpenOptions::new().read(true).write(true).create_new(true).open(&new) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            file => return Ok((new, file.map_err(io_error)?)),
+        }
+    }
+}
+
+fn make(file: File) -> Result<()> {
+    let storage = FileBackend::new(file).map_err(errors::database)?;
+    let database = Builder::new().create_with_backend(storage).map_err(errors::database)?;
+    initialize(&database)?;
+    database.close().map_err(errors::database)
+}
+
+/// Until its directory is on the disk, a new file may be gone after a power cut.
+fn sync_directory(path: &Path) -> Result<()> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Not every system can open a directory.
+    match File::open(directory) {
+        Ok(directory) if cfg!(unix) => directory.sync_all().map_err(io_error),
+        _ => Ok(()),
+    }
+}
