@@ -2,7 +2,7 @@
 //!
 //! A backend matches on [`Read`] and [`Write`]; a wrapper asks them for their [`key`](Op::key),
 //! [`name`](Op::name) and the other facts, and passes them on. What an operation means is written at the method
-//! of [`Store`](crate::Store) that makes it; which [`Reply`](crate::op::Reply) answers it, at its payload. Each file
+//! of [`Store`](crate::Store) that makes it; which [`Reply`] answers it, at its payload. Each file
 //! holds the payloads of one data type, and the methods of [`Store`](crate::Store), [`Batch`](crate::Batch) and
 //! [`AtomicWrite`](crate::AtomicWrite) that make them.
 //!

@@ -5,7 +5,7 @@ use crate::servers::{NO_LIBCLANG, has_libclang, is_required};
 use std::io;
 
 /// Built alone, each of them, so that none leans on another by accident.
-pub(crate) const FEATURES: [&str; 11] = [
+pub(crate) const FEATURES: [&str; 12] = [
     "embedded",
     "json",
     "msgpack",
@@ -16,6 +16,7 @@ pub(crate) const FEATURES: [&str; 11] = [
     // The wrappers.
     "cache",
     "retry",
+    "timeout",
     "metrics",
     "tracing",
 ];
@@ -64,9 +65,9 @@ mod tests {
         let (features, _) = features.split_once("\n[").unwrap();
         let named =
             features.lines().filter_map(|line| line.split_once(" = ").map(|(name, _)| name));
-        // `default` is a list of others, and `ordered` is private.
+        // `default` is a list of others, and `__ordered` is private.
         let mut named: Vec<&str> =
-            named.filter(|name| !["default", "ordered"].contains(name)).collect();
+            named.filter(|name| !["default", "__ordered"].contains(name)).collect();
         named.sort_unstable();
         let mut known = FEATURES.to_vec();
         known.sort_unstable();
