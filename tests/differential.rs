@@ -153,7 +153,7 @@ async fn dynamodb_agrees_with_memory_whatever_goes_wrong() {
 }
 
 #[cfg(feature = "dynamodb")]
-async fn on_dynamodb(rules: impl support::doubles::Rules) -> keyvaluestore::conformance::Subject {
+async fn on_dynamodb(rules: impl support::doubles::Rules) -> Subject {
     use keyvaluestore::DynamoDb;
     use keyvaluestore::backend::{DynamoClient, DynamoDbOptions};
     use std::time::Duration;
@@ -164,7 +164,7 @@ async fn on_dynamodb(rules: impl support::doubles::Rules) -> keyvaluestore::conf
     let patient = DynamoDbOptions::new().attempts(1_000).pauses(short, longer);
     let inner = DynamoDb::with_api(api, place.table).with_options(patient);
     let backend = keyvaluestore::wrap::Prefix::new(inner, prefix);
-    keyvaluestore::conformance::Subject::new(backend).keep(place.kept)
+    Subject::new(backend).keep(place.kept)
 }
 
 /// Every wrapper, and all of them in either order, on each backend: a share of the programs for each.
