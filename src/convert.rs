@@ -6,7 +6,7 @@ use ::bytes::Bytes;
 /// What can be stored as a value, member or field.
 ///
 /// Bytes and text are stored as they are, integers as decimal text (so that a counter and a number that
-/// was set are the same thing), [`Json`] and [`MsgPack`] as what `serde` makes of them. Implement it for
+/// was set are the same thing), [`Json`](crate::Json) and [`MsgPack`](crate::MsgPack) as what `serde` makes of them. Implement it for
 /// your own types:
 ///
 /// ```

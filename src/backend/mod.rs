@@ -70,7 +70,7 @@ use std::sync::Arc;
 ///
 /// In return it may rely on the [façade](crate::Store): arguments are within the
 /// [limits](crate::Limits) that the user chose, no score is NaN, and no two writes of a `transact` are of one
-/// [`Item`](crate::Item) or use one key both as a sorted set and as another type. That a key may hold another type
+/// [`WriteTarget`](crate::op::WriteTarget) or use one key both as a sorted set and as another type. That a key may hold another type
 /// than an operation works on is for the backend to find: it answers `WrongType`, or as though the key were
 /// absent, and never hands out bytes of its own encoding.
 ///

@@ -13,7 +13,7 @@
 //!
 //! # How to stack them
 //!
-//! Every order keeps the contract (but for a `Cache` above a `Retry` with [`repeat_unknown`](RetryPolicy::repeat_unknown)). This one is what you want, from the outside in:
+//! Every order keeps the contract (but for a `Cache` above a `Retry` with [`retry_unknown_outcome`](RetryPolicy::retry_unknown_outcome)). This one is what you want, from the outside in:
 //!
 //! ```text
 //!  Metrics     sees what the application sees: hits of the cache, all tries as one call
