@@ -3,7 +3,7 @@
 use super::types::{TYPES, fits, is_intact, make, writes};
 use super::*;
 use crate::Outcome;
-use crate::op::{Op, Write};
+use crate::op::{Delete, Op, Write};
 
 pub(crate) async fn a_wrong_type_in_an_atomic_write_applies_nothing(given: Given) -> Result<()> {
     let s = &given.store;
@@ -111,10 +111,10 @@ pub(crate) async fn an_atomic_delete_leaves_a_sorted_set(s: Store) -> Result<()>
 pub(crate) async fn an_atomic_delete_of_a_sorted_set_is_wrong_type(s: Store) -> Result<()> {
     s.zadd("set", "m", 1.0).await?;
     s.zhadd("hash", "f", "v", 1.0).await?;
-    for key in ["set", "hash"] {
+    for (key, must_exist) in [("set", false), ("hash", false), ("set", true), ("hash", true)] {
         let mut tx = s.atomic_write();
         tx.set("other", "x");
-        tx.delete(key);
+        tx.push(Delete::new(key).must_exist(must_exist));
         tx.zadd("z", "m", 1.0);
         let error = assert_kind(tx.exec().await, ErrorKind::WrongType);
         assert!(error.to_string().contains("write 1"), "{error}");

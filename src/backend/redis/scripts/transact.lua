@@ -52,7 +52,7 @@ each(function(what, first, last, key, companion, position)
       holds = kind == 'string' and redis.call('GET', key) == ARGV[last]
     end
     command = what:byte() == 115 and 'SET' or 'UNLINK' -- s
-    if holds and kind == 'zset' then refused = 'WRONGTYPE' end
+    if kind == 'zset' and (holds or command == 'UNLINK') then refused = 'WRONGTYPE' end
   elseif what == 'incr_by' then
     command = 'INCRBY'
     if kind == 'string' then
