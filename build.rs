@@ -1,5 +1,5 @@
-//! Tells the linker where the client library of FoundationDB may be, for the feature `foundationdb`: where the crate that asks for it does not
-//! look by itself.
+//! Tells the linker where the client library of FoundationDB may be, for the feature
+//! `foundationdb`: where the crate that asks for it does not look by itself.
 
 use std::path::PathBuf;
 

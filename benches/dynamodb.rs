@@ -1,5 +1,6 @@
-//! DynamoDB through the library beside the bare SDK, making the same requests. Both are answered in this process, so that what is
-//! measured is the client's side alone: what is serialized, signed, retried and parsed.
+//! DynamoDB through the library beside the bare SDK, making the same requests. Both are answered in
+//! this process, so that what is measured is the client's side alone: what is serialized, signed,
+//! retried and parsed.
 
 mod compare;
 #[path = "../tests/support/mod.rs"]

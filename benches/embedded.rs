@@ -1,9 +1,10 @@
 //! The embedded store beside bare redb doing the same work in the same run.
 //!
-//! 100-byte values, 1,000 keys. Writes are durable when answered, on both sides. The bare side is redb as one
-//! would use it well: a transaction per write with one caller; a thread that puts the writes of all callers into
-//! one transaction with 64; for reads a transaction and a table per read on the caller's own thread, which an
-//! async program may not do, and the same through tokio's `spawn_blocking`, which it may.
+//! 100-byte values, 1,000 keys. Writes are durable when answered, on both sides. The bare side is
+//! redb as one would use it well: a transaction per write with one caller; a thread that puts the
+//! writes of all callers into one transaction with 64; for reads a transaction and a table per read
+//! on the caller's own thread, which an async program may not do, and the same through tokio's
+//! `spawn_blocking`, which it may.
 
 use keyvaluestore::{Embedded, Store};
 use redb::{Database, ReadableDatabase, TableDefinition};

@@ -1,5 +1,6 @@
-//! FoundationDB through the library beside the bare crate, making the same reads and writes on the same cluster of one process. Wall
-//! time is mostly the server's; processor time is this process's, with the network thread of the client.
+//! FoundationDB through the library beside the bare crate, making the same reads and writes on the
+//! same cluster of one process. Wall time is mostly the server's; processor time is this process's,
+//! with the network thread of the client.
 
 mod compare;
 #[path = "../tests/support/mod.rs"]

@@ -1,8 +1,8 @@
 //! The memory backend: time per call, and calls for an instruction counter to count.
 //!
-//! `cargo bench --bench memory` prints nanoseconds beside a locked map doing the least that could be done.
-//! `memory --count NAME N` makes N calls of one kind in [`counted`] and ends: `cargo xtask bench instructions` runs
-//! that under callgrind, which is told to count in there alone.
+//! `cargo bench --bench memory` prints nanoseconds beside a locked map doing the least that could
+//! be done. `memory --count NAME N` makes N calls of one kind in [`counted`] and ends: `cargo xtask
+//! bench instructions` runs that under callgrind, which is told to count in there alone.
 
 use futures_util::FutureExt;
 use keyvaluestore::{Backend, Key, Memory, Store, Value};

@@ -1,5 +1,6 @@
-//! Redis through the library beside the bare client, doing the same work on the same server. The bare side uses the client as
-//! well as it can be used: scripts by their hash, and `MGET` for a hundred gets.
+//! Redis through the library beside the bare client, doing the same work on the same server. The
+//! bare side uses the client as well as it can be used: scripts by their hash, and `MGET` for a
+//! hundred gets.
 
 mod compare;
 #[path = "../tests/support/mod.rs"]

@@ -1,7 +1,8 @@
-//! The wrappers: what each adds to a `get`, what a hit of the cache takes, and whether two threads hit it without waiting.
+//! The wrappers: what each adds to a `get`, what a hit of the cache takes, and whether two threads
+//! hit it without waiting.
 //!
-//! `cargo bench --bench wrap` prints nanoseconds of processor time; `wrap --count NAME N` makes N calls of one kind in [`counted`]
-//! and ends: `cargo xtask bench wrap` runs that under callgrind.
+//! `cargo bench --bench wrap` prints nanoseconds of processor time; `wrap --count NAME N` makes N
+//! calls of one kind in [`counted`] and ends: `cargo xtask bench wrap` runs that under callgrind.
 
 use cpu_time::ThreadTime;
 use futures_util::FutureExt;
@@ -104,7 +105,8 @@ const CALLS: [(&str, Call); 15] = [
     }),
 ];
 
-/// Nanoseconds of this thread per call: the least of some rounds. What others do with the processors does not count.
+/// Nanoseconds of this thread per call: the least of some rounds. What others do with the
+/// processors does not count.
 fn time(world: &World, call: Call) -> f64 {
     let n = 20_000;
     let rounds = (0..25).map(|_| {
@@ -118,7 +120,8 @@ fn time(world: &World, call: Call) -> f64 {
 /// Short, and many, so that in one of them nobody else wants the processors.
 const ROUNDS: usize = 2_000;
 
-/// How long so many threads take for 4,000 calls each, side by side, from the first start to the last end: the least of all rounds.
+/// How long so many threads take for 4,000 calls each, side by side, from the first start to the
+/// last end: the least of all rounds.
 fn together(worlds: &[&World], call: Call) -> f64 {
     let threads = worlds.len();
     let arrived = AtomicUsize::new(0);
@@ -152,8 +155,8 @@ fn together(worlds: &[&World], call: Call) -> f64 {
     took.fold(f64::INFINITY, f64::min)
 }
 
-/// How many times the calls of one thread two threads make in the same time: on one world, and each on its own, which is what the
-/// machine can do.
+/// How many times the calls of one thread two threads make in the same time: on one world, and each
+/// on its own, which is what the machine can do.
 fn scaling(world: &World, other: &World, call: Call) -> (f64, f64) {
     let one = together(&[world], call);
     let of = |worlds| 2.0 * one / together(worlds, call);

@@ -1,4 +1,5 @@
-//! Draws the latency of reads and durable writes, measured on this machine, as the picture in `docs/latency.svg`.
+//! Draws the latency of reads and durable writes, measured on this machine, as the picture in
+//! `docs/latency.svg`.
 //!
 //! ```sh
 //! cargo run --release --example latency > docs/latency.svg

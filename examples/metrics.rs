@@ -5,7 +5,8 @@
 //! curl http://127.0.0.1:9464/metrics
 //! ```
 //!
-//! A store in a file behind a cache is kept busy, and whoever connects is told. `--once` prints what would be told, and ends.
+//! A store in a file behind a cache is kept busy, and whoever connects is told. `--once` prints
+//! what would be told, and ends.
 
 use keyvaluestore::wrap::{Cache, CacheOptions, Metrics};
 use keyvaluestore::{Embedded, Result, Store};
@@ -45,7 +46,8 @@ async fn work(store: &Store<Metrics<Stack>>, calls: u32) -> Result<()> {
     Ok(())
 }
 
-/// What Prometheus reads: the metrics, and the counts of the cache, which are asked for when they are wanted.
+/// What Prometheus reads: the metrics, and the counts of the cache, which are asked for when they
+/// are wanted.
 fn page(recorder: &PrometheusHandle, cache: &Stack) -> String {
     let counts = cache.stats();
     metrics::counter!("keyvaluestore.cache.hits").absolute(counts.hits);

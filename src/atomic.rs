@@ -4,7 +4,8 @@ use crate::batch::Ticket;
 use crate::op::Write;
 use crate::{Backend, Error, ErrorKind, Handle, Result, Store};
 
-/// What a [`Handle`] of an [`AtomicWrite`] stands for: a condition, to be looked for in [`FailedConditions`].
+/// What a [`Handle`] of an [`AtomicWrite`] stands for: a condition, to be looked for in
+/// [`FailedConditions`].
 #[derive(Debug)]
 #[allow(clippy::exhaustive_enums)]
 pub enum Conditional {}
@@ -18,9 +19,10 @@ impl Copy for Handle<Conditional> {}
 
 /// Writes that happen together or not at all. From [`Store::atomic_write`].
 ///
-/// Conditions (`set_nx`, `set_xx`, `set_eq`, `delete_xx`, `hset_nx`, `zadd_nx`, `zhadd_nx`) are judged
-/// against the state before the write, all of them; if any fails, nothing is written, and
-/// [`Outcome::ConditionFailed`] tells every one that did. Any other error, too, leaves everything as it was.
+/// Conditions (`set_nx`, `set_xx`, `set_eq`, `delete_xx`, `hset_nx`, `zadd_nx`, `zhadd_nx`) are
+/// judged against the state before the write, all of them; if any fails, nothing is written, and
+/// [`Outcome::ConditionFailed`] tells every one that did. Any other error, too, leaves everything
+/// as it was.
 ///
 /// Up to 100 writes, each item at most once: a key, or in a sorted set or sorted hash a member.
 /// [`delete`](Self::delete) and the conditions of `set*` do not see sorted sets here.
@@ -64,8 +66,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What a backend answers: the positions of the writes whose conditions failed. It is committed if there are
-    /// none.
+    /// What a backend answers: the positions of the writes whose conditions failed. It is committed
+    /// if there are none.
     pub fn from_failed_conditions(positions: impl IntoIterator<Item = usize>) -> Self {
         let mut writes: Vec<usize> = positions.into_iter().collect();
         if writes.is_empty() {
@@ -88,11 +90,13 @@ pub struct FailedConditions {
 }
 
 impl FailedConditions {
-    /// Whether the condition behind `handle` is one of them. A handle of another atomic write never is.
+    /// Whether the condition behind `handle` is one of them. A handle of another atomic write never
+    /// is.
     pub fn contains(&self, handle: Handle<Conditional>) -> bool {
         handle.ticket == self.ticket && self.writes.contains(&handle.index)
     }
-    /// The positions of the writes whose conditions failed, from 0, in the order in which they were added.
+    /// The positions of the writes whose conditions failed, from 0, in the order in which they were
+    /// added.
     pub fn indices(&self) -> &[usize] {
         &self.writes
     }
@@ -137,9 +141,10 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
     /// One round trip. Redis: one script. DynamoDB: `TransactWriteItems`.
     ///
     /// # Errors
-    /// `InvalidArgument` for more than 100 writes, or two of the same item, naming the two; what the
-    /// methods of its writes say; `Conflict` if other writes got in the way too often. Nothing was written
-    /// then. Only an error whose [`outcome_is_unknown`](Error::outcome_is_unknown) leaves that open.
+    /// `InvalidArgument` for more than 100 writes, or two of the same item, naming the two; what
+    /// the methods of its writes say; `Conflict` if other writes got in the way too often. Nothing
+    /// was written then. Only an error whose [`outcome_is_unknown`](Error::outcome_is_unknown)
+    /// leaves that open.
     pub async fn exec(mut self) -> Result<Outcome> {
         if let Some(refused) = self.refused.take() {
             return Err(refused.in_operation("atomic_write"));
@@ -152,7 +157,8 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
             committed => committed,
         })
     }
-    /// Carries out writes that have no condition. See [`exec`](Self::exec) for its cost and the other errors.
+    /// Carries out writes that have no condition. See [`exec`](Self::exec) for its cost and the
+    /// other errors.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -169,8 +175,8 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
     /// ```
     ///
     /// # Errors
-    /// `InvalidArgument` if a write has a condition, before anything is sent: [`exec`](Self::exec) returns whether
-    /// it held.
+    /// `InvalidArgument` if a write has a condition, before anything is sent: [`exec`](Self::exec)
+    /// returns whether it held.
     pub async fn commit(self) -> Result<()> {
         if let Some(i) = self.writes.iter().position(Write::has_condition) {
             return Err(Error::invalid("it has a condition, so `exec` it").of_write(i))

@@ -7,7 +7,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Tells one batch or atomic write from every other, so that a handle cannot be used on the wrong one.
+/// Tells one batch or atomic write from every other, so that a handle cannot be used on the wrong
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
@@ -41,9 +42,9 @@ impl<T> fmt::Debug for Handle<T> {
 
 /// Operations that wait to be sent together. From [`Store::batch`].
 ///
-/// No atomicity and no isolation: it is for fewer round trips. Operations on the same key take effect as
-/// though one after another, in the order in which they were added; different keys in any order. There may
-/// be any number of them; the backend splits what it must.
+/// No atomicity and no isolation: it is for fewer round trips. Operations on the same key take
+/// effect as though one after another, in the order in which they were added; different keys in any
+/// order. There may be any number of them; the backend splits what it must.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

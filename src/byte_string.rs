@@ -1,10 +1,10 @@
 //! [`Key`] and [`Value`]: immutable byte strings that are cheap to clone.
 //!
 //! Both are 24 bytes. Up to 22 bytes live inside the handle, so that a short key or member costs no
-//! allocation; longer ones share one allocation among all clones. A clone does not allocate, which is
-//! what lets an operation own its key, a backend keep it, and a cache hand it out again. (There is one exception: a
-//! long value in the very memory that a client library has read it into is copied by its first clone, as most never
-//! are cloned.)
+//! allocation; longer ones share one allocation among all clones. A clone does not allocate, which
+//! is what lets an operation own its key, a backend keep it, and a cache hand it out again. (There
+//! is one exception: a long value in the very memory that a client library has read it into is
+//! copied by its first clone, as most never are cloned.)
 
 use ::bytes::Bytes;
 use std::borrow::Borrow;
@@ -71,7 +71,8 @@ fn words(inline: &[u8; INLINE]) -> (u128, u64) {
     (head, tail)
 }
 
-// As slices; inline, what is not used is 0, and so can be compared without looking at the lengths first.
+// As slices; inline, what is not used is 0, and so can be compared without looking at the lengths
+// first.
 impl PartialEq for Repr {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -260,9 +261,9 @@ macro_rules! byte_string {
 byte_string! {
     /// The name under which the store keeps something: 1 to 2,048 bytes, of any content.
     ///
-    /// Every method takes `impl Into<Key>`: text, bytes, or a `&Key` made once and used again, which
-    /// costs no allocation. Your own identifiers come in as keys through `From`, and as values through
-    /// [`ToValue`](crate::ToValue):
+    /// Every method takes `impl Into<Key>`: text, bytes, or a `&Key` made once and used again,
+    /// which costs no allocation. Your own identifiers come in as keys through `From`, and as
+    /// values through [`ToValue`](crate::ToValue):
     ///
     /// ```
     /// use keyvaluestore::{Key, Store};
@@ -296,9 +297,10 @@ impl From<&Value> for Key {
 byte_string! {
     /// Bytes that the store holds: a string, a set member, a hash field or its value.
     ///
-    /// Immutable and shared: a clone is a reference count, and nobody can change what the store holds
-    /// through one. Read it as a slice (it derefs to `[u8]`), as text with [`as_str`](Value::as_str), or
-    /// as any [`FromValue`](crate::FromValue) type with [`to`](Value::to).
+    /// Immutable and shared: a clone is a reference count, and nobody can change what the store
+    /// holds through one. Read it as a slice (it derefs to `[u8]`), as text with
+    /// [`as_str`](Value::as_str), or as any [`FromValue`](crate::FromValue) type with
+    /// [`to`](Value::to).
     ///
     /// ```
     /// use keyvaluestore::Value;

@@ -1,5 +1,5 @@
-//! [`Json`] and [`MsgPack`]: values in a serialization format, through `serde`. What is not one whole value of
-//! the type is refused, in both directions.
+//! [`Json`] and [`MsgPack`]: values in a serialization format, through `serde`. What is not one
+//! whole value of the type is refused, in both directions.
 
 use crate::convert::not_a;
 use crate::{Error, FromValue, Result, ToValue, Value};
@@ -20,8 +20,8 @@ mod finite;
 /// # Ok::<_, keyvaluestore::Error>(())
 /// ```
 ///
-/// Every finite number comes back as it was, to the bit. NaN and infinities have no JSON: a value that
-/// contains one is `InvalidArgument`, and is not sent.
+/// Every finite number comes back as it was, to the bit. NaN and infinities have no JSON: a value
+/// that contains one is `InvalidArgument`, and is not sent.
 #[cfg(feature = "json")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Json<T>(pub T);
@@ -103,7 +103,8 @@ mod tests {
         assert_eq!(Json(map).to_value().unwrap_err().kind(), InvalidArgument);
     }
 
-    /// Random bits, and numbers as people have them: one in ten of the latter came back as its neighbour.
+    /// Random bits, and numbers as people have them: one in ten of the latter came back as its
+    /// neighbour.
     #[cfg(feature = "json")]
     #[test]
     fn every_finite_number_comes_back_from_json_to_the_bit() {

@@ -5,9 +5,9 @@ use ::bytes::Bytes;
 
 /// What can be stored as a value, member or field.
 ///
-/// Bytes and text are stored as they are, integers as decimal text (so that a counter and a number that
-/// was set are the same thing), [`Json`](crate::Json) and [`MsgPack`](crate::MsgPack) as what `serde` makes of them. Implement it for
-/// your own types:
+/// Bytes and text are stored as they are, integers as decimal text (so that a counter and a number
+/// that was set are the same thing), [`Json`](crate::Json) and [`MsgPack`](crate::MsgPack) as what
+/// `serde` makes of them. Implement it for your own types:
 ///
 /// ```
 /// use keyvaluestore::{FromValue, Result, ToValue, Value};
@@ -51,7 +51,8 @@ pub trait FromValue: Sized {
 }
 
 impl Value {
-    /// The value as the type that you expect in it: `value.to::<i64>()`, `value.to::<Json<User>>()`.
+    /// The value as the type that you expect in it: `value.to::<i64>()`,
+    /// `value.to::<Json<User>>()`.
     ///
     /// # Errors
     /// `WrongType`, naming the type; the value itself is not printed.
@@ -65,8 +66,8 @@ impl Value {
     pub fn as_str(&self) -> Result<&str> {
         std::str::from_utf8(self).map_err(|e| not_a("text in UTF-8").with_source(e))
     }
-    /// The number, if this is the one way to write an `i64` as decimal text: `0`, `-7`, `42`, but not
-    /// `+7`, `007` or `-0`. Such a string and a counter are the same thing.
+    /// The number, if this is the one way to write an `i64` as decimal text: `0`, `-7`, `42`, but
+    /// not `+7`, `007` or `-0`. Such a string and a counter are the same thing.
     pub fn as_canonical_integer(&self) -> Option<i64> {
         match self.as_bytes() {
             b"0" => return Some(0),

@@ -12,11 +12,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The call itself is wrong: an empty key, a NaN, one item twice in an atomic write. Nothing was sent.
+    /// The call itself is wrong: an empty key, a NaN, one item twice in an atomic write. Nothing
+    /// was sent.
     InvalidArgument,
     /// Something is longer or more than a limit allows.
     TooLarge,
-    /// The key holds another type than the operation works on, or bytes are not of the type asked for.
+    /// The key holds another type than the operation works on, or bytes are not of the type asked
+    /// for.
     WrongType,
     /// The result of an increment cannot be represented. Nothing was changed.
     Overflow,
@@ -72,8 +74,8 @@ impl ErrorKind {
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// One pointer, and cheap to clone: every operation of a batch that the same failure hit has the same
-/// cause.
+/// One pointer, and cheap to clone: every operation of a batch that the same failure hit has the
+/// same cause.
 // One pointer, so that a `Result` of anything small stays small on the path where nothing fails.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
@@ -128,8 +130,9 @@ impl Error {
     }
     /// The operation that failed, by the name of its method: `"zadd"`.
     ///
-    /// Aliases report the operation they are sent as: `delete_xx` as `"delete"`, `zhrem` as `"zrem"`. If an
-    /// argument could not be converted, the condition suffix is missing (`set_nx` reports `"set"`).
+    /// Aliases report the operation they are sent as: `delete_xx` as `"delete"`, `zhrem` as
+    /// `"zrem"`. If an argument could not be converted, the condition suffix is missing (`set_nx`
+    /// reports `"set"`).
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation
     }

@@ -1,6 +1,6 @@
-//! One Redis-like API over interchangeable key-value backends: strings, counters, sets, hashes, sorted sets
-//! and sorted hashes, with batches and conditional atomic writes. Every backend keeps one written contract, so
-//! what passes on memory behaves the same in production.
+//! One Redis-like API over interchangeable key-value backends: strings, counters, sets, hashes,
+//! sorted sets and sorted hashes, with batches and conditional atomic writes. Every backend keeps
+//! one written contract, so what passes on memory behaves the same in production.
 //!
 //! ```text
 //!  store.zrange("board").by_score(1.0..).rev().limit(10).await?
@@ -58,16 +58,20 @@
 //! - [`Store`]: every operation, by data type, with its limits, errors and cost.
 //! - [`Batch`] and [`AtomicWrite`]: the same operations, together.
 //! - [`ToValue`], [`FromValue`], [`Value`]: what goes in, and what comes out.
-//! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`], [`FoundationDb`]: the backends, and what each is for. [`Store::open`] picks one by URL.
+//! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`], [`FoundationDb`]: the backends, and what
+//!   each is for. [`Store::open`] picks one by URL.
 //! - [`wrap`]: a cache, namespaces, retries, metrics, around any of them, and how to stack them.
-//! - [`Error`] and [`ErrorKind`]: what can go wrong, the same on every backend. [`Limits`]: how long things may be.
-//! - [`Backend`]: what to implement for a storage system of your own, and [`conformance`] to test it.
+//! - [`Error`] and [`ErrorKind`]: what can go wrong, the same on every backend. [`Limits`]: how
+//!   long things may be.
+//! - [`Backend`]: what to implement for a storage system of your own, and [`conformance`] to test
+//!   it.
 //!
 //! # One key, one type
 //!
-//! A key holds a string, a counter, a set, a hash, or a sorted set or hash. To use it as another type is a
-//! mistake in the program: the backend answers `WrongType`, or as though the key were absent. A string that is the
-//! canonical decimal text of an `i64` and a counter are the same thing. A collection is gone with its last member.
+//! A key holds a string, a counter, a set, a hash, or a sorted set or hash. To use it as another
+//! type is a mistake in the program: the backend answers `WrongType`, or as though the key were
+//! absent. A string that is the canonical decimal text of an `i64` and a counter are the same
+//! thing. A collection is gone with its last member.
 //!
 //! # Features
 //!
@@ -84,8 +88,8 @@
 //! | `metrics`, `tracing` | no | [`wrap::Metrics`] and [`wrap::Trace`], for whoever collects them |
 //! | `conformance` | no | [`conformance`]: the contract as tests, for whoever writes a backend |
 //!
-//! Any async runtime will do, but for `redis`, `dynamodb` and `retry`, which need tokio. Nothing here starts one, but for the tests of
-//! `conformance`.
+//! Any async runtime will do, but for `redis`, `dynamodb` and `retry`, which need tokio. Nothing
+//! here starts one, but for the tests of `conformance`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Links to what a feature leaves out are only checked with all features.

@@ -6,9 +6,10 @@ use crate::{Error, ErrorKind, Result};
 use std::cmp::Ordering;
 use std::ops::Bound;
 
-/// How long things may be. A [`Store`](crate::Store) starts with [`Limits::PORTABLE`], which is what
-/// DynamoDB can hold, so that what works on one backend works on all of them. If you know that a store will
-/// never leave one backend, lift them with [`Store::with_limits`](crate::Store::with_limits).
+/// How long things may be. A [`Store`](crate::Store) starts with [`Limits::PORTABLE`], which is
+/// what DynamoDB can hold, so that what works on one backend works on all of them. If you know that
+/// a store will never leave one backend, lift them with
+/// [`Store::with_limits`](crate::Store::with_limits).
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -39,8 +40,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Keys of 1 to 2,048 bytes, members and fields of at most 1,016 (not empty where they are sorted),
-    /// values of at most 390 KiB, 100 atomic writes.
+    /// Keys of 1 to 2,048 bytes, members and fields of at most 1,016 (not empty where they are
+    /// sorted), values of at most 390 KiB, 100 atomic writes.
     pub const PORTABLE: Limits = Limits {
         max_key_len: 2_048,
         max_member_len: 1_016,
@@ -140,8 +141,8 @@ impl Limits {
         .map_err(|e| e.in_operation(op.name()))
     }
 
-    /// Checks what an atomic write adds to the checks of its writes: how many, and that none gets in the
-    /// way of another.
+    /// Checks what an atomic write adds to the checks of its writes: how many, and that none gets
+    /// in the way of another.
     pub(crate) fn check_together(&self, writes: &[Write]) -> Result<()> {
         if writes.len() > self.max_atomic_writes {
             return Err(Error::invalid(format!(
@@ -150,7 +151,8 @@ impl Limits {
                 self.max_atomic_writes
             )));
         }
-        // Few are looked at each with each, which takes no memory. What collides is put in words below.
+        // Few are looked at each with each, which takes no memory. What collides is put in words
+        // below.
         let free = |i: usize| {
             let a = writes[i].target();
             !writes[..i].iter().map(Write::target).any(|b| {

@@ -21,7 +21,8 @@ impl ScoreRange {
     /// Every score.
     pub const ALL: ScoreRange = ScoreRange { min: Bound::Unbounded, max: Bound::Unbounded };
 
-    /// Takes any Rust range of numbers: `..`, `1.0..=2.0`, `(Bound::Excluded(1.0), Bound::Unbounded)`.
+    /// Takes any Rust range of numbers: `..`, `1.0..=2.0`, `(Bound::Excluded(1.0),
+    /// Bound::Unbounded)`.
     ///
     /// # Errors
     /// `InvalidArgument` if an end is NaN.
@@ -133,7 +134,8 @@ to_lex_range!(
 pub enum Range {
     /// By score.
     Score(ScoreRange),
-    /// By member, in a set whose scores are all equal. In a box, so that the reads that have none carry no room for it.
+    /// By member, in a set whose scores are all equal. In a box, so that the reads that have none
+    /// carry no room for it.
     Lex(Box<LexRange>),
 }
 

@@ -50,8 +50,10 @@ pub trait FromReply: Sized {
     /// Decodes it.
     ///
     /// # Errors
-    /// `Other` if it is another variant. The methods of [`Store`](crate::Store) ask for the right one, so there it is a bug in a backend;
-    /// in [`run`](crate::Store::run) and [`Batch::push`](crate::Batch::push) the caller says what it is. (A write has been applied all the same.)
+    /// `Other` if it is another variant. The methods of [`Store`](crate::Store) ask for the right
+    /// one, so there it is a bug in a backend; in [`run`](crate::Store::run) and
+    /// [`Batch::push`](crate::Batch::push) the caller says what it is. (A write has been applied
+    /// all the same.)
     fn from_reply(reply: Reply) -> Result<Self>;
 }
 

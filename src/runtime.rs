@@ -1,7 +1,9 @@
-//! Tokio's drivers, where they may be missing: tokio panics without them, and this makes that an error.
+//! Tokio's drivers, where they may be missing: tokio panics without them, and this makes that an
+//! error.
 //!
-//! Tokio offers no way to ask whether a runtime has a timer or an I/O driver. It panics when a timer or a
-//! socket is made, so [`with_drivers`] catches that. Where `panic = "abort"` is set, nothing can.
+//! Tokio offers no way to ask whether a runtime has a timer or an I/O driver. It panics when a
+//! timer or a socket is made, so [`with_drivers`] catches that. Where `panic = "abort"` is set,
+//! nothing can.
 
 use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};

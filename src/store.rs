@@ -12,15 +12,17 @@ use std::sync::Arc;
 
 /// A key-value store: one Redis-like API over any [`Backend`].
 ///
-/// Cheap to clone, and clones share the data, so pass it by value to whoever needs it. All methods take
-/// `&self` and may run at the same time.
+/// Cheap to clone, and clones share the data, so pass it by value to whoever needs it. All methods
+/// take `&self` and may run at the same time.
 ///
-/// `Store` with no type argument holds its backend behind a pointer, whatever it is, at the price of one
-/// small allocation per call (none for a bare [`Memory`]). `Store<Memory>`, or any other concrete type, costs none.
+/// `Store` with no type argument holds its backend behind a pointer, whatever it is, at the price
+/// of one small allocation per call (none for a bare [`Memory`]). `Store<Memory>`, or any other
+/// concrete type, costs none.
 ///
-/// The methods do nothing until their future is awaited. The future is `Send`, whatever was passed in: arguments are
-/// turned into the operation on the spot, and only that is kept. Dropped before its end, a write may be applied or not, or later, but never
-/// half of it; nothing is lost by it, and nobody else has to wait.
+/// The methods do nothing until their future is awaited. The future is `Send`, whatever was passed
+/// in: arguments are turned into the operation on the spot, and only that is kept. Dropped before
+/// its end, a write may be applied or not, or later, but never half of it; nothing is lost by it,
+/// and nobody else has to wait.
 #[derive(Clone, Debug)]
 pub struct Store<B = DynBackend> {
     backend: B,
@@ -58,11 +60,12 @@ impl Store {
     /// | `dynamodb://table?region=…`, `dynamodb://table?endpoint=…` | `DynamoDb`: a table |
     /// | `foundationdb:cluster-file?subspace=…` | `FoundationDb`: a part of a cluster |
     ///
-    /// Options stand behind a `?`, separated by `&`: `file:users.kvs?cache=64MiB&verify=false`. The pages of the
-    /// backends list them. Paths and values are percent-encoded: `file:a%20b.kvs`. An unknown option is an error.
+    /// Options stand behind a `?`, separated by `&`: `file:users.kvs?cache=64MiB&verify=false`. The
+    /// pages of the backends list them. Paths and values are percent-encoded: `file:a%20b.kvs`. An
+    /// unknown option is an error.
     ///
-    /// [`wrap`](Self::wrap) puts [wrappers](crate::wrap) around an opened store, and [`close`](Self::close) closes
-    /// its file.
+    /// [`wrap`](Self::wrap) puts [wrappers](crate::wrap) around an opened store, and
+    /// [`close`](Self::close) closes its file.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -73,8 +76,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that is none of these, `Unsupported` for one that this build of the
-    /// library cannot open, and what the backend says. Each says what to do.
+    /// `InvalidArgument` for a URL that is none of these, `Unsupported` for one that this build of
+    /// the library cannot open, and what the backend says. Each says what to do.
     pub async fn open(url: impl AsRef<str>) -> Result<Self> {
         crate::url::open(url.as_ref()).await.map_err(|e| e.in_operation("open"))
     }
@@ -111,8 +114,8 @@ impl<B> Store<B> {
 }
 
 impl<B: Clone> Store<B> {
-    /// The same store with reads that may be answered from a replica, and so may miss the latest writes.
-    /// DynamoDB charges half for them. Backends that have no replica answer as ever.
+    /// The same store with reads that may be answered from a replica, and so may miss the latest
+    /// writes. DynamoDB charges half for them. Backends that have no replica answer as ever.
     #[must_use]
     pub fn eventually_consistent(&self) -> Self {
         let context = self.context.clone().with_consistency(Consistency::Eventual);
@@ -124,8 +127,8 @@ impl<B: Clone> Store<B> {
         let context = self.context.clone().with_observer(observer);
         Store { context, ..self.clone() }
     }
-    /// The same store on a backend made of this one's: limits, consistency and observers stay. The mirror of
-    /// [`inner`](Self::inner).
+    /// The same store on a backend made of this one's: limits, consistency and observers stay. The
+    /// mirror of [`inner`](Self::inner).
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -156,8 +159,8 @@ impl<B: Clone> Store<B> {
     {
         self.wrap(DynBackend::new)
     }
-    /// The same store with `profiler` counting its calls and what they cost. It nests: the profilers, and the observer,
-    /// that the store has already go on to count.
+    /// The same store with `profiler` counting its calls and what they cost. It nests: the
+    /// profilers, and the observer, that the store has already go on to count.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -187,9 +190,10 @@ impl<B: Clone> Store<B> {
 }
 
 impl<B: Backend> Store<B> {
-    /// Closes the file of a store that was opened by `file:` URL or made of an `Embedded`, also below wrappers
-    /// that [`wrap`](Self::wrap) has put around it. Later operations fail with `Unavailable`, through every clone.
-    /// Waits for the writes under way, without blocking the thread. Other backends have nothing to close.
+    /// Closes the file of a store that was opened by `file:` URL or made of an `Embedded`, also
+    /// below wrappers that [`wrap`](Self::wrap) has put around it. Later operations fail with
+    /// `Unavailable`, through every clone. Waits for the writes under way, without blocking the
+    /// thread. Other backends have nothing to close.
     ///
     /// Dropping the last clone closes the file, too, and blocks the thread meanwhile.
     ///
@@ -209,7 +213,8 @@ impl<B: Backend> Store<B> {
     /// ```
     ///
     /// # Errors
-    /// `Unavailable` if the file cannot be closed in order. What was answered is in it all the same.
+    /// `Unavailable` if the file cannot be closed in order. What was answered is in it all the
+    /// same.
     pub async fn close(&self) -> Result<()> {
         #[cfg(feature = "embedded")]
         if let Some(file) = self.file.as_ref().or_else(|| as_embedded(&self.backend)) {
@@ -225,8 +230,8 @@ impl<B: Backend> Store<B> {
     pub fn atomic_write(&self) -> AtomicWrite<'_, B> {
         AtomicWrite::new(self)
     }
-    /// Carries out one operation that you hold as data. The methods by name are shorter; this one is for
-    /// gateways and tools.
+    /// Carries out one operation that you hold as data. The methods by name are shorter; this one
+    /// is for gateways and tools.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -248,12 +253,14 @@ impl<B: Backend> Store<B> {
         }
     }
 
-    // Not `async fn`, and nor are the methods that call these: what they are given is turned into the operation on
-    // the spot, and the future that is left is one, holds the operation once, and is `Send` whatever was given.
+    // Not `async fn`, and nor are the methods that call these: what they are given is turned into
+    // the operation on the spot, and the future that is left is one, holds the operation once, and
+    // is `Send` whatever was given.
     //
-    // Inlined whether the compiler would or not, as are the methods for strings: the operation is then made in the place
-    // where it stays. Returned from a function it is a copy of what has been written a moment ago in smaller pieces, for
-    // which a processor waits longer than for the map of the memory backend.
+    // Inlined whether the compiler would or not, as are the methods for strings: the operation is
+    // then made in the place where it stays. Returned from a function it is a copy of what has been
+    // written a moment ago in smaller pieces, for which a processor waits longer than for the map
+    // of the memory backend.
     #[inline]
     pub(crate) fn run_read<T: FromReply, O>(
         &self,
@@ -325,7 +332,8 @@ fn decoded<T: FromReply>(
     }
 }
 
-/// The same with somebody listening: apart, and boxed, so that a call to which nobody listens pays nothing for it.
+/// The same with somebody listening: apart, and boxed, so that a call to which nobody listens pays
+/// nothing for it.
 impl<B: Backend> Store<B> {
     async fn watched_read(&self, observer: &dyn Observer, op: &Read) -> Result<Reply> {
         let mut watched = CallGuard::start(&self.context, observer, op.name(), 1);

@@ -1,10 +1,12 @@
-//! What [`Store::open`](crate::Store::open) makes of a URL. One arm per scheme; the place for the next backend's.
+//! What [`Store::open`](crate::Store::open) makes of a URL. One arm per scheme; the place for the
+//! next backend's.
 
 #[cfg(feature = "embedded")]
 use crate::backend::EmbeddedOptions;
 use crate::{Error, ErrorKind, Result, Store};
 
-/// The schemes that some version or build of the library knows, the feature that each needs, and whether it is on.
+/// The schemes that some version or build of the library knows, the feature that each needs, and
+/// whether it is on.
 const SCHEMES: [(&str, &str, bool); 9] = [
     ("memory", "", true),
     ("file", "embedded", cfg!(feature = "embedded")),
@@ -86,8 +88,8 @@ fn decoded_path(path: &str) -> Result<std::path::PathBuf> {
 
 /// Reads what stands behind the `?` of a URL: `name=value` pairs, separated by `&`.
 ///
-/// `known` has an example of every option. `set` gets the name, the value, and the value as it stands in the
-/// URL; it answers `None` for a value that the option does not have.
+/// `known` has an example of every option. `set` gets the name, the value, and the value as it
+/// stands in the URL; it answers `None` for a value that the option does not have.
 ///
 /// # Errors
 /// `InvalidArgument`, which never repeats a value: it may be a password.
@@ -123,7 +125,8 @@ pub(crate) fn read_options(
 /// Undoes percent-encoding.
 ///
 /// # Errors
-/// `InvalidArgument` for a `%` that is not followed by two hexadecimal digits, and for what is not UTF-8.
+/// `InvalidArgument` for a `%` that is not followed by two hexadecimal digits, and for what is not
+/// UTF-8.
 #[cfg(any(
     feature = "embedded",
     feature = "redis",

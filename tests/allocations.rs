@@ -1,7 +1,8 @@
-//! How many allocations the memory backend takes per call. Counts do not wobble, so they are asserted.
+//! How many allocations the memory backend takes per call. Counts do not wobble, so they are
+//! asserted.
 //!
-//! 1,000 keys and values of 100 bytes. Keys are of 30 bytes, more than fit inline, and so cost an allocation
-//! wherever text is made a key; with shorter ones every count here is lower.
+//! 1,000 keys and values of 100 bytes. Keys are of 30 bytes, more than fit inline, and so cost an
+//! allocation wherever text is made a key; with shorter ones every count here is lower.
 
 use allocation_counter::measure;
 use futures_util::FutureExt;

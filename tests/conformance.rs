@@ -1,4 +1,5 @@
-//! The conformance suite on every backend. One module per backend: `cargo xtask test` makes its table of them.
+//! The conformance suite on every backend. One module per backend: `cargo xtask test` makes its
+//! table of them.
 
 mod support;
 
@@ -53,8 +54,8 @@ mod ordered_unkind {
     keyvaluestore::conformance::tests!(async || SimulatedBackend::new(UNKIND));
 }
 
-/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names; what both take, and the service itself
-/// does not, is refused on the way.
+/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names; what both take, and
+/// the service itself does not, is refused on the way.
 #[cfg(feature = "dynamodb")]
 mod dynamodb {
     use super::support::doubles::{Double, Strict};
@@ -73,8 +74,8 @@ mod dynamodb {
     });
 }
 
-/// A client that does not tell what a condition has found, over a service that throttles, conflicts, loses answers and
-/// leaves items unprocessed.
+/// A client that does not tell what a condition has found, over a service that throttles,
+/// conflicts, loses answers and leaves items unprocessed.
 #[cfg(feature = "dynamodb")]
 mod dynamodb_faulty {
     use super::support::doubles::{Double, Faulty};
@@ -204,7 +205,8 @@ mod wrapped {
     use keyvaluestore::conformance::Subject;
     use keyvaluestore::{Backend, Memory};
 
-    /// A module per stack on what `$fresh` makes: a new and empty backend, and what has to live as long.
+    /// A module per stack on what `$fresh` makes: a new and empty backend, and what has to live as
+    /// long.
     macro_rules! on {
         ({ $fresh:ident, $subject:path, out $out:tt, prefixed $prefixed_out:tt }
             $($stack:ident [$($feature:literal),*] $($prefixed:ident)?;)*) => {$(

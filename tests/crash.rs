@@ -1,8 +1,8 @@
-//! A process that is killed while it writes, again and again: what it was answered is there, nothing is there by
-//! half, and the file opens.
+//! A process that is killed while it writes, again and again: what it was answered is there,
+//! nothing is there by half, and the file opens.
 //!
-//! The child is this test binary, told by an environment variable to run one of its tests, which writes until it
-//! is killed and tells every answer on a line of its own.
+//! The child is this test binary, told by an environment variable to run one of its tests, which
+//! writes until it is killed and tells every answer on a line of its own.
 #![cfg(all(unix, feature = "embedded"))]
 #![allow(clippy::unwrap_used, clippy::panic)] // nothing here is production code
 
@@ -117,8 +117,8 @@ fn listen(child: &mut Mortal) -> Receiver<(String, usize, u64)> {
     heard
 }
 
-/// Lets a child write, and kills it some time after it has begun to open the file, or after its first answer.
-/// How many answers it told.
+/// Lets a child write, and kills it some time after it has begun to open the file, or after its
+/// first answer. How many answers it told.
 fn live(path: &Path, life: u64, early: bool, after: Duration, writers: &mut [Writer]) -> usize {
     let variables = [(FILE, path.into()), (LIFE, life.to_string().into())];
     let mut child = start("as_a_child_it_writes_until_it_is_killed", &variables);

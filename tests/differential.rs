@@ -1,4 +1,5 @@
-//! The differential test on every backend: 20,000 random programs of 50 steps each, or what `KVS_PROGRAMS` says.
+//! The differential test on every backend: 20,000 random programs of 50 steps each, or what
+//! `KVS_PROGRAMS` says.
 
 mod support;
 
@@ -126,8 +127,8 @@ async fn foundationdb_agrees_with_memory() {
     check(empty, plan(10)).await;
 }
 
-/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names; what both take, and the service itself
-/// does not, is refused on the way.
+/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names; what both take, and
+/// the service itself does not, is refused on the way.
 #[cfg(feature = "dynamodb")]
 #[tokio::test]
 async fn dynamodb_agrees_with_memory() {
@@ -135,7 +136,8 @@ async fn dynamodb_agrees_with_memory() {
     check(async || on_dynamodb(Strict).await, plan(10)).await;
 }
 
-/// With every failure that a service has and a caller need not see: it may slow an answer, and never change it.
+/// With every failure that a service has and a caller need not see: it may slow an answer, and
+/// never change it.
 #[cfg(feature = "dynamodb")]
 #[tokio::test]
 async fn dynamodb_agrees_with_memory_whatever_goes_wrong() {
@@ -167,7 +169,8 @@ async fn on_dynamodb(rules: impl support::doubles::Rules) -> Subject {
     Subject::new(backend).keep(place.kept)
 }
 
-/// Every wrapper, and all of them in either order, on each backend: a share of the programs for each.
+/// Every wrapper, and all of them in either order, on each backend: a share of the programs for
+/// each.
 mod wrapped {
     use super::support;
     use super::support::stacks::{self, every_stack};
@@ -176,7 +179,8 @@ mod wrapped {
     use keyvaluestore::conformance::Subject;
     use keyvaluestore::{Backend, Memory};
 
-    /// A test per stack on what `$fresh` makes: a new and empty backend, and what has to live as long.
+    /// A test per stack on what `$fresh` makes: a new and empty backend, and what has to live as
+    /// long.
     macro_rules! on {
         ({ $fresh:ident, $subject:path, share $share:literal }
             $($stack:ident [$($feature:literal),*] $($prefixed:ident)?;)*) => {$(

@@ -1,6 +1,8 @@
-//! The protocol of the cache, in every interleaving: `src/wrap/cache/gate.rs` itself, compiled on loom's locks.
+//! The protocol of the cache, in every interleaving: `src/wrap/cache/gate.rs` itself, compiled on
+//! loom's locks.
 //!
-//! The "store" is one number, and so is the table. Loom runs each model in all orders in which its threads can meet.
+//! The "store" is one number, and so is the table. Loom runs each model in all orders in which its
+//! threads can meet.
 
 #![cfg(feature = "cache")]
 #![allow(missing_docs, dead_code, unreachable_pub, reason = "this is test code")]
@@ -75,7 +77,8 @@ impl World {
     }
 }
 
-/// All orders with at most three changes of thread that nothing forces: more of them takes hours, and finds no more.
+/// All orders with at most three changes of thread that nothing forces: more of them takes hours,
+/// and finds no more.
 fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -134,7 +137,8 @@ fn two_writers_and_a_reader() {
     });
 }
 
-/// All keys are written at once by somebody else, while a reply is put beside what is kept of one: as bits, the old reply and the new one.
+/// All keys are written at once by somebody else, while a reply is put beside what is kept of one:
+/// as bits, the old reply and the new one.
 #[test]
 fn what_is_forgotten_with_everything_is_not_brought_back() {
     model(|| {

@@ -1,4 +1,5 @@
-//! A cluster of real servers: batches over all of them, slots that move, replicas, and a primary that dies.
+//! A cluster of real servers: batches over all of them, slots that move, replicas, and a primary
+//! that dies.
 
 #![cfg(feature = "redis")]
 
@@ -11,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::redis::{Cluster, Server};
 
-/// The slot of keys with the tag `{foo}`, by the cluster specification; with three primaries it is the last one's.
+/// The slot of keys with the tag `{foo}`, by the cluster specification; with three primaries it is
+/// the last one's.
 const FOO: u16 = 12_182;
 
 async fn open(cluster: &Cluster) -> Store {

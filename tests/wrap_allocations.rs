@@ -1,4 +1,5 @@
-//! What wrappers allocate, as `tests/allocations.rs` has it for the memory backend. Keys are longer than what fits inline.
+//! What wrappers allocate, as `tests/allocations.rs` has it for the memory backend. Keys are longer
+//! than what fits inline.
 
 #![cfg(all(
     feature = "cache",
@@ -131,7 +132,8 @@ fn a_cache_bounded_in_bytes_takes_no_more_of_them() {
     }
 }
 
-/// What is noted of the keys that were written lately has a bound, too, and is not looked through at every write.
+/// What is noted of the keys that were written lately has a bound, too, and is not looked through
+/// at every write.
 #[test]
 fn what_is_noted_of_writes_is_bounded() {
     let store = Store::with_backend(Cache::shared(Nothing, CacheOptions::max_replies(100)));

@@ -1,5 +1,6 @@
-//! The same work through the library and through the bare client, in turns, in one run: wall time and processor time of this
-//! process per call, as ratios. For the benches of backends that have a client to stand beside.
+//! The same work through the library and through the bare client, in turns, in one run: wall time
+//! and processor time of this process per call, as ratios. For the benches of backends that have a
+//! client to stand beside.
 
 use cpu_time::ProcessTime;
 use std::time::Instant;
@@ -85,7 +86,8 @@ pub(crate) fn print_row(row: &str, (ours, bare): (Cost, Cost)) {
     );
 }
 
-/// Rows that are picked by name after `--`, or all: `cargo bench --features redis --bench redis -- set zadd`.
+/// Rows that are picked by name after `--`, or all: `cargo bench --features redis --bench redis --
+/// set zadd`.
 pub(crate) fn picked(row: &str) -> bool {
     let mut names = std::env::args().skip(1).filter(|arg| arg != "--bench").peekable();
     names.peek().is_none() || names.any(|name| name == row)

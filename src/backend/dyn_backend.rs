@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// A future behind a pointer.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Any backend, at the price of one small allocation per call, however many wrappers are inside. A bare
-/// [`Memory`] in a [`Store`](crate::Store) costs none.
+/// Any backend, at the price of one small allocation per call, however many wrappers are inside. A
+/// bare [`Memory`] in a [`Store`](crate::Store) costs none.
 #[derive(Clone, Debug)]
 pub struct DynBackend(Kind);
 
@@ -55,7 +55,8 @@ impl DynBackend {
     }
 }
 
-/// The memory backend, if this is it. It answers at once: what takes no future takes no copies of what would be in it.
+/// The memory backend, if this is it. It answers at once: what takes no future takes no copies of
+/// what would be in it.
 #[inline]
 pub(crate) fn as_memory<B: Backend>(backend: &B) -> Option<&Memory> {
     let backend: &dyn Any = backend;
@@ -84,8 +85,8 @@ pub(crate) fn as_embedded<B: Backend>(backend: &B) -> Option<&Embedded> {
     }
 }
 
-/// Every call of every thread reads it, so it shares no line of memory with what somebody writes. By room on both sides, and not by
-/// an alignment, for which an allocator takes its time.
+/// Every call of every thread reads it, so it shares no line of memory with what somebody writes.
+/// By room on both sides, and not by an alignment, for which an allocator takes its time.
 #[repr(C)]
 struct Padded<B> {
     before: [u8; LINE],
@@ -143,7 +144,8 @@ impl<B: Backend> DynBackendObject for Padded<B> {
     }
 }
 
-// Not `async fn`: what is in the box is the future already, and another one around it would be one more to carry.
+// Not `async fn`: what is in the box is the future already, and another one around it would be one
+// more to carry.
 impl Backend for DynBackend {
     #[inline]
     fn read<'a>(

@@ -20,7 +20,8 @@ mod redis;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 
-/// The SDK that the feature `dynamodb` is built on: its types are in the signatures of [`DynamoApi`] and [`DynamoDb`].
+/// The SDK that the feature `dynamodb` is built on: its types are in the signatures of
+/// [`DynamoApi`] and [`DynamoDb`].
 #[cfg(feature = "dynamodb")]
 pub use aws_sdk_dynamodb;
 #[cfg(feature = "dynamodb")]
@@ -29,7 +30,8 @@ pub use dynamodb::{DynamoApi, DynamoClient, DynamoDb, DynamoDbOptions, DynamoErr
 #[cfg(feature = "foundationdb")]
 mod foundationdb;
 
-/// The client that the feature `foundationdb` is built on: its types are in the signatures of [`FoundationDb`].
+/// The client that the feature `foundationdb` is built on: its types are in the signatures of
+/// [`FoundationDb`].
 #[cfg(feature = "foundationdb")]
 pub use ::foundationdb as foundationdb_client;
 #[cfg(feature = "foundationdb")]
@@ -56,26 +58,29 @@ use std::sync::Arc;
 ///
 /// # Contract
 ///
-/// - Each operation means what its method of [`Store`](crate::Store) says, and is answered by the [`Reply`]
-///   that its payload names.
-/// - `batch` answers exactly one result per operation, in their order. Operations on one key take effect as
-///   though in that order; beyond that it promises neither atomicity nor isolation. One that fails neither
-///   stops nor hides another. What could not be carried out is an error, never dropped.
-/// - `transact` judges every condition against the state before any of the writes, tells every one that
-///   failed, and applies all of the writes or none, also on errors.
-/// - A write is sent again only if the first one is known not to have been applied. Where that cannot be
-///   known, the error says so ([`outcome_is_unknown`](crate::Error::outcome_is_unknown)).
+/// - Each operation means what its method of [`Store`](crate::Store) says, and is answered by the
+///   [`Reply`] that its payload names.
+/// - `batch` answers exactly one result per operation, in their order. Operations on one key take
+///   effect as though in that order; beyond that it promises neither atomicity nor isolation. One
+///   that fails neither stops nor hides another. What could not be carried out is an error, never
+///   dropped.
+/// - `transact` judges every condition against the state before any of the writes, tells every one
+///   that failed, and applies all of the writes or none, also on errors.
+/// - A write is sent again only if the first one is known not to have been applied. Where that
+///   cannot be known, the error says so ([`outcome_is_unknown`](crate::Error::outcome_is_unknown)).
 /// - A dropped future may leave a write applied or not, never half of it.
 /// - Nothing panics on what the storage system answers.
 ///
 /// In return it may rely on the [façade](crate::Store): arguments are within the
-/// [limits](crate::Limits) that the user chose, no score is NaN, and no two writes of a `transact` are of one
-/// [`WriteTarget`](crate::op::WriteTarget) or use one key both as a sorted set and as another type. That a key may hold another type
-/// than an operation works on is for the backend to find: it answers `WrongType`, or as though the key were
-/// absent, and never hands out bytes of its own encoding.
+/// [limits](crate::Limits) that the user chose, no score is NaN, and no two writes of a `transact`
+/// are of one [`WriteTarget`](crate::op::WriteTarget) or use one key both as a sorted set and as
+/// another type. That a key may hold another type than an operation works on is for the backend to
+/// find: it answers `WrongType`, or as though the key were absent, and never hands out bytes of its
+/// own encoding.
 ///
-/// Each function is written as an `async fn`, without the lifetimes. None has a default: a wrapper that forgot one would
-/// silently lose the inner backend's version of it. Storage systems without batches call [`batch_sequentially`].
+/// Each function is written as an `async fn`, without the lifetimes. None has a default: a wrapper
+/// that forgot one would silently lose the inner backend's version of it. Storage systems without
+/// batches call [`batch_sequentially`].
 pub trait Backend: Debug + Send + Sync + 'static {
     /// Carries out one read.
     fn read<'a>(

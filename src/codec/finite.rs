@@ -1,5 +1,5 @@
-//! Finds NaN and infinities in what is about to become JSON: `serde_json` writes `null` for them, and what
-//! was a number would come back as nothing.
+//! Finds NaN and infinities in what is about to become JSON: `serde_json` writes `null` for them,
+//! and what was a number would come back as nothing.
 //!
 //! A serializer that writes nothing. It is only asked about values whose JSON contains `null`.
 

@@ -1,7 +1,7 @@
 //! The one list of cases.
 
-/// Hands every case, as (module, name), to the macro `$all`. Exported because `tests!` needs it where it is
-/// used.
+/// Hands every case, as (module, name), to the macro `$all`. Exported because `tests!` needs it
+/// where it is used.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {

@@ -1,8 +1,8 @@
 //! The contract as tests: for whoever writes a [`Backend`], or a wrapper around one.
 //!
-//! Every sentence of the contract is a case, and all cases stand in one list, so no backend can leave one out
-//! without saying so. In `tests/conformance.rs` of your crate, with the feature `conformance` among the
-//! dev-dependencies:
+//! Every sentence of the contract is a case, and all cases stand in one list, so no backend can
+//! leave one out without saying so. In `tests/conformance.rs` of your crate, with the feature
+//! `conformance` among the dev-dependencies:
 //!
 //! ```
 //! mod my_backend {
@@ -14,9 +14,10 @@
 //! #     async || keyvaluestore::Memory::new()) }
 //! ```
 //!
-//! The factory makes a new, empty backend for every case; what has to outlive it (a server, a directory) goes
-//! along with [`Subject::keep`]. Each case is a `#[test]` of its own. One that your backend cannot keep is opted
-//! out of by name with a reason, which the run prints beside it as *ignored*:
+//! The factory makes a new, empty backend for every case; what has to outlive it (a server, a
+//! directory) goes along with [`Subject::keep`]. Each case is a `#[test]` of its own. One that your
+//! backend cannot keep is opted out of by name with a reason, which the run prints beside it as
+//! *ignored*:
 //!
 //! ```
 //! mod my_backend {
@@ -30,24 +31,28 @@
 //! }
 //! ```
 //!
-//! [`differential`] goes further: it runs random programs on your backend and on [`Memory`](crate::Memory),
-//! compares every answer, and prints the shortest program on which they differ.
+//! [`differential`] goes further: it runs random programs on your backend and on
+//! [`Memory`](crate::Memory), compares every answer, and prints the shortest program on which they
+//! differ.
 //!
 //! # How to write a backend
 //!
-//! 1. Implement the four functions of [`Backend`]. Match on [`Read`](crate::op::Read) and [`Write`](crate::op::Write);
-//!    each payload in [`ops`](crate::op) tells which [`Reply`](crate::op::Reply) answers it. Arguments have been
-//!    checked before: see what the [trait](Backend) says you may rely on.
+//! 1. Implement the four functions of [`Backend`]. Match on [`Read`](crate::op::Read) and
+//!    [`Write`](crate::op::Write); each payload in [`ops`](crate::op) tells which
+//!    [`Reply`](crate::op::Reply) answers it. Arguments have been checked before: see what the
+//!    [trait](Backend) says you may rely on.
 //! 2. Without a batch of your own, call [`batch_sequentially`](crate::backend::batch_sequentially).
 //! 3. Answer `WrongType`, or as though the key were absent, where a key holds another type. A
 //!    backend that always sees it says so with [`Subject::sees_types`], and is then held to
 //!    `WrongType`. Refuse as `Unsupported` what you do not know: operations and conditions are
 //!    `non_exhaustive`.
-//! 4. Map the errors of your storage system to an [`ErrorKind`](crate::ErrorKind), keep them as the source, and
-//!    say [`with_unknown_outcome`](crate::Error::with_unknown_outcome) where a write may have been applied.
+//! 4. Map the errors of your storage system to an [`ErrorKind`](crate::ErrorKind), keep them as the
+//!    source, and say [`with_unknown_outcome`](crate::Error::with_unknown_outcome) where a write
+//!    may have been applied.
 //! 5. Run this suite, then the differential test.
 //!
-//! Operations that you have no use for can be refused as `Unsupported`. A complete backend of strings alone:
+//! Operations that you have no use for can be refused as `Unsupported`. A complete backend of
+//! strings alone:
 //!
 //! ```
 //! use keyvaluestore::backend::{Context, batch_sequentially};
@@ -202,7 +207,8 @@ macro_rules! table {
 }
 crate::__conformance_cases!(table);
 
-/// Runs one case on a backend from `factory`, on a runtime of its own. [`tests!`] makes a test of each.
+/// Runs one case on a backend from `factory`, on a runtime of its own. [`tests!`] makes a test of
+/// each.
 ///
 /// # Panics
 /// If the case fails, hangs, or does not exist.

@@ -1,5 +1,5 @@
-//! How calls and round trips are observed: a guard reports them when it is dropped, so that what a cancelled
-//! future has begun is reported, too.
+//! How calls and round trips are observed: a guard reports them when it is dropped, so that what a
+//! cancelled future has begun is reported, too.
 
 use super::{CallSummary, ConsumedCapacity, Observer};
 use crate::context::{Consistency, Context};
@@ -83,7 +83,8 @@ impl Observer for Fanout {
     }
 }
 
-/// Who listens at one place of a stack, and the contexts of the calls that get there with nobody else listening.
+/// Who listens at one place of a stack, and the contexts of the calls that get there with nobody
+/// else listening.
 #[derive(Clone, Debug)]
 pub(crate) struct ObserverSlot {
     observer: Arc<dyn Observer>,
@@ -108,8 +109,8 @@ impl ObserverSlot {
 
 /// Watches a call from its start until it is dropped, which tells the observer.
 pub(crate) struct CallGuard<'o> {
-    /// What is to be handed down, so that the observer hears what happens there. Lent where it is the same for every call, which
-    /// is wherever nobody wants to be told one call from another.
+    /// What is to be handed down, so that the observer hears what happens there. Lent where it is
+    /// the same for every call, which is wherever nobody wants to be told one call from another.
     pub(crate) cx: Cow<'o, Context>,
     observer: &'o dyn Observer,
     /// Who listens to this one call in its place.

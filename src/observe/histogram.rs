@@ -7,7 +7,8 @@ use std::time::Duration;
 const PARTS: u32 = 4;
 const BUCKETS: usize = (64 * PARTS) as usize;
 
-/// How often something took how long. Each doubling of the time has four parts, so what it tells is right to within an eighth.
+/// How often something took how long. Each doubling of the time has four parts, so what it tells is
+/// right to within an eighth.
 ///
 /// It prints itself as a picture:
 ///
@@ -63,7 +64,8 @@ impl Histogram {
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
-    /// The time that the part `q` of them (0 to 1) did not exceed, to within an eighth; 0 if nothing was counted.
+    /// The time that the part `q` of them (0 to 1) did not exceed, to within an eighth; 0 if
+    /// nothing was counted.
     pub fn quantile(&self, q: f64) -> Duration {
         let rank = (q.clamp(0.0, 1.0) * self.count() as f64).ceil().max(1.0) as u64;
         let mut seen = 0;

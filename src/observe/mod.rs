@@ -1,4 +1,5 @@
-//! What calls do and cost: the [`Observer`] that is called on the way, and the [`Profiler`], which adds it up.
+//! What calls do and cost: the [`Observer`] that is called on the way, and the [`Profiler`], which
+//! adds it up.
 //!
 //! [`Store::with_observer`](crate::Store::with_observer) observes the calls of one handle,
 //! [`Observed`](crate::wrap::Observed) everything that passes one place of a stack of wrappers.
@@ -18,15 +19,15 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Hears what a backend does to carry out an operation. It only observes: nothing it does changes a result.
-/// Called in the middle of the work, so it should be quick.
+/// Hears what a backend does to carry out an operation. It only observes: nothing it does changes a
+/// result. Called in the middle of the work, so it should be quick.
 pub trait Observer: Debug + Send + Sync {
     /// A request to the storage system ended, answered or not.
     fn on_round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
         let _ = (backend, request, took);
     }
-    /// A request is about to be sent again by `backend`, because of an error of this kind; or a whole call by
-    /// [`Retry`](crate::wrap::Retry), which is no backend.
+    /// A request is about to be sent again by `backend`, because of an error of this kind; or a
+    /// whole call by [`Retry`](crate::wrap::Retry), which is no backend.
     fn on_retry(&self, backend: Option<&'static str>, because: ErrorKind) {
         let _ = (backend, because);
     }
@@ -34,21 +35,22 @@ pub trait Observer: Debug + Send + Sync {
     fn on_capacity(&self, backend: &'static str, used: &ConsumedCapacity<'_>) {
         let _ = (backend, used);
     }
-    /// Called when a call starts. Return `Some` to observe this call with a separate observer, which then
-    /// receives its events, [`on_call_end`](Self::on_call_end) included, instead of `self`. A forwarding
-    /// observer must forward this, too.
+    /// Called when a call starts. Return `Some` to observe this call with a separate observer,
+    /// which then receives its events, [`on_call_end`](Self::on_call_end) included, instead of
+    /// `self`. A forwarding observer must forward this, too.
     fn on_call_start(&self, name: &'static str) -> Option<Arc<dyn Observer>> {
         let _ = name;
         None
     }
-    /// A call ended: one of the store, or of the place in a stack of wrappers at which this observer listens.
+    /// A call ended: one of the store, or of the place in a stack of wrappers at which this
+    /// observer listens.
     fn on_call_end(&self, call: &CallSummary) {
         let _ = call;
     }
 }
 
-/// What a request consumed of a table, or of one of its indexes, in the units of the storage system (of DynamoDB: read and
-/// write capacity units).
+/// What a request consumed of a table, or of one of its indexes, in the units of the storage system
+/// (of DynamoDB: read and write capacity units).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ConsumedCapacity<'c> {

@@ -1,7 +1,7 @@
 //! [`Profiler`]: counts and times calls, and what they cost inside the backend.
 //!
-//! Every call gets an ear of its own, which hears what happens inside the backend for that call alone, and is added up under the
-//! name of the call when it ends.
+//! Every call gets an ear of its own, which hears what happens inside the backend for that call
+//! alone, and is added up under the name of the call when it ends.
 
 use super::histogram::Histogram;
 use super::{CallSummary, ConsumedCapacity, Observer};
@@ -13,8 +13,9 @@ use std::time::Duration;
 
 /// Counts and times calls, and what they cost inside the backend, by backend and call.
 ///
-/// For [`Store::with_profiler`](crate::Store::with_profiler), or [`Observed`](crate::wrap::Observed) at another place. Clones count
-/// together. It prints itself as a table.
+/// For [`Store::with_profiler`](crate::Store::with_profiler), or
+/// [`Observed`](crate::wrap::Observed) at another place. Clones count together. It prints itself as
+/// a table.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -62,7 +63,8 @@ pub struct CallProfile {
     pub round_trip_time: Duration,
     /// Requests that were sent again.
     pub retries: u64,
-    /// How often the storage system was asked for more than it is provisioned for: sent again or given up.
+    /// How often the storage system was asked for more than it is provisioned for: sent again or
+    /// given up.
     pub throttles: u64,
     /// How often other writes got in the way: sent again or given up.
     pub conflicts: u64,
@@ -137,7 +139,8 @@ impl Profiler {
 }
 
 impl Profiler {
-    /// Counts calls under the name of `backend`, if it answers in this process and no request names it.
+    /// Counts calls under the name of `backend`, if it answers in this process and no request names
+    /// it.
     pub(crate) fn observer_of(&self, backend: Option<&'static str>) -> Arc<dyn Observer> {
         match backend {
             None => Arc::new(self.clone()),

@@ -64,7 +64,8 @@ impl HSetNx {
 impl<B: Backend> Store<B> {
     /// The value of one field of the hash at `key`.
     ///
-    /// One round trip. Redis: `HGET`. DynamoDB: `GetItem` of the one attribute, charged as the whole hash.
+    /// One round trip. Redis: `HGET`. DynamoDB: `GetItem` of the one attribute, charged as the
+    /// whole hash.
     ///
     /// # Errors
     /// `InvalidArgument` or `TooLarge` for the key or the field, before anything is sent.
@@ -89,14 +90,14 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<BTreeMap<Value, Value>>> + Send {
         self.run_read(Ok(HGetAll::new(key)))
     }
-    /// Sets `fields` of the hash at `key`, all of them or none. Of a field named twice the last wins;
-    /// no fields is no change.
+    /// Sets `fields` of the hash at `key`, all of them or none. Of a field named twice the last
+    /// wins; no fields is no change.
     ///
     /// One round trip. Redis: `HSET`. DynamoDB: `UpdateItem`.
     ///
     /// # Errors
-    /// `TooLarge` for a field above 1,016 bytes or a value above 390 KiB, or from DynamoDB for a whole
-    /// hash above 390 KiB.
+    /// `TooLarge` for a field above 1,016 bytes or a value above 390 KiB, or from DynamoDB for a
+    /// whole hash above 390 KiB.
     #[inline]
     pub fn hset<F: ToValue, V: ToValue>(
         &self,

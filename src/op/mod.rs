@@ -1,15 +1,18 @@
-//! Operations as data: everything that a caller can ask for, and the table of what is known of each.
+//! Operations as data: everything that a caller can ask for, and the table of what is known of
+//! each.
 //!
 //! A backend matches on [`Read`] and [`Write`]; a wrapper asks them for their [`key`](Op::key),
-//! [`name`](Op::name) and the other facts, and passes them on. What an operation means is written at the method
-//! of [`Store`](crate::Store) that makes it; which [`Reply`] answers it, at its payload. Each file
-//! holds the payloads of one data type, and the methods of [`Store`](crate::Store), [`Batch`](crate::Batch) and
-//! [`AtomicWrite`](crate::AtomicWrite) that make them.
+//! [`name`](Op::name) and the other facts, and passes them on. What an operation means is written
+//! at the method of [`Store`](crate::Store) that makes it; which [`Reply`] answers it, at its
+//! payload. Each file holds the payloads of one data type, and the methods of
+//! [`Store`](crate::Store), [`Batch`](crate::Batch) and [`AtomicWrite`](crate::AtomicWrite) that
+//! make them.
 //!
 //! # The table
 //!
-//! `operations!` below has a line per operation. Everything that a wrapper or a backend has to know of all
-//! operations follows from it, so a new operation touches no wrapper. A line without a fact does not compile.
+//! `operations!` below has a line per operation. Everything that a wrapper or a backend has to know
+//! of all operations follows from it, so a new operation touches no wrapper. A line without a fact
+//! does not compile.
 
 mod hash;
 mod payload;
@@ -131,13 +134,14 @@ macro_rules! operations {
             pub(crate) fn kind(&self) -> Kind {
                 match self { $(Write::$write(_) => Kind::$write_kind,)* }
             }
-            /// What it changes, for telling whether two writes of an atomic write get in each other's way.
+            /// What it changes, for telling whether two writes of an atomic write get in each
+            /// other's way.
             pub fn target(&self) -> WriteTarget<'_> {
                 let member = match self { $(Write::$write($member_op) => $member,)* };
                 WriteTarget { key: self.key(), member }
             }
-            /// Whether to apply it twice is as good as once, the answer included, if nobody else writes in
-            /// between.
+            /// Whether to apply it twice is as good as once, the answer included, if nobody else
+            /// writes in between.
             pub fn is_idempotent(&self) -> bool {
                 match self { $(Write::$write($idempotent_op) => $idempotent,)* }
             }
@@ -455,7 +459,8 @@ mod tests {
             ZIncrBy::new("k", value(), score).into(),
         ];
         names.extend(sets.into_iter().chain(adds).chain(others).map(|write| write.name()));
-        // `delete_xx` is sent as `delete`, and counted by the name that a caller of metrics may use.
+        // `delete_xx` is sent as `delete`, and counted by the name that a caller of metrics may
+        // use.
         names.insert("delete_xx");
         assert_eq!(names, NAMES.iter().copied().collect());
     }

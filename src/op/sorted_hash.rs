@@ -28,8 +28,8 @@ fn add(
 
 /// # Sorted hashes
 ///
-/// Fields sorted by score, then by their bytes, each with a value. [`zrange`](Self::zrange) reads the
-/// fields, [`zhrange`](Self::zhrange) their values in the same order.
+/// Fields sorted by score, then by their bytes, each with a value. [`zrange`](Self::zrange) reads
+/// the fields, [`zhrange`](Self::zhrange) their values in the same order.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -50,7 +50,8 @@ impl<B: Backend> Store<B> {
     /// One round trip. Redis: `ZSCORE` and `HGET` in a script. DynamoDB: `GetItem`.
     ///
     /// # Errors
-    /// `InvalidArgument` or `TooLarge` for the key or the field (1 to 1,016 bytes), before anything is sent.
+    /// `InvalidArgument` or `TooLarge` for the key or the field (1 to 1,016 bytes), before anything
+    /// is sent.
     #[inline]
     pub fn zhget(
         &self,
@@ -61,9 +62,8 @@ impl<B: Backend> Store<B> {
     }
     /// The values of the sorted hash at `key`; narrow it down with the methods of [`RangeQuery`].
     ///
-    /// One round trip; page by page where the answer is large. Redis: `ZRANGE` and `HMGET` in a script, and from
-    /// 1,000 entries on three round trips.
-    /// DynamoDB: `Query`.
+    /// One round trip; page by page where the answer is large. Redis: `ZRANGE` and `HMGET` in a
+    /// script, and from 1,000 entries on three round trips. DynamoDB: `Query`.
     ///
     /// # Errors
     /// When awaited: what [`zcount`](Self::zcount) says.
@@ -103,7 +103,8 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(add(key, field, value, score, true))
     }
-    /// Removes `field` with its value from the sorted hash at `key`: [`zrem`](Self::zrem) by its other name.
+    /// Removes `field` with its value from the sorted hash at `key`: [`zrem`](Self::zrem) by its
+    /// other name.
     ///
     /// # Errors
     /// As [`zhget`](Self::zhget).

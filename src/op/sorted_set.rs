@@ -1,7 +1,8 @@
-//! Sorted sets: [`ZScore`], [`ZCount`], [`ZRange`] and its builder, [`ZAdd`], [`ZRem`], [`ZIncrBy`].
+//! Sorted sets: [`ZScore`], [`ZCount`], [`ZRange`] and its builder, [`ZAdd`], [`ZRem`],
+//! [`ZIncrBy`].
 //!
-//! A sorted hash is the same structure with values, so its ranges and writes are these operations, too;
-//! their methods are in `sorted_hash.rs`.
+//! A sorted hash is the same structure with values, so its ranges and writes are these operations,
+//! too; their methods are in `sorted_hash.rs`.
 
 use super::payload::payload;
 use crate::backend::BoxFuture;
@@ -67,7 +68,8 @@ impl ZCount {
     }
 }
 
-/// Adds a member, or moves it to a new score. Answered by [`Reply::Applied`](crate::op::Reply::Applied).
+/// Adds a member, or moves it to a new score. Answered by
+/// [`Reply::Applied`](crate::op::Reply::Applied).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ZAdd {
@@ -88,7 +90,8 @@ impl crate::op::Named for ZAdd {
 }
 
 impl ZAdd {
-    /// An operation for [`Store::run`], [`Batch::push`] or a backend. Without a value or a condition.
+    /// An operation for [`Store::run`], [`Batch::push`] or a backend. Without a value or a
+    /// condition.
     #[inline]
     pub fn new(key: impl Into<Key>, member: Value, score: Score) -> Self {
         ZAdd { key: key.into(), member, value: None, score, nx: false }
@@ -125,8 +128,9 @@ fn incr(key: impl Into<Key>, member: impl ToValue, by: f64) -> Result<ZIncrBy> {
     Ok(ZIncrBy::new(key, member.to_value()?, Score::new(by)?))
 }
 
-/// Reads the members, or the values, in a range. Answered by [`Reply::Values`](crate::op::Reply::Values), or
-/// with scores by [`Reply::Scored`](crate::op::Reply::Scored).
+/// Reads the members, or the values, in a range. Answered by
+/// [`Reply::Values`](crate::op::Reply::Values), or with scores by
+/// [`Reply::Scored`](crate::op::Reply::Scored).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ZRange {
@@ -198,8 +202,8 @@ impl ZRange {
 /// A range read in the making, from [`Store::zrange`], [`Store::zhrange`] and the same methods of
 /// [`Batch`].
 ///
-/// Without more it reads everything, in ascending order. On a store `.await` it; in a batch end it with
-/// [`queue`](Self::queue). A mistake in an argument (a NaN) is told then.
+/// Without more it reads everything, in ascending order. On a store `.await` it; in a batch end it
+/// with [`queue`](Self::queue). A mistake in an argument (a NaN) is told then.
 #[derive(Debug)]
 #[must_use = "nothing is read until it is awaited, or queued in a batch"]
 pub struct RangeQuery<T, O = Vec<Value>> {
@@ -229,13 +233,13 @@ impl<T, O> RangeQuery<T, O> {
         }
         self
     }
-    /// Only scores in `range`: `1.0..=2.0`, `(Bound::Excluded(a), Bound::Included(b))`. Of this and [`by_lex`](Self::by_lex) the last
-    /// one counts.
+    /// Only scores in `range`: `1.0..=2.0`, `(Bound::Excluded(a), Bound::Included(b))`. Of this and
+    /// [`by_lex`](Self::by_lex) the last one counts.
     pub fn by_score(self, range: impl RangeBounds<f64>) -> Self {
         self.range(ScoreRange::new(range).map(Range::Score))
     }
-    /// Only members in `range`: `"a".."b"`. For keys whose scores are all equal (0 by custom); with other
-    /// scores it is not specified which members this finds.
+    /// Only members in `range`: `"a".."b"`. For keys whose scores are all equal (0 by custom); with
+    /// other scores it is not specified which members this finds.
     ///
     /// Page by page, each behind the last member of the one before:
     ///
@@ -321,7 +325,8 @@ impl<B: Backend> Store<B> {
     /// One round trip. Redis: `ZSCORE`. DynamoDB: `GetItem`.
     ///
     /// # Errors
-    /// `InvalidArgument` or `TooLarge` for the key or the member (1 to 1,016 bytes), before anything is sent.
+    /// `InvalidArgument` or `TooLarge` for the key or the member (1 to 1,016 bytes), before
+    /// anything is sent.
     #[inline]
     pub fn zscore(
         &self,
@@ -332,8 +337,9 @@ impl<B: Backend> Store<B> {
     }
     /// How many members have a score in `range`; of all, with `..`.
     ///
-    /// One round trip. Redis: `ZCOUNT`, logarithmic in the set. DynamoDB: `Query` of the index, page by page, which
-    /// reads the range and is priced so. In memory, in a file and on FoundationDB linear in the range.
+    /// One round trip. Redis: `ZCOUNT`, logarithmic in the set. DynamoDB: `Query` of the index,
+    /// page by page, which reads the range and is priced so. In memory, in a file and on
+    /// FoundationDB linear in the range.
     ///
     /// # Errors
     /// `InvalidArgument` if an end is NaN, and what [`zscore`](Self::zscore) says of keys.
@@ -347,8 +353,9 @@ impl<B: Backend> Store<B> {
     }
     /// How many members are in `range`, in a set whose scores are all equal.
     ///
-    /// One round trip. Redis: `ZLEXCOUNT`, logarithmic in the set. DynamoDB: `Query`, page by page, which reads the
-    /// range and is priced so. In memory, in a file and on FoundationDB linear in the range.
+    /// One round trip. Redis: `ZLEXCOUNT`, logarithmic in the set. DynamoDB: `Query`, page by page,
+    /// which reads the range and is priced so. In memory, in a file and on FoundationDB linear in
+    /// the range.
     ///
     /// # Errors
     /// What [`zscore`](Self::zscore) says of keys and members; an end may be empty.
@@ -362,16 +369,17 @@ impl<B: Backend> Store<B> {
     }
     /// The members of the sorted set at `key`; narrow it down with the methods of [`RangeQuery`].
     ///
-    /// One round trip; page by page where the answer is large. Redis: `ZRANGE`. DynamoDB: `Query`. On every backend
-    /// it costs what it answers, and the search for the first member, however far in that lies.
+    /// One round trip; page by page where the answer is large. Redis: `ZRANGE`. DynamoDB: `Query`.
+    /// On every backend it costs what it answers, and the search for the first member, however far
+    /// in that lies.
     ///
     /// # Errors
     /// When awaited: what [`zcount`](Self::zcount) says.
     pub fn zrange(&self, key: impl Into<Key>) -> RangeQuery<&Self> {
         RangeQuery::new(self, key.into(), false)
     }
-    /// Adds `member` with `score` to the sorted set at `key`, or moves it there. If it was a field of a
-    /// sorted hash, its value is now itself.
+    /// Adds `member` with `score` to the sorted set at `key`, or moves it there. If it was a field
+    /// of a sorted hash, its value is now itself.
     ///
     /// One round trip. Redis: `ZADD`, and `HDEL` of a value from before, in a
     /// script. DynamoDB: `PutItem`.
@@ -419,8 +427,8 @@ impl<B: Backend> Store<B> {
     /// Adds `by` to the score of `member` and tells the new one. A missing member counts from 0; a
     /// field of a sorted hash keeps its value.
     ///
-    /// One round trip. Redis: `ZINCRBY` in a script. DynamoDB: two, a read and a conditional write, tried again
-    /// under contention.
+    /// One round trip. Redis: `ZINCRBY` in a script. DynamoDB: two, a read and a conditional write,
+    /// tried again under contention.
     ///
     /// # Errors
     /// `InvalidArgument` if `by` is NaN; `Overflow` if the sum is (infinity minus infinity), which

@@ -117,7 +117,8 @@ impl Set {
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 impl<B: Backend> Store<B> {
-    /// The string or counter at `key`, or `None` if there is none. A counter reads as its decimal text.
+    /// The string or counter at `key`, or `None` if there is none. A counter reads as its decimal
+    /// text.
     ///
     /// One round trip. Redis: `GET`. DynamoDB: `GetItem`.
     ///
@@ -189,9 +190,9 @@ impl<B: Backend> Store<B> {
     }
     /// Removes `key`, whatever it holds, sorted sets included; tells whether it was there.
     ///
-    /// One round trip. Redis: `UNLINK` in a script. DynamoDB: `DeleteItem`, and for a sorted set its members page by
-    /// page: a read and a write of each. In memory and in a file linear in what the key holds; on FoundationDB one
-    /// range is cleared.
+    /// One round trip. Redis: `UNLINK` in a script. DynamoDB: `DeleteItem`, and for a sorted set
+    /// its members page by page: a read and a write of each. In memory and in a file linear in what
+    /// the key holds; on FoundationDB one range is cleared.
     ///
     /// # Errors
     /// What [`get`](Self::get) says of keys.
@@ -199,7 +200,8 @@ impl<B: Backend> Store<B> {
     pub fn delete(&self, key: impl Into<Key>) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(Ok(Delete::new(key)))
     }
-    /// [`delete`](Self::delete) by the name that it has in an [`AtomicWrite`], where it is a condition.
+    /// [`delete`](Self::delete) by the name that it has in an [`AtomicWrite`], where it is a
+    /// condition.
     ///
     /// # Errors
     /// As [`delete`](Self::delete).
@@ -213,8 +215,8 @@ impl<B: Backend> Store<B> {
     /// One round trip. Redis: `INCRBY`. DynamoDB: `UpdateItem` with `ADD`.
     ///
     /// # Errors
-    /// `WrongType` if the string there is not the canonical decimal text of an `i64`; `Overflow` if the
-    /// sum is not an `i64`. Neither changes anything.
+    /// `WrongType` if the string there is not the canonical decimal text of an `i64`; `Overflow` if
+    /// the sum is not an `i64`. Neither changes anything.
     #[inline(always)]
     pub fn incr_by(
         &self,

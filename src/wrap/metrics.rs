@@ -1,6 +1,7 @@
 //! [`Metrics`]: counts and times through the facade `metrics`, with the names of OpenTelemetry's conventions for databases.
 //!
-//! The table is at the type. Labels are bounded: names of operations, requests, kinds of errors, tables and their indexes. Never keys, never values.
+//! The table is at the type. Labels are bounded: names of operations, requests, kinds of errors,
+//! tables and their indexes. Never keys, never values.
 
 use super::{Observed, Wrapper};
 use crate::backend::Context;
@@ -16,7 +17,8 @@ use std::time::Duration;
 /// The most frequent one.
 const GET: usize = position("get");
 
-/// Emits what it hears. See [`Metrics`]; by itself for [`Store::with_observer`](crate::Store::with_observer).
+/// Emits what it hears. See [`Metrics`]; by itself for
+/// [`Store::with_observer`](crate::Store::with_observer).
 #[derive(Debug)]
 pub struct MetricsObserver {
     system: &'static str,
@@ -154,10 +156,12 @@ impl<N: Fn() -> &'static str> Drop for Timing<'_, N> {
     }
 }
 
-/// Counts and times every call that gets here, and everything that happens below, through the facade [`metrics`].
+/// Counts and times every call that gets here, and everything that happens below, through the
+/// facade [`metrics`].
 ///
-/// Install the recorder (an exporter to Prometheus, or to whatever collects them) before [`Metrics::new`], which describes the metrics
-/// to it. The example `metrics` does. Keys and values are in none of the labels.
+/// Install the recorder (an exporter to Prometheus, or to whatever collects them) before
+/// [`Metrics::new`], which describes the metrics to it. The example `metrics` does. Keys and values
+/// are in none of the labels.
 ///
 /// | metric | kind | labels |
 /// |---|---|---|
@@ -183,8 +187,9 @@ pub struct Metrics<B> {
 impl<B> Metrics<B> {
     /// Emits with `system` as the `db.system.name` of calls: `redis`, `aws.dynamodb`.
     ///
-    /// Single operations are timed by the counter of the processor, where it is a steady one. The first of these in a process compares it with
-    /// the clock of the system, which takes about a millisecond, and at most 0.2 seconds.
+    /// Single operations are timed by the counter of the processor, where it is a steady one. The
+    /// first of these in a process compares it with the clock of the system, which takes about a
+    /// millisecond, and at most 0.2 seconds.
     pub fn new(inner: B, system: &'static str) -> Self {
         let observer = Arc::new(MetricsObserver::new(system));
         Metrics { observed: Observed::by(inner, observer.clone()), observer }
@@ -198,7 +203,8 @@ impl<B: Backend> Wrapper for Metrics<B> {
     }
 }
 
-// What `Observed` does. But single operations to which nobody else listens are not many pieces that a listener puts together.
+// What `Observed` does. But single operations to which nobody else listens are not many pieces that
+// a listener puts together.
 impl<B: Backend> Backend for Metrics<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
         if cx.observer.is_some() {

@@ -1,4 +1,5 @@
-//! Wrappers: each is a [`Backend`] over any [`Backend`], four functions, with no line per operation.
+//! Wrappers: each is a [`Backend`] over any [`Backend`], four functions, with no line per
+//! operation.
 //!
 //! | wrapper | what it does | feature |
 //! |---|---|---|
@@ -13,7 +14,9 @@
 //!
 //! # How to stack them
 //!
-//! Every order keeps the contract (but for a `Cache` above a `Retry` with [`retry_unknown_outcome`](RetryPolicy::retry_unknown_outcome)). This one is what you want, from the outside in:
+//! Every order keeps the contract (but for a `Cache` above a `Retry` with
+//! [`retry_unknown_outcome`](RetryPolicy::retry_unknown_outcome)). This one is what you want, from
+//! the outside in:
 //!
 //! ```text
 //!  Metrics     sees what the application sees: hits of the cache, all tries as one call
@@ -25,9 +28,11 @@
 //!  backend
 //! ```
 //!
-//! - `Cache` above `Prefix` shares a cache among those that share a prefix; below it, among all prefixes.
+//! - `Cache` above `Prefix` shares a cache among those that share a prefix; below it, among all
+//!   prefixes.
 //! - `Timeout` below `Retry` limits one try, above it the whole call.
-//! - `Retry` below `Cache` has a hundred callers who wait for one read wait for one series of tries.
+//! - `Retry` below `Cache` has a hundred callers who wait for one read wait for one series of
+//!   tries.
 //!
 //! ```
 //! # #[cfg(feature = "cache")]
@@ -83,10 +88,12 @@ pub trait Wrapper: Backend {
 
 /// # Wrappers
 impl<W: Wrapper> Store<W> {
-    /// The store on what is wrapped, with the same limits, consistency and observers: past the cache, without the prefix.
+    /// The store on what is wrapped, with the same limits, consistency and observers: past the
+    /// cache, without the prefix.
     ///
-    /// Of a store whose backend is erased, [`DynBackend::downcast_ref`](crate::backend::DynBackend::downcast_ref) gives
-    /// the wrapper by its type.
+    /// Of a store whose backend is erased,
+    /// [`DynBackend::downcast_ref`](crate::backend::DynBackend::downcast_ref) gives the wrapper by
+    /// its type.
     pub fn inner(&self) -> Store<W::Inner>
     where
         W::Inner: Clone,

@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 /// Tells an [`Observer`] of every call that gets here, and of everything that happens below.
 ///
-/// [`Store::with_profiler`](crate::Store::with_profiler) and [`with_observer`](crate::Store::with_observer) listen at the top, to the
-/// calls of one handle; this listens wherever it stands, to all who share it: below a cache, to what the cache did not know. An
-/// observer from above goes on to hear everything.
+/// [`Store::with_profiler`](crate::Store::with_profiler) and
+/// [`with_observer`](crate::Store::with_observer) listen at the top, to the calls of one handle;
+/// this listens wherever it stands, to all who share it: below a cache, to what the cache did not
+/// know. An observer from above goes on to hear everything.
 ///
 /// ```
 /// # #[cfg(feature = "cache")]

@@ -8,9 +8,9 @@ use std::fmt;
 
 /// Calls a hook with every key that a write, a batch or an atomic write has touched.
 ///
-/// Once per key and call, after the write has ended, whatever the outcome: also if it failed, if a condition did not hold,
-/// or if its future was dropped. Reads do not call it. The hook is called on the thread of the writer, which waits for it:
-/// it should only take note.
+/// Once per key and call, after the write has ended, whatever the outcome: also if it failed, if a
+/// condition did not hold, or if its future was dropped. Reads do not call it. The hook is called
+/// on the thread of the writer, which waits for it: it should only take note.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

@@ -1,7 +1,7 @@
 //! [`Prefix`]: a namespace in front of every key.
 //!
-//! The name is followed by a colon, and a colon within the name is escaped. So no namespace is the beginning of another:
-//! `a` and `ab` never meet, nor do `a` and `a:b`, whatever the keys contain.
+//! The name is followed by a colon, and a colon within the name is escaped. So no namespace is the
+//! beginning of another: `a` and `ab` never meet, nor do `a` and `a:b`, whatever the keys contain.
 
 use super::Wrapper;
 use crate::backend::Context;
@@ -11,9 +11,10 @@ use crate::{Backend, Key, Outcome, Result};
 
 /// Puts `name:` in front of every key.
 ///
-/// Two prefixes never see each other, whatever the keys contain. (Who uses the store without a prefix sees the keys of all of
-/// them, as what they are: `name:key`.) In the name `:` becomes `%3A` and `%` becomes `%25`. For a Redis cluster, `{name}`
-/// puts all keys of the prefix in one slot.
+/// Two prefixes never see each other, whatever the keys contain. (Who uses the store without a
+/// prefix sees the keys of all of them, as what they are: `name:key`.) In the name `:` becomes
+/// `%3A` and `%` becomes `%25`. For a Redis cluster, `{name}` puts all keys of the prefix in one
+/// slot.
 ///
 /// A key may be as long as the backend allows, less the prefix: on DynamoDB, 2,048 bytes for both.
 ///

@@ -1,9 +1,10 @@
 //! [`Retry`]: tries again what may be tried again, and not more than the store can bear.
 //!
-//! Tried again is an error that says that it can help ([`Error::is_retryable`]), and of a write only if it is known not to
-//! have been applied. The pauses double and are drawn at random. All callers draw on one budget: a retry takes a whole
-//! token out of it and a success puts a part of one in, so that when everything fails, the backend is sent a few retries
-//! and then what the callers send, not a multiple of it.
+//! Tried again is an error that says that it can help ([`Error::is_retryable`]), and of a write
+//! only if it is known not to have been applied. The pauses double and are drawn at random. All
+//! callers draw on one budget: a retry takes a whole token out of it and a success puts a part of
+//! one in, so that when everything fails, the backend is sent a few retries and then what the
+//! callers send, not a multiple of it.
 
 use super::Wrapper;
 use crate::backend::Context;
@@ -31,7 +32,8 @@ pub struct RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    /// Four attempts within 10 seconds, a backoff of 50 ms doubling to 2 s, a budget of 100 retries.
+    /// Four attempts within 10 seconds, a backoff of 50 ms doubling to 2 s, a budget of 100
+    /// retries.
     fn default() -> Self {
         RetryPolicy {
             max_attempts: 4,
@@ -60,8 +62,8 @@ impl RetryPolicy {
         self.max_elapsed = time;
         self
     }
-    /// The longest that the first backoff may be. Each backoff has full jitter: it is drawn between zero and a
-    /// bound that doubles with each attempt. 50 milliseconds by default.
+    /// The longest that the first backoff may be. Each backoff has full jitter: it is drawn between
+    /// zero and a bound that doubles with each attempt. 50 milliseconds by default.
     pub fn initial_backoff(mut self, time: Duration) -> Self {
         self.initial_backoff = time;
         self
@@ -71,24 +73,25 @@ impl RetryPolicy {
         self.max_backoff = time;
         self
     }
-    /// How many retries all callers together may spend while nothing succeeds. Without a budget, an outage
-    /// multiplies the load by the number of attempts, just when the backend can bear it least. 100 by default.
+    /// How many retries all callers together may spend while nothing succeeds. Without a budget, an
+    /// outage multiplies the load by the number of attempts, just when the backend can bear it
+    /// least. 100 by default.
     pub fn budget(mut self, retries: u32) -> Self {
         self.budget = retries;
         self
     }
-    /// How many retries each success puts back into the budget. 0.1 by default: in a steady state at most one
-    /// call in ten is a retry.
+    /// How many retries each success puts back into the budget. 0.1 by default: in a steady state
+    /// at most one call in ten is a retry.
     pub fn budget_refill(mut self, retries: f64) -> Self {
         self.budget_refill = retries;
         self
     }
-    /// Whether a write whose outcome is unknown is sent again if it is idempotent: an unconditional `set`,
-    /// `sadd`, `srem`, `hset`, `hdel`, `zadd` or `zrem`. Off by default: such a write can undo what another
-    /// writer has written between the two attempts.
+    /// Whether a write whose outcome is unknown is sent again if it is idempotent: an unconditional
+    /// `set`, `sadd`, `srem`, `hset`, `hdel`, `zadd` or `zrem`. Off by default: such a write can
+    /// undo what another writer has written between the two attempts.
     ///
-    /// Put a [`Cache`](super::Cache) below such a `Retry`, not above it. The first attempt may still be applied
-    /// after the second, and only what is below sees that.
+    /// Put a [`Cache`](super::Cache) below such a `Retry`, not above it. The first attempt may
+    /// still be applied after the second, and only what is below sees that.
     pub fn retry_unknown_outcome(mut self, retry: bool) -> Self {
         self.retry_unknown_outcome = retry;
         self
@@ -123,12 +126,14 @@ impl Budget {
 
 /// Tries again what has failed and may be tried again. See [`RetryPolicy`].
 ///
-/// Only errors that [say](Error::is_retryable) that it can help; a write only if the backend can tell that it was not
-/// applied (but for [`retry_unknown_outcome`](RetryPolicy::retry_unknown_outcome)). Of a batch only what has failed, and only as far as the order
-/// of the operations on a key is kept. Clones share the budget. Needs a tokio runtime with a timer.
+/// Only errors that [say](Error::is_retryable) that it can help; a write only if the backend can
+/// tell that it was not applied (but for
+/// [`retry_unknown_outcome`](RetryPolicy::retry_unknown_outcome)). Of a batch only what has failed,
+/// and only as far as the order of the operations on a key is kept. Clones share the budget. Needs
+/// a tokio runtime with a timer.
 ///
-/// The backends try again by themselves where a service wants that (DynamoDB's throttling, conflicts of transactions); this
-/// is for what gets past them.
+/// The backends try again by themselves where a service wants that (DynamoDB's throttling,
+/// conflicts of transactions); this is for what gets past them.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -246,8 +251,8 @@ impl<B> Retry<B> {
             && (applied_once || (self.policy.retry_unknown_outcome && op.is_idempotent()))
     }
 
-    /// The operations of a batch to be sent again: those that may be, unless something behind them on the same key has been
-    /// carried out, or may have been. (Reads do not mind reads.)
+    /// The operations of a batch to be sent again: those that may be, unless something behind them
+    /// on the same key has been carried out, or may have been. (Reads do not mind reads.)
     fn failed(&self, ops: &[Op], results: &[Result<Reply>]) -> Vec<usize> {
         // By key: whether a read, or a write, behind has been carried out.
         let mut done: HashMap<&Key, (bool, bool)> = HashMap::new();
@@ -267,7 +272,8 @@ impl<B> Retry<B> {
     }
 }
 
-/// Of a write that may have been applied by an earlier try, that is still all that is known when a later one fails.
+/// Of a write that may have been applied by an earlier try, that is still all that is known when a
+/// later one fails.
 fn still_unknown(unknown: bool, error: Error) -> Error {
     if unknown { error.with_unknown_outcome() } else { error }
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 /// Gives up every call that takes longer than a limit, with an error of kind `Timeout`.
 ///
-/// The outcome of a write that timed out is unknown, and the error says so. So is that of each write of a
-/// batch. A call that is not answered at once needs a tokio runtime with a timer, and fails with
-/// `Unsupported` without one.
+/// The outcome of a write that timed out is unknown, and the error says so. So is that of each
+/// write of a batch. A call that is not answered at once needs a tokio runtime with a timer, and
+/// fails with `Unsupported` without one.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

@@ -8,8 +8,9 @@ use std::future::Future;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-/// Makes a span of every call, named `db.call`, at level `DEBUG`, with the fields of OpenTelemetry's conventions for databases:
-/// `db.system.name`, `db.operation.name`, `db.operation.batch.size`, and of what failed `error.type`.
+/// Makes a span of every call, named `db.call`, at level `DEBUG`, with the fields of
+/// OpenTelemetry's conventions for databases: `db.system.name`, `db.operation.name`,
+/// `db.operation.batch.size`, and of what failed `error.type`.
 ///
 /// Keys are only in it if [asked for](Self::with_keys), as `db.key`; values never are.
 ///
@@ -82,8 +83,8 @@ impl<B> Trace<B> {
     }
 }
 
-/// Runs `call` inside of `span`; `error` finds what has failed in its answer. In a box, as every call has room in its
-/// future for what is awaited, and few calls are traced.
+/// Runs `call` inside of `span`; `error` finds what has failed in its answer. In a box, as every
+/// call has room in its future for what is awaited, and few calls are traced.
 fn within<'c, T: 'c>(
     span: Span,
     call: impl Future<Output = T> + Send + 'c,

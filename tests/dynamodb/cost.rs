@@ -1,4 +1,5 @@
-//! What operations cost, as a table: made here, shown in the docs, and compared with what they show.
+//! What operations cost, as a table: made here, shown in the docs, and compared with what they
+//! show.
 
 use super::{Notes, TABLE, Units, client};
 use futures_util::FutureExt;

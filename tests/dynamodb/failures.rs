@@ -115,7 +115,8 @@ async fn what_stays_unprocessed_is_an_error_for_exactly_those_operations() {
 
 #[tokio::test]
 async fn groups_that_are_answered_in_parts_are_read_and_written_to_the_end() {
-    // Reads of 16 MB and more are answered so. As something is done each time, it is no further attempt.
+    // Reads of 16 MB and more are answered so. As something is done each time, it is no further
+    // attempt.
     let rules = Script::default().processing(|of| of.min(7));
     let (store, rules, _) = under(rules, quick().attempts(2)).await;
     let mut batch = store.batch();
@@ -332,7 +333,8 @@ async fn what_will_not_pass_is_told_at_once() {
             assert!(error.to_string().contains(name), "{name}: {error}");
         }
         let taken = rules.take();
-        // A group that the service refuses as a request is asked item by item: one of them may be at fault.
+        // A group that the service refuses as a request is asked item by item: one of them may be
+        // at fault.
         let gets =
             if kind == ErrorKind::InvalidArgument || kind == ErrorKind::TooLarge { 3 } else { 1 };
         assert_eq!(taken["GetItem"], gets, "{name}: {taken:?}");
@@ -526,7 +528,8 @@ async fn reads_go_where_reads_go_and_what_a_write_depends_on_does_not() {
     assert_eq!(writes.take().into_iter().collect::<Vec<_>>(), [("PutItem", 1)]);
 }
 
-/// One that was applied, and then only throttled or refused: what the last answer says of itself does not hold for the first.
+/// One that was applied, and then only throttled or refused: what the last answer says of itself
+/// does not hold for the first.
 #[tokio::test]
 async fn what_a_transaction_may_have_done_before_is_told_when_it_is_given_up() {
     for last in ["ThrottlingError", "TransactionConflict", "AccessDeniedException"] {

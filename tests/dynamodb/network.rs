@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A database with the table, behind a server where the first `n` requests for `call` meet `fate`; how many requests for it there were.
+/// A database with the table, behind a server where the first `n` requests for `call` meet `fate`;
+/// how many requests for it there were.
 async fn losing(call: &'static str, n: usize, fate: Fate) -> (Client, Arc<AtomicUsize>) {
     let db = with_table().await;
     let seen = Arc::new(AtomicUsize::new(0));

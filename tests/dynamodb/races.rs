@@ -1,4 +1,5 @@
-//! Writers that get in each other's way, for real: at once, on requests that take a random time each.
+//! Writers that get in each other's way, for real: at once, on requests that take a random time
+//! each.
 
 use super::{client, quick, store_on};
 use crate::support::doubles::Script;
@@ -89,8 +90,8 @@ async fn of_eight_set_nx_one_wins_and_of_eight_set_eq_too() {
     }
 }
 
-/// Everybody adds a thing of their own and removes it again, so that the collection is empty time and again: what somebody has
-/// added must be there until they remove it themselves.
+/// Everybody adds a thing of their own and removes it again, so that the collection is empty time
+/// and again: what somebody has added must be there until they remove it themselves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_collection_that_is_emptied_loses_nothing_that_is_added_meanwhile() {
     let store = contended().await;
@@ -130,7 +131,8 @@ async fn a_collection_that_is_emptied_loses_nothing_that_is_added_meanwhile() {
     }
 }
 
-/// An emptied hash may become anything else; who is second is told so, and nothing of the first is lost.
+/// An emptied hash may become anything else; who is second is told so, and nothing of the first is
+/// lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_emptied_hash_is_one_type_again_and_not_two() {
     let store = contended().await;

@@ -48,7 +48,8 @@ async fn the_table_is_active_when_it_is_said_to_be_made() {
         let (status, answer) = dispatch(db, call, body);
         let mut looks = looks.lock().unwrap();
         *looks += usize::from(call == "DescribeTable");
-        // The first look finds nothing, the next two find it in the making, or one that is being removed.
+        // The first look finds nothing, the next two find it in the making, or one that is being
+        // removed.
         let shown = ["", "", "CREATING", "DELETING", "ACTIVE"][(*looks).min(4)];
         (status, answer.replace("\"ACTIVE\"", &format!("\"{shown}\"")))
     });

@@ -1,4 +1,5 @@
-//! Items as the Go library writes them, in both directions, and items that nobody should have written.
+//! Items as the Go library writes them, in both directions, and items that nobody should have
+//! written.
 
 use super::{TABLE, client, quick};
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
@@ -302,8 +303,8 @@ async fn members_of_minus_zero_are_of_zero_and_stand_before_the_others() {
     assert_eq!(store.zrange("z").by_score(0.0..).await.unwrap(), ["a", "b", "c", "d"]);
 }
 
-/// The Go library leaves an item with its keys alone where it has removed the last member or field, and an atomic write of
-/// this one leaves its mark, too.
+/// The Go library leaves an item with its keys alone where it has removed the last member or field,
+/// and an atomic write of this one leaves its mark, too.
 #[tokio::test]
 async fn what_was_emptied_is_nothing() {
     let (client, store) = place().await;

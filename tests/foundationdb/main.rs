@@ -1,5 +1,6 @@
-//! The FoundationDB backend on a real cluster: what a call costs, what the limits of a transaction lead to, what is left when the
-//! server is killed, paused or not there, and the one network thread.
+//! The FoundationDB backend on a real cluster: what a call costs, what the limits of a transaction
+//! lead to, what is left when the server is killed, paused or not there, and the one network
+//! thread.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "this is test code")]
 

@@ -112,8 +112,8 @@ fn ends_while_calls_are_pending() {
     std::process::exit(40); // with the runtime and its calls alive
 }
 
-/// A client that can load other versions of itself asks the cluster for its version before anything else: the first open of a process
-/// once waited for that, for ever.
+/// A client that can load other versions of itself asks the cluster for its version before anything
+/// else: the first open of a process once waited for that, for ever.
 #[test]
 fn a_cluster_that_is_not_there_is_opened_in_time_by_any_client() {
     let dir = tempfile::tempdir().unwrap();

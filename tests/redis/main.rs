@@ -1,4 +1,5 @@
-//! The Redis backend on real servers: what a call costs there, and what is left when servers, networks and others fail it.
+//! The Redis backend on real servers: what a call costs there, and what is left when servers,
+//! networks and others fail it.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "this is test code")]
 

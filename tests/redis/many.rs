@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 const MANY: usize = 200_000;
 
-/// Fills a sorted hash: fields `f000000`, …, the first of which have values, in the order of their scores.
+/// Fills a sorted hash: fields `f000000`, …, the first of which have values, in the order of their
+/// scores.
 fn fill(admin: &mut Admin, key: &str, n: usize, score: impl Fn(usize) -> usize, values: bool) {
     let ids: Vec<usize> = (0..n).collect();
     for ids in ids.chunks(5_000) {

@@ -196,7 +196,8 @@ async fn a_replica_that_has_lost_its_primary_and_says_so_is_passed_over() {
     assert_eq!(b.exec().await.unwrap().take(get).unwrap().unwrap(), "v");
 }
 
-/// As when a proxy, or a name, leads to the replica that was promoted, and the old primary lives on as a replica.
+/// As when a proxy, or a name, leads to the replica that was promoted, and the old primary lives on
+/// as a replica.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_has_become_a_replica_is_left() {
     let (old, new) = (Server::start(&[]), Server::start(&[]));

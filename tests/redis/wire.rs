@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What happens to the next answer: it passes, is cut in half, or is dropped with the connection, or without.
+/// What happens to the next answer: it passes, is cut in half, or is dropped with the connection,
+/// or without.
 const PASS: u8 = 0;
 const CUT: u8 = 1;
 const DROP: u8 = 2;
 const SWALLOW: u8 = 3;
 
-/// Stands between the store and a server. The address to connect to, and what to do with the next answer.
+/// Stands between the store and a server. The address to connect to, and what to do with the next
+/// answer.
 async fn proxy(server: &Server) -> (String, Arc<AtomicU8>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, to) = (format!("redis://{}/", listener.local_addr().unwrap()), server.address());
@@ -186,7 +188,8 @@ pub(crate) async fn scripted(answer: impl Fn(&str, u16) -> Vec<u8> + Send + Sync
     port
 }
 
-/// While a slot moves, a script may have to wait (`TRYAGAIN`) where a plain read of the same key does not.
+/// While a slot moves, a script may have to wait (`TRYAGAIN`) where a plain read of the same key
+/// does not.
 #[tokio::test]
 async fn a_read_that_overtakes_its_write_while_a_slot_moves_is_asked_again() {
     let told = Arc::new(Mutex::new(Vec::new()));

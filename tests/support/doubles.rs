@@ -1,5 +1,6 @@
-//! Doubles at the seam: `Strict` refuses what the service refuses and the stand-ins accept, `Faulty` fails as the service
-//! fails, `Counting` notes what is called, `Script` does what a test says.
+//! Doubles at the seam: `Strict` refuses what the service refuses and the stand-ins accept,
+//! `Faulty` fails as the service fails, `Counting` notes what is called, `Script` does what a test
+//! says.
 
 mod faulty;
 mod strict;

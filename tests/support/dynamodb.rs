@@ -155,7 +155,8 @@ pub(crate) fn in_process(db: &Database) -> Client {
     in_process_with(db, dispatch)
 }
 
-/// The same where `hook` answers, as [`dispatch`] would: it is given the call and the body of the request.
+/// The same where `hook` answers, as [`dispatch`] would: it is given the call and the body of the
+/// request.
 pub(crate) fn in_process_with(
     db: &Database,
     hook: impl Fn(&Database, &str, &[u8]) -> (u16, String) + Send + Sync + 'static,
@@ -221,7 +222,8 @@ pub(crate) async fn place() -> Place {
     of(Arc::new(Table::new(&endpoint))).await
 }
 
-/// A table that is one's own on dynoxide, and on another server shared by all who take a prefix of their own.
+/// A table that is one's own on dynoxide, and on another server shared by all who take a prefix of
+/// their own.
 pub(crate) async fn shared() -> (Place, String) {
     static SHARED: Mutex<Weak<Table>> = Mutex::new(Weak::new());
     static PREFIX: AtomicU64 = AtomicU64::new(0);

@@ -1,9 +1,9 @@
-//! The same work through this library and through the bare SDK, for what it costs this process: `benches/dynamodb.rs` times
-//! it, and `tests/dynamodb_cost.rs` counts its allocations. The bare side makes the same requests with the SDK's fluent
-//! builders, and looks at what they answer.
+//! The same work through this library and through the bare SDK, for what it costs this process:
+//! `benches/dynamodb.rs` times it, and `tests/dynamodb_cost.rs` counts its allocations. The bare
+//! side makes the same requests with the SDK's fluent builders, and looks at what they answer.
 //!
-//! Answers are those of dynoxide, given once and kept: what a server or a network does is the same on both sides, and would only
-//! hide what differs.
+//! Answers are those of dynoxide, given once and kept: what a server or a network does is the same
+//! on both sides, and would only hide what differs.
 
 use super::dynamodb::{database, dispatch, in_process, in_process_with};
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
@@ -80,7 +80,8 @@ impl Work {
         Work { store: Store::dynamodb(client.clone(), TABLE), bare: client, answers }
     }
 
-    /// Until this is called again, each kind of request is carried out once, and then answered as it was.
+    /// Until this is called again, each kind of request is carried out once, and then answered as
+    /// it was.
     pub(crate) fn forget(&self) {
         self.answers.lock().unwrap().clear();
     }

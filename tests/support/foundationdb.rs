@@ -1,5 +1,6 @@
-//! A FoundationDB cluster of one process for the tests: one that all tests of a process share by subspaces, and others for tests that
-//! kill or stop theirs. `fdbserver` and `fdbcli` are looked for in `$FDB_HOME/bin`, in `PATH`, and where packages put them.
+//! A FoundationDB cluster of one process for the tests: one that all tests of a process share by
+//! subspaces, and others for tests that kill or stop theirs. `fdbserver` and `fdbcli` are looked
+//! for in `$FDB_HOME/bin`, in `PATH`, and where packages put them.
 
 use super::process::{free_port, program, signal, watch};
 use std::path::{Path, PathBuf};

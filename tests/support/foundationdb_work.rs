@@ -1,5 +1,6 @@
-//! The same work through this library and through the bare crate, for what it costs: `benches/foundationdb.rs` times it. The bare
-//! side makes the same reads and writes, on rows of the same shape.
+//! The same work through this library and through the bare crate, for what it costs:
+//! `benches/foundationdb.rs` times it. The bare side makes the same reads and writes, on rows of
+//! the same shape.
 
 use foundationdb::options::StreamingMode;
 use foundationdb::tuple::{Bytes, Subspace, pack, unpack};

@@ -1,4 +1,5 @@
-//! Servers for the tests: found, started on a free loopback port or socket, and stopped with the test.
+//! Servers for the tests: found, started on a free loopback port or socket, and stopped with the
+//! test.
 
 #![allow(dead_code, unused_macros, reason = "every test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is how a test fails")]

@@ -17,8 +17,8 @@ pub(crate) fn program(name: &str, home: Option<PathBuf>) -> Option<PathBuf> {
 }
 
 pub(crate) fn free_port() -> u16 {
-    // Below the range that the system hands out by itself, so that nobody is given it in between; and one for whose bus
-    // (10,000 above, in a cluster of Redis) there is room, too.
+    // Below the range that the system hands out by itself, so that nobody is given it in between;
+    // and one for whose bus (10,000 above, in a cluster of Redis) there is room, too.
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let n = NEXT.fetch_add(1, Ordering::Relaxed) * 7 + std::process::id() * 13;
@@ -35,8 +35,8 @@ pub(crate) fn signal(pid: u32, name: &str) {
     assert!(status.expect("kill").success());
 }
 
-/// Ends the process `pid` when this one has ended, however it has, and removes `dir`, which is that of a server: statics are never
-/// dropped.
+/// Ends the process `pid` when this one has ended, however it has, and removes `dir`, which is that
+/// of a server: statics are never dropped.
 pub(crate) fn watch(pid: u32, dir: &TempDir) {
     let script = format!(
         "while kill -0 {} 2>/dev/null; do sleep 0.2; done

@@ -1,4 +1,5 @@
-//! `redis-server` for the tests: one that all tests of a process share, and others for tests that kill or fill theirs.
+//! `redis-server` for the tests: one that all tests of a process share, and others for tests that
+//! kill or fill theirs.
 
 use super::process::{free_port, program, signal, watch};
 use std::path::{Path, PathBuf};
@@ -36,7 +37,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one with more arguments, such as `["--appendonly", "yes"]`, and waits until it answers.
+    /// Starts one with more arguments, such as `["--appendonly", "yes"]`, and waits until it
+    /// answers.
     pub(crate) fn start(args: &[&str]) -> Server {
         let dir = tempfile::tempdir().expect("a directory");
         let mut server = Server {
@@ -205,7 +207,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts `primaries` servers that share all slots evenly, and one replica for each of the first `replicas`.
+    /// Starts `primaries` servers that share all slots evenly, and one replica for each of the
+    /// first `replicas`.
     pub(crate) fn start(primaries: usize, replicas: usize) -> Cluster {
         let args =
             ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--databases", "1"];
@@ -258,8 +261,8 @@ impl Cluster {
         format!("redis+cluster://{}", addresses.join(","))
     }
 
-    /// Moves a slot with all its keys from one node to another, step by step as an administrator's tool does; `between` runs
-    /// when the slot is on the move and half of its keys are gone.
+    /// Moves a slot with all its keys from one node to another, step by step as an administrator's
+    /// tool does; `between` runs when the slot is on the move and half of its keys are gone.
     pub(crate) fn move_slot(&self, slot: u16, from: usize, to: usize, between: impl FnOnce()) {
         let slot = slot.to_string();
         let (source, target) = (&self.nodes[from], &self.nodes[to]);

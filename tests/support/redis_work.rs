@@ -1,5 +1,5 @@
-//! The same work through this library and through the bare client, for what it costs: `benches/redis.rs` times it, and
-//! `tests/redis_cost.rs` counts its allocations.
+//! The same work through this library and through the bare client, for what it costs:
+//! `benches/redis.rs` times it, and `tests/redis_cost.rs` counts its allocations.
 
 use keyvaluestore::{Redis, Store};
 use redis::aio::MultiplexedConnection;

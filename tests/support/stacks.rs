@@ -1,4 +1,5 @@
-//! Every wrapper on whatever is given, and all of them one in another. A new one is a function here and a line in the list.
+//! Every wrapper on whatever is given, and all of them one in another. A new one is a function here
+//! and a line in the list.
 
 use keyvaluestore::Backend;
 use keyvaluestore::observe::Profiler;
@@ -6,8 +7,8 @@ use keyvaluestore::wrap::*;
 #[cfg(any(feature = "cache", feature = "timeout"))]
 use std::time::Duration;
 
-/// Hands all stacks to the macro `$each`, behind what else it wants: the name of the function, the features that it needs, and
-/// `prefixed` where keys get longer on their way.
+/// Hands all stacks to the macro `$each`, behind what else it wants: the name of the function, the
+/// features that it needs, and `prefixed` where keys get longer on their way.
 macro_rules! every_stack {
     ($each:ident! $args:tt) => {
         $each! { $args

@@ -212,7 +212,8 @@ fn an_eventual_read_sees_what_a_write_has_outdated_for_a_stated_time_and_not_wit
     }
 }
 
-/// A replica may lag behind a write that this cache has seen, and answer what was before: to keep that would be to keep it for good.
+/// A replica may lag behind a write that this cache has seen, and answer what was before: to keep
+/// that would be to keep it for good.
 #[test]
 fn what_a_replica_says_soon_after_a_write_is_not_kept() {
     let double = Double::default();

@@ -165,7 +165,8 @@ fn a_write_whose_future_is_dropped_is_forgotten_about_like_any_other() {
     }
 }
 
-/// The server may carry it out later: whoever reads in between sees what was before, and must not keep it for good.
+/// The server may carry it out later: whoever reads in between sees what was before, and must not
+/// keep it for good.
 #[test]
 fn nothing_is_kept_for_a_while_behind_a_write_that_may_yet_be_applied() {
     let double = Double::default();
@@ -206,7 +207,8 @@ fn what_was_in_flight_when_the_cache_was_told_to_forget_is_not_kept() {
     }
 }
 
-/// Counters only grow. Nobody may see less than what was there when they asked. (The original changed its maps without a lock.)
+/// Counters only grow. Nobody may see less than what was there when they asked. (The original
+/// changed its maps without a lock.)
 #[test]
 fn many_threads_never_see_less_than_what_was_written_before() {
     let options = CacheOptions::max_replies(16).settle_time(Duration::ZERO);

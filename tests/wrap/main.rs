@@ -1,4 +1,5 @@
-//! The wrappers: what each does beside keeping the contract, which `tests/conformance.rs` and `tests/differential.rs` hold them to.
+//! The wrappers: what each does beside keeping the contract, which `tests/conformance.rs` and
+//! `tests/differential.rs` hold them to.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "this is test code")]
 

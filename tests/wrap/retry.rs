@@ -143,7 +143,8 @@ async fn of_a_batch_what_failed_is_tried_again_as_one_batch() {
     assert_eq!(double.calls(), ["batch set get", "batch set get"]);
 }
 
-/// Operations on one key take effect in their order: what comes after a failed one has been done cannot be undone.
+/// Operations on one key take effect in their order: what comes after a failed one has been done
+/// cannot be undone.
 #[tokio::test(start_paused = true)]
 async fn what_failed_is_not_sent_again_behind_what_came_after_it() {
     use keyvaluestore::backend::Context;

@@ -93,7 +93,8 @@ fn kept() -> io::Result<BTreeMap<String, u64>> {
     Ok(text.lines().filter_map(line).collect())
 }
 
-/// The wrappers: nanoseconds, instructions, and what a hit of the read caches of others takes (100-byte values, 1,000 keys).
+/// The wrappers: nanoseconds, instructions, and what a hit of the read caches of others takes
+/// (100-byte values, 1,000 keys).
 fn wrappers() -> io::Result<bool> {
     let fine = time("wrap")?;
     let bench = build("wrap")?;

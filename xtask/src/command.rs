@@ -23,7 +23,8 @@ pub(crate) fn run(command: &mut Command) -> io::Result<bool> {
     Ok(command.status()?.success())
 }
 
-/// Runs `command` and hands over every line that it prints, on either stream, in order; whether it succeeded.
+/// Runs `command` and hands over every line that it prints, on either stream, in order; whether it
+/// succeeded.
 pub(crate) fn run_lines(command: &mut Command, mut line: impl FnMut(&str)) -> io::Result<bool> {
     eprintln!("+ {}", show(command));
     let (reader, writer) = io::pipe()?;

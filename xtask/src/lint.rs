@@ -1,4 +1,5 @@
-//! What has to hold for the code as text: formatting, lints, documentation, and that each feature stands alone.
+//! What has to hold for the code as text: formatting, lints, documentation, and that each feature
+//! stands alone.
 
 use crate::command::{self, cargo};
 use crate::servers::{NO_LIBCLANG, has_libclang, is_required};

@@ -1,5 +1,5 @@
-//! The second opinion on DynamoDB: `ministack`, from PyPI, in a Python environment of its own under `target`. What dynoxide, in
-//! process, lets pass or gets wrong, another program does not have to.
+//! The second opinion on DynamoDB: `ministack`, from PyPI, in a Python environment of its own under
+//! `target`. What dynoxide, in process, lets pass or gets wrong, another program does not have to.
 
 use crate::python;
 use std::io::{self, Error};

@@ -48,7 +48,8 @@ fn fdb_home() -> Option<PathBuf> {
     std::env::var_os("FDB_HOME").map(PathBuf::from)
 }
 
-/// Where `name` is: in `home`, in `PATH`, or where packages put it; `tests/support` looks there, too.
+/// Where `name` is: in `home`, in `PATH`, or where packages put it; `tests/support` looks there,
+/// too.
 fn find(name: &str, home: &str, dirs: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let home = fdb_home().map(|dir| dir.join(home));
@@ -66,7 +67,8 @@ fn find_library(name: &str) -> Option<PathBuf> {
     find(name, "lib", &dirs)
 }
 
-/// Lets programs find the client library of FoundationDB, if it is in `FDB_HOME`; `build.rs` lets the linker.
+/// Lets programs find the client library of FoundationDB, if it is in `FDB_HOME`; `build.rs` lets
+/// the linker.
 pub(crate) fn with_libraries(command: &mut Command) {
     if let Some(lib) = fdb_home().map(|home| home.join("lib")) {
         let known = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
@@ -77,7 +79,8 @@ pub(crate) fn with_libraries(command: &mut Command) {
     }
 }
 
-/// Whether the run has to fail without the server `name`: `KVS_REQUIRE` names them, separated by commas.
+/// Whether the run has to fail without the server `name`: `KVS_REQUIRE` names them, separated by
+/// commas.
 pub(crate) fn is_required(name: &str) -> bool {
     std::env::var("KVS_REQUIRE")
         .is_ok_and(|names| names.split(',').any(|required| required.trim() == name))

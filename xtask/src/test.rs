@@ -9,7 +9,8 @@ use crate::servers::{SERVERS, is_required};
 use std::ffi::OsStr;
 use std::io;
 
-/// As many random programs as a Python server gets through in a minute; in process it is twenty times as many.
+/// As many random programs as a Python server gets through in a minute; in process it is twenty
+/// times as many.
 const MINISTACK_PROGRAMS: &str = "1000";
 
 /// The features of the library, but for those whose server is missing.

@@ -1,9 +1,11 @@
-//! `cargo xtask users`: writes `examples/users/users.jsonl`, 10,000 invented users for the example `users`.
+//! `cargo xtask users`: writes `examples/users/users.jsonl`, 10,000 invented users for the example
+//! `users`.
 //!
 //! The same file every time: the seed is fixed, and the generator of random numbers is pinned by
-//! `Cargo.lock`. About 6% of the users cannot be added because another one has their username, address or
-//! id. Whom they collide with is an earlier user who is in no other collision, so that it makes no
-//! difference to the counts which of the two comes first when users are added concurrently.
+//! `Cargo.lock`. About 6% of the users cannot be added because another one has their username,
+//! address or id. Whom they collide with is an earlier user who is in no other collision, so that
+//! it makes no difference to the counts which of the two comes first when users are added
+//! concurrently.
 
 mod names;
 mod text;

@@ -7,9 +7,10 @@
 //! usernames                         sorted hash   username -> id, all scores 0: sorted by username
 //! ```
 //!
-//! A user is in all four or in none, because [`Directory::add`] writes them together. Usernames and addresses
-//! are compared in lower case, which is how they stand in keys and fields; the user's own spelling is in the
-//! JSON. (Lower case is enough here. Where names come from the whole world, also normalize Unicode.)
+//! A user is in all four or in none, because [`Directory::add`] writes them together. Usernames and
+//! addresses are compared in lower case, which is how they stand in keys and fields; the user's own
+//! spelling is in the JSON. (Lower case is enough here. Where names come from the whole world, also
+//! normalize Unicode.)
 
 use keyvaluestore::{Error, ErrorKind, Json, Outcome, Result, Store};
 use serde::{Deserialize, Serialize};
@@ -113,7 +114,8 @@ impl Directory {
         }
     }
 
-    /// The users with these ids, in that order, without the ids that nobody has. One round trip for all.
+    /// The users with these ids, in that order, without the ids that nobody has. One round trip for
+    /// all.
     pub(crate) async fn by_ids(&self, ids: &[String]) -> Result<Vec<User>> {
         let mut batch = self.store.batch();
         let gets: Vec<_> = ids.iter().map(|id| batch.get(user_key(id))).collect();
@@ -129,7 +131,8 @@ impl Directory {
         Ok(users)
     }
 
-    /// The first `limit` users after the username `after`, or from the start, in the order of their usernames.
+    /// The first `limit` users after the username `after`, or from the start, in the order of their
+    /// usernames.
     pub(crate) async fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<User>> {
         let values = self.store.zhrange(USERNAMES).by_lex(behind(after)).limit(limit).await?;
         let ids: Vec<String> = values.iter().map(|id| id.to()).collect::<Result<_>>()?;
@@ -160,8 +163,8 @@ fn email_address_key(address: &str) -> String {
     format!("user_by_email_address:{}", address.to_lowercase())
 }
 
-/// The range behind a username. Pages that each start behind the last name of the one before repeat nobody, and
-/// miss nobody who was there from the beginning, also while users are added.
+/// The range behind a username. Pages that each start behind the last name of the one before repeat
+/// nobody, and miss nobody who was there from the beginning, also while users are added.
 fn behind(after: Option<&str>) -> (Bound<String>, Bound<String>) {
     let start = after.map_or(Bound::Unbounded, |name| Bound::Excluded(name.to_lowercase()));
     (start, Bound::Unbounded)

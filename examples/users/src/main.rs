@@ -1,8 +1,8 @@
 //! A directory of users: the example to learn the library from.
 //!
-//! [`directory`] is the part that an application would have: users that are unique by id, username and email
-//! address, kept by one atomic write each, found by any of the three, fetched many at a time, and listed page
-//! by page in the order of their usernames. This file puts it to work:
+//! [`directory`] is the part that an application would have: users that are unique by id, username
+//! and email address, kept by one atomic write each, found by any of the three, fetched many at a
+//! time, and listed page by page in the order of their usernames. This file puts it to work:
 //!
 //! ```text
 //! input.rs ── users ──> main.rs ── add, list, look up, fetch ──> directory.rs ──> keyvaluestore::Store
@@ -41,7 +41,8 @@ const SAMPLE: usize = 1_000;
 /// Fills a directory of users from a file, and reads it back in every way there is.
 #[derive(Debug, Parser)]
 struct Args {
-    /// A JSON Lines file of users, `-` for standard input [default: the 10,000 users of the example]
+    /// A JSON Lines file of users, `-` for standard input [default: the 10,000 users of the
+    /// example]
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
     /// Where to keep them, such as memory: or file:users.kvs [default: a temporary file]
@@ -100,7 +101,8 @@ async fn open(url: Option<&str>) -> Result<(Option<TempDir>, Store), Failure> {
     Ok((Some(dir), store))
 }
 
-/// The users of the lines that hold one, with their line numbers. The others are reported and counted.
+/// The users of the lines that hold one, with their line numbers. The others are reported and
+/// counted.
 fn well_formed(lines: Vec<input::Line>, tally: &mut Tally) -> Vec<(usize, User)> {
     let mut users = Vec::with_capacity(lines.len());
     for line in lines {
@@ -115,7 +117,8 @@ fn well_formed(lines: Vec<input::Line>, tally: &mut Tally) -> Vec<(usize, User)>
     users
 }
 
-/// Adds the users, `at_once` at a time: writers that wait for the disk or the network wait together.
+/// Adds the users, `at_once` at a time: writers that wait for the disk or the network wait
+/// together.
 async fn add_all(
     directory: &Directory,
     users: &[(usize, User)],

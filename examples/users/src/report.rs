@@ -93,7 +93,8 @@ pub(crate) fn progress(len: usize) -> ProgressBar {
     }
 }
 
-/// Says on standard error what is wrong with a line. That nobody may be listening there stops nothing.
+/// Says on standard error what is wrong with a line. That nobody may be listening there stops
+/// nothing.
 pub(crate) fn complain(number: usize, what: &dyn fmt::Display) {
     let _ = writeln!(io::stderr(), "line {number}: {what}");
 }

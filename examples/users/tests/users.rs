@@ -224,8 +224,8 @@ fn a_second_run_over_the_same_file_adds_nobody() {
     look_into(&path, users);
 }
 
-/// Checks what the example has left in the file: every user as it was read, fields that the example does not
-/// know included, under the keys that its documentation names.
+/// Checks what the example has left in the file: every user as it was read, fields that the example
+/// does not know included, under the keys that its documentation names.
 #[tokio::main]
 async fn look_into(path: &Path, users: &[Value]) {
     let store = Store::new(Embedded::open(path).await.expect("the file opens"));

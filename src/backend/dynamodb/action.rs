@@ -1,5 +1,5 @@
-//! A write as DynamoDB has it: what it does to one item under which condition. Alone it becomes a `PutItem`, an
-//! `UpdateItem` or a `DeleteItem`, in an atomic write a part of `TransactWriteItems`.
+//! A write as DynamoDB has it: what it does to one item under which condition. Alone it becomes a
+//! `PutItem`, an `UpdateItem` or a `DeleteItem`, in an atomic write a part of `TransactWriteItems`.
 
 use super::api::Item;
 use super::call::{Again, Trip};

@@ -84,12 +84,13 @@ impl DynamoClient {
 
 macro_rules! calls {
     ($($(#[$doc:meta])* $call:ident: $module:ident, $input:ident => $output:ident, $error:ident;)*) => {
-        /// The nine calls that the backend makes, and no others: what the SDK's client, a client of DAX or a double of a
-        /// test stands behind.
+        /// The nine calls that the backend makes, and no others: what the SDK's client, a client of
+        /// DAX or a double of a test stands behind.
         ///
-        /// Each takes the SDK's own input and answers the SDK's own output, so that a wrapper passes on what it does not
-        /// care about. It sends the request **once**: the backend decides what is sent again, as it knows what may have
-        /// been applied. Table creation is no part of it.
+        /// Each takes the SDK's own input and answers the SDK's own output, so that a wrapper
+        /// passes on what it does not care about. It sends the request **once**: the backend
+        /// decides what is sent again, as it knows what may have been applied. Table creation is no
+        /// part of it.
         ///
         /// ```
         /// # #[cfg(feature = "dynamodb")] {
@@ -127,11 +128,13 @@ macro_rules! calls {
         ///
         /// # DAX
         ///
-        /// A client of DAX goes in here, too; [`DynamoDb::with_reads`](super::DynamoDb::with_reads) gives it the reads alone. Know
-        /// before that DAX answers from its cache only what asks for eventual consistency (see
-        /// [`eventually_consistent`](crate::Store::eventually_consistent)), that its query cache does not see writes, so that a
-        /// range may be old for as long as its entries live, and that it remembers every attribute name it has ever seen: as hash
-        /// fields are attribute names, hashes with unbounded fields exhaust its memory.
+        /// A client of DAX goes in here, too; [`DynamoDb::with_reads`](super::DynamoDb::with_reads)
+        /// gives it the reads alone. Know before that DAX answers from its cache only what asks for
+        /// eventual consistency (see
+        /// [`eventually_consistent`](crate::Store::eventually_consistent)), that its query cache
+        /// does not see writes, so that a range may be old for as long as its entries live, and
+        /// that it remembers every attribute name it has ever seen: as hash fields are attribute
+        /// names, hashes with unbounded fields exhaust its memory.
         pub trait DynamoApi: Debug + Send + Sync + 'static {
             $($(#[$doc])* fn $call(
                 &self,

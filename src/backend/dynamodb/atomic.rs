@@ -1,4 +1,5 @@
-//! Atomic writes: one `TransactWriteItems`, and another one if what its conditions have found asks for that.
+//! Atomic writes: one `TransactWriteItems`, and another one if what its conditions have found asks
+//! for that.
 
 use super::action::unbuildable;
 use super::api::Item;
@@ -26,8 +27,9 @@ struct Refused {
     error: Option<Error>,
 }
 
-/// The parts of a transaction. Sending consumes them, and it is mostly sent once: so they are made from the writes, and made
-/// again, in the same way to the byte, if they are needed again. Kept are only those that could not.
+/// The parts of a transaction. Sending consumes them, and it is mostly sent once: so they are made
+/// from the writes, and made again, in the same way to the byte, if they are needed again. Kept are
+/// only those that could not.
 struct Parts<'w> {
     writes: &'w [Write],
     /// What a write has to do with the transaction, if anything, where that is kept.
@@ -46,8 +48,8 @@ impl<'w> Parts<'w> {
         self.kept.insert(i, part);
         self.made = None;
     }
-    /// Makes them ready, but for those of writes that have something to do before, which this answers. An error is that of
-    /// one write.
+    /// Makes them ready, but for those of writes that have something to do before, which this
+    /// answers. An error is that of one write.
     fn make(&mut self, table: &str) -> Result<Vec<(usize, Step)>> {
         let (mut made, mut open) = (Vec::with_capacity(self.writes.len()), Vec::new());
         self.at.clear();
@@ -115,8 +117,8 @@ pub(super) async fn transact(trip: &Trip<'_>, writes: &[Write]) -> Result<Outcom
     }
 }
 
-/// Makes the parts of all writes. What those that depend on what is there have to read, they read all at once. The inner error is the
-/// contract's: it gives way to conditions that have failed.
+/// Makes the parts of all writes. What those that depend on what is there have to read, they read
+/// all at once. The inner error is the contract's: it gives way to conditions that have failed.
 async fn prepare(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Result<()>> {
     let writes = parts.writes;
     let mut open = match parts.make(trip.table()) {
@@ -186,7 +188,8 @@ async fn settle(
     }
 }
 
-/// One of the writes cannot be done. If the condition of another one has failed, that is told instead.
+/// One of the writes cannot be done. If the condition of another one has failed, that is told
+/// instead.
 async fn refuse(trip: &Trip<'_>, writes: &[Write], error: Error) -> Result<Outcome> {
     let mut checks = Parts::new(writes);
     for (i, op) in writes.iter().enumerate() {
@@ -215,7 +218,8 @@ async fn refuse(trip: &Trip<'_>, writes: &[Write], error: Error) -> Result<Outco
     if failed.is_empty() { Err(error) } else { Ok(Outcome::from_failed_conditions(failed)) }
 }
 
-/// What to do for the writes whose conditions have failed. Conditions of the contract come before errors.
+/// What to do for the writes whose conditions have failed. Conditions of the contract come before
+/// errors.
 fn judge(writes: &[Write], refused: Refused) -> Result<Vec<(usize, Step)>> {
     let (mut steps, mut error) = (Vec::with_capacity(refused.conditions.len()), refused.error);
     for (i, item) in refused.conditions {
@@ -231,8 +235,9 @@ fn judge(writes: &[Write], refused: Refused) -> Result<Vec<(usize, Step)>> {
     }
 }
 
-/// Sends the transaction until it is applied, for which this answers `None`, or refused. All tries of it bear one token,
-/// under which it is applied once, so that it can be sent again after a lost answer, too.
+/// Sends the transaction until it is applied, for which this answers `None`, or refused. All tries
+/// of it bear one token, under which it is applied once, so that it can be sent again after a lost
+/// answer, too.
 async fn send(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Option<Refused>> {
     if parts.at.is_empty() {
         return Ok(None);
@@ -321,7 +326,8 @@ async fn refused(
     Ok(refused)
 }
 
-/// Reads what conditions have found, where the client does not hand it on: all at one moment, as they were judged.
+/// Reads what conditions have found, where the client does not hand it on: all at one moment, as
+/// they were judged.
 async fn read_all(
     trip: &Trip<'_>,
     writes: &[Write],

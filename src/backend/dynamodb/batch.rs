@@ -34,7 +34,8 @@ pub(super) async fn batch(trip: &Trip<'_>, ops: &[Op]) -> Vec<Result<Reply>> {
     replies.into_iter().map(|reply| reply.unwrap_or_else(missing)).collect()
 }
 
-/// When an item, or all of a key, has last been touched: 0 for never, else the number of the stage after.
+/// When an item, or all of a key, has last been touched: 0 for never, else the number of the stage
+/// after.
 #[derive(Clone, Copy, Default)]
 struct Touched {
     read: usize,
@@ -59,7 +60,8 @@ fn touched_by(op: &Op) -> (Option<&[u8]>, bool) {
     }
 }
 
-/// Cuts a batch into stages, one to be run after the other, such that no two operations of a stage get in each other's way.
+/// Cuts a batch into stages, one to be run after the other, such that no two operations of a stage
+/// get in each other's way.
 fn stages(ops: &[Op]) -> Vec<Vec<usize>> {
     if ops.iter().all(|op| matches!(op, Op::Read(_))) {
         return vec![(0..ops.len()).collect()];
@@ -320,7 +322,8 @@ pub(super) async fn remove_all(trip: &Trip<'_>, key: &[u8], members: Vec<Vec<u8>
     }
 }
 
-/// Makes up to [`WRITES`] changes to different items in one request and what that leaves over; answers in their order.
+/// Makes up to [`WRITES`] changes to different items in one request and what that leaves over;
+/// answers in their order.
 async fn write<C: Change>(trip: &Trip<'_>, changes: &mut [C]) -> Vec<Result<()>> {
     let mut written: Vec<Result<()>> = changes.iter().map(|_| Ok(())).collect();
     let (api, mut tries) = (trip.writer(), Tries::default());

@@ -1,4 +1,5 @@
-//! One request: sent once, or again where that is safe, for as long as the caller is patient; and told to the observer.
+//! One request: sent once, or again where that is safe, for as long as the caller is patient; and
+//! told to the observer.
 
 use super::api::{DynamoApi, DynamoResult};
 use super::error::{DynamoError, Failed, What};
@@ -220,11 +221,13 @@ impl<'t> Trip<'t> {
         answer
     }
 
-    /// Waits before a request is sent again; `false` if it has been sent often enough, or there is no time left.
+    /// Waits before a request is sent again; `false` if it has been sent often enough, or there is
+    /// no time left.
     pub(super) async fn pause(&self, tries: &mut Tries, because: ErrorKind) -> bool {
         tries.made + 1 < self.db.options.attempts && self.outwait(tries, because).await
     }
-    /// Waits before what a group has left unprocessed is sent again. Where some was processed, it is no further try.
+    /// Waits before what a group has left unprocessed is sent again. Where some was processed, it
+    /// is no further try.
     pub(super) async fn go_on(&self, tries: &mut Tries, has_progressed: bool) -> bool {
         if has_progressed {
             self.made_progress();
@@ -240,8 +243,9 @@ impl<'t> Trip<'t> {
         let options = &self.db.options;
         self.wait(tries.made, because, options.pause, options.longest_pause).await
     }
-    /// Waits before a write is tried again that has lost to another one; `false` if there is no time left. Whoever loses
-    /// has lost to somebody who has got on, so that only time is a reason to give up.
+    /// Waits before a write is tried again that has lost to another one; `false` if there is no
+    /// time left. Whoever loses has lost to somebody who has got on, so that only time is a reason
+    /// to give up.
     pub(super) async fn give_way(&self, tries: &mut Tries) -> bool {
         tries.count();
         self.wait(tries.made, ErrorKind::Conflict, CONTENTION, LONGEST_CONTENTION).await
@@ -288,7 +292,8 @@ fn unsupported(error: Error) -> DynamoError {
 }
 
 impl DynamoError {
-    /// The same of a request that was sent several times, and may have been applied one time or another.
+    /// The same of a request that was sent several times, and may have been applied one time or
+    /// another.
     fn having(self, maybe_applied: bool) -> Self {
         self.map_failed(|failed| failed.maybe_applied |= maybe_applied)
     }

@@ -13,7 +13,8 @@ use std::fmt::{self, Debug};
 /// What an answer is that is not as DynamoDB answers.
 pub(super) const UNREADABLE: &str = "the answer cannot be read; is it DynamoDB that answers?";
 
-/// Why a call of [`DynamoApi`](super::DynamoApi) failed: what the service said, or that it could not be asked.
+/// Why a call of [`DynamoApi`](super::DynamoApi) failed: what the service said, or that it could
+/// not be asked.
 pub struct DynamoError {
     what: What,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -89,16 +90,18 @@ impl DynamoError {
     pub(super) fn failed(failed: Failed) -> Self {
         DynamoError::new(What::Failed(failed))
     }
-    /// The service refused a write because its condition did not hold: `item` is there, or nothing is. (Where
-    /// the backend needs to know, its request asks for the item.)
+    /// The service refused a write because its condition did not hold: `item` is there, or nothing
+    /// is. (Where the backend needs to know, its request asks for the item.)
     pub fn condition_failed(item: Option<HashMap<String, AttributeValue>>) -> Self {
         DynamoError::new(What::ConditionFailed(item.map_or(Found::Nothing, Found::Item)))
     }
-    /// The service cancelled a transaction, for one reason per item, which bears the item if it is there.
+    /// The service cancelled a transaction, for one reason per item, which bears the item if it is
+    /// there.
     pub fn transaction_cancelled(reasons: Vec<CancellationReason>) -> Self {
         DynamoError::new(What::Cancelled(reasons, Told::All))
     }
-    /// The same from a client that does not hand on the items of failed conditions: the backend reads them.
+    /// The same from a client that does not hand on the items of failed conditions: the backend
+    /// reads them.
     #[must_use]
     pub fn without_items(mut self) -> Self {
         self.what = match self.what {
@@ -108,7 +111,8 @@ impl DynamoError {
         };
         self
     }
-    /// The service answered with an error, by the code that DynamoDB gives it: `"ThrottlingException"`.
+    /// The service answered with an error, by the code that DynamoDB gives it:
+    /// `"ThrottlingException"`.
     pub fn service(code: &str, message: impl Into<String>) -> Self {
         DynamoError::new(by_code(code, &message.into()))
     }

@@ -1,6 +1,8 @@
-//! The layout: how keys, scores, fields and values are written into items, and what an item that is read holds.
+//! The layout: how keys, scores, fields and values are written into items, and what an item that is
+//! read holds.
 //!
-//! It is that of the Go library keyvaluestore, byte for byte, but for one attribute of ours, [`MARK`].
+//! It is that of the Go library keyvaluestore, byte for byte, but for one attribute of ours,
+//! [`MARK`].
 
 use super::api::Item;
 use crate::op::Score;
@@ -17,13 +19,15 @@ use std::sync::LazyLock;
 pub(super) const HK: &str = "hk";
 /// The range key: [`PLAIN`], or the member of a sorted set.
 pub(super) const RK: &str = "rk";
-/// The range key of the index, which only members of sorted sets have: score and member. The index is called so, too.
+/// The range key of the index, which only members of sorted sets have: score and member. The index
+/// is called so, too.
 pub(super) const RK2: &str = "rk2";
 /// The value: `B` for strings, also for those that are integers, and for the values of sorted sets;
 /// `N` for what was incremented; `BS` for sets. A hash has none.
 pub(super) const V: &str = "v";
-/// Written by whoever removes fields from a hash, a new one each time, and removed by whoever adds something: if it is
-/// still the same, nothing was added. It is what an emptied item is removed or replaced under. The Go library ignores it.
+/// Written by whoever removes fields from a hash, a new one each time, and removed by whoever adds
+/// something: if it is still the same, nothing was added. It is what an emptied item is removed or
+/// replaced under. The Go library ignores it.
 pub(super) const MARK: &str = "t";
 /// The range key of strings, counters, sets and hashes.
 pub(super) const PLAIN: &[u8] = b"_";
@@ -48,8 +52,8 @@ pub(super) fn members_attribute(members: &[Value]) -> AttributeValue {
     AttributeValue::Bs(members.into_iter().map(|member| Blob::new(&member[..])).collect())
 }
 
-/// A map in which the same insertions lead to the same order, in all maps of this process: a request that is made again under an idempotency
-/// token is then the same to the byte.
+/// A map in which the same insertions lead to the same order, in all maps of this process: a
+/// request that is made again under an idempotency token is then the same to the byte.
 pub(super) fn map<T>(capacity: usize) -> HashMap<String, T> {
     static ORDER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     HashMap::with_capacity_and_hasher(capacity, ORDER.clone())
@@ -120,7 +124,8 @@ pub(super) fn wrong_type() -> Error {
 pub(super) enum Holds<'i> {
     /// There is none.
     Nothing,
-    /// What is left of a hash or set that was emptied, with its [`MARK`], if it has one: to a caller, nothing.
+    /// What is left of a hash or set that was emptied, with its [`MARK`], if it has one: to a
+    /// caller, nothing.
     Leftover(Option<&'i AttributeValue>),
     /// A string or counter.
     Text(&'i AttributeValue),

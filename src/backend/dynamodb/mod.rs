@@ -63,9 +63,10 @@ const BACKEND: &str = "dynamodb";
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// The table is made by [`create_table`](Self::create_table), by `create_table=true` in the URL, or from
-/// [`CLOUDFORMATION`](Self::CLOUDFORMATION) or [`TERRAFORM`](Self::TERRAFORM); [`IAM_POLICY`](Self::IAM_POLICY) is what a
-/// program has to be allowed. A server of one's own for development, such as DynamoDB Local, is named by `endpoint=`.
+/// The table is made by [`create_table`](Self::create_table), by `create_table=true` in the URL, or
+/// from [`CLOUDFORMATION`](Self::CLOUDFORMATION) or [`TERRAFORM`](Self::TERRAFORM);
+/// [`IAM_POLICY`](Self::IAM_POLICY) is what a program has to be allowed. A server of one's own for
+/// development, such as DynamoDB Local, is named by `endpoint=`.
 ///
 /// # Price
 ///
@@ -77,8 +78,9 @@ const BACKEND: &str = "dynamodb";
 /// and `hdel` of more than 250 fields, which read the hash and put it whole. A write that loses to
 /// another one is tried again, and a range is read in pages of 1 MB.
 ///
-/// An atomic write is one transaction, which costs twice what its writes do alone, and one read before if there is a `zincr_by` in it. In the cases above, and
-/// where it removes what is not there, it takes a second transaction.
+/// An atomic write is one transaction, which costs twice what its writes do alone, and one read
+/// before if there is a `zincr_by` in it. In the cases above, and where it removes what is not
+/// there, it takes a second transaction.
 ///
 /// Some operations cost more the more is stored. `zcount`, `zlexcount`, `zrange` and `zhrange` read
 /// every member of the range, or `n` of them with `limit(n)`. The values are read, too, even where
@@ -88,16 +90,19 @@ const BACKEND: &str = "dynamodb";
 /// A write to a set or hash costs its whole size, before or after the write, whichever is larger.
 ///
 /// A batch reads in groups of 100 items and writes in groups of 25 or 1 MB, all at once (see
-/// [`concurrency`](DynamoDbOptions::concurrency)). Only `set`, `zadd`, `zhadd`, `zrem` and `zhrem` are written in groups: all other
-/// writes are requests of their own. Operations on one item that get in each other's way are sent one after another.
+/// [`concurrency`](DynamoDbOptions::concurrency)). Only `set`, `zadd`, `zhadd`, `zrem` and `zhrem`
+/// are written in groups: all other writes are requests of their own. Operations on one item that
+/// get in each other's way are sent one after another.
 ///
-/// In units of capacity, for a value of 100 bytes (of each KB of an item a write costs as much again, of each 4 KB a read):
+/// In units of capacity, for a value of 100 bytes (of each KB of an item a write costs as much
+/// again, of each 4 KB a read):
 #[doc = ""]
 #[doc = include_str!("cost.md")]
 ///
-/// [`eventually_consistent`](crate::Store::eventually_consistent) reads cost half. An [`Observer`](crate::observe::Observer) hears
-/// of every request, of the units it has cost, table and index together, and of everything that is sent again. What a failed condition costs (as much as the
-/// write) the service does not say.
+/// [`eventually_consistent`](crate::Store::eventually_consistent) reads cost half. An
+/// [`Observer`](crate::observe::Observer) hears of every request, of the units it has cost, table
+/// and index together, and of everything that is sent again. What a failed condition costs (as much
+/// as the write) the service does not say.
 ///
 /// # Limits of the service
 ///
@@ -151,9 +156,10 @@ const BACKEND: &str = "dynamodb";
 ///
 /// # Other types
 ///
-/// Strings, counters, sets and hashes know each other, and a key that holds another one of them answers `WrongType`. Sorted sets are other items:
-/// a key that is misused as both holds both, each as though the other were absent, and `delete` removes one with each call. (But the member `_` of a
-/// sorted set is where the other types are, and a `set` replaces it.)
+/// Strings, counters, sets and hashes know each other, and a key that holds another one of them
+/// answers `WrongType`. Sorted sets are other items: a key that is misused as both holds both, each
+/// as though the other were absent, and `delete` removes one with each call. (But the member `_` of
+/// a sorted set is where the other types are, and a `set` replaces it.)
 ///
 /// An atomic `delete` cannot see a sorted set: it commits and changes nothing, where other backends
 /// answer `WrongType`. The conditions of an atomic `set_nx` or `set_xx` do not see one either.
@@ -181,14 +187,16 @@ impl DynamoDb {
         let options = DynamoDbOptions::default();
         DynamoDb(Arc::new(Inner { reads: api.clone(), writes: api, table: table.into(), options }))
     }
-    /// Opens the table that `url` names, with the default [`DynamoDbOptions`], which tell what URLs there are.
+    /// Opens the table that `url` names, with the default [`DynamoDbOptions`], which tell what URLs
+    /// there are.
     ///
     /// # Errors
     /// As [`DynamoDbOptions::open`].
     pub async fn open(url: impl AsRef<str>) -> Result<Self> {
         DynamoDbOptions::new().open(url).await
     }
-    /// The same with reads through another client, such as one of DAX. What a write depends on is never read there.
+    /// The same with reads through another client, such as one of DAX. What a write depends on is
+    /// never read there.
     #[must_use]
     pub fn with_reads(self, api: impl DynamoApi) -> Self {
         DynamoDb(Arc::new(Inner { reads: Arc::new(api), ..Arc::unwrap_or_clone(self.0) }))
@@ -270,8 +278,8 @@ async fn write_alone(trip: &Trip<'_>, op: &Write) -> Result<Reply> {
     }
 }
 
-/// What to do after a condition that has failed. The second time it was found otherwise than the time before, so that
-/// another writer was faster.
+/// What to do after a condition that has failed. The second time it was found otherwise than the
+/// time before, so that another writer was faster.
 async fn after(trip: &Trip<'_>, op: &Write, found: Found, lost: &mut Tries) -> Result<Step> {
     let step = match found {
         Found::Item(item) => informed(op, Some(&item))?,
@@ -287,8 +295,8 @@ async fn after(trip: &Trip<'_>, op: &Write, found: Found, lost: &mut Tries) -> R
     Ok(step)
 }
 
-/// Removes what is left of a hash whose last field was removed. The write is done already: if this fails, what is left is nothing to
-/// whoever reads.
+/// Removes what is left of a hash whose last field was removed. The write is done already: if this
+/// fails, what is left is nothing to whoever reads.
 async fn sweep(trip: &Trip<'_>, key: &Key, item: Option<&Item>) {
     if let Holds::Leftover(Some(mark)) = holds(item) {
         let _ = sweeping(key, mark).apply(trip).await;

@@ -32,7 +32,8 @@ use std::time::Duration;
 /// | `create_table=true` | makes the table if there is none, as [`DynamoDb::create_table`] does |
 /// | `timeout=5s`, `attempt_timeout=500ms` | as the methods here |
 ///
-/// Credentials are found where the SDK finds them: environment, profile, SSO, web identity, container, instance.
+/// Credentials are found where the SDK finds them: environment, profile, SSO, web identity,
+/// container, instance.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct DynamoDbOptions {
@@ -96,15 +97,16 @@ impl DynamoDbOptions {
         self.attempt_timeout = timeout;
         self
     }
-    /// How often a request is sent at most: 1 for never again. What a group of a batch leaves unprocessed is a request of its own
-    /// where some of it was processed. A write that has lost to another writer is tried again for as long as there is time,
-    /// whatever is said here.
+    /// How often a request is sent at most: 1 for never again. What a group of a batch leaves
+    /// unprocessed is a request of its own where some of it was processed. A write that has lost to
+    /// another writer is tried again for as long as there is time, whatever is said here.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
     }
-    /// How long to wait before a request is sent again: a random time, of at most `first`, and up to twice as long each
-    /// further time, but never more than `longest`. 25 milliseconds and a second by default.
+    /// How long to wait before a request is sent again: a random time, of at most `first`, and up
+    /// to twice as long each further time, but never more than `longest`. 25 milliseconds and a
+    /// second by default.
     pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
         (self.pause, self.longest_pause) = (first, longest);
         self
@@ -117,8 +119,8 @@ impl DynamoDbOptions {
         self
     }
 
-    /// Opens the table that `url` names, with the credentials that the SDK finds. Nothing is sent yet, but for
-    /// `create_table=true`.
+    /// Opens the table that `url` names, with the credentials that the SDK finds. Nothing is sent
+    /// yet, but for `create_table=true`.
     ///
     /// # Errors
     /// `InvalidArgument` for a URL that cannot be read, a name that no table can have, or if no

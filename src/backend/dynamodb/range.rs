@@ -1,4 +1,5 @@
-//! Ranges of sorted sets: the one condition that has exactly the members of the range, and its pages.
+//! Ranges of sorted sets: the one condition that has exactly the members of the range, and its
+//! pages.
 
 use super::api::{DynamoApi, Item};
 use super::call::{Again, Tries, Trip};
@@ -30,7 +31,8 @@ fn span(range: &Range) -> Option<Span> {
     }
 }
 
-/// Every index key is longer than a score, so that the eight bytes of a score are a place before all of its members.
+/// Every index key is longer than a score, so that the eight bytes of a score are a place before
+/// all of its members.
 fn by_score(range: &ScoreRange) -> Option<Span> {
     let (first, end) = range.half_open()?;
     // Others may have written -0.0, which is 0.0 here, and sorts before it there.
@@ -44,7 +46,8 @@ fn by_score(range: &ScoreRange) -> Option<Span> {
 }
 
 fn by_lex(range: &LexRange) -> Option<Span> {
-    // A bound that is longer than any member is as good as its head: the head is before it, and nothing between.
+    // A bound that is longer than any member is as good as its head: the head is before it, and
+    // nothing between.
     let head = |bound: &Value| bound[..bound.len().min(MEMBER)].to_vec();
     let low = match &range.min {
         Bound::Unbounded => None,
@@ -200,7 +203,8 @@ fn row(op: &ZRange, mut item: Item) -> Result<Option<(Value, f64)>> {
     Ok(Some((shown, score.get())))
 }
 
-/// Removes all members of a sorted set, page by page; whether there were any. `found` says that one was removed before.
+/// Removes all members of a sorted set, page by page; whether there were any. `found` says that one
+/// was removed before.
 pub(super) async fn delete_all(trip: &Trip<'_>, key: &[u8], mut found: bool) -> Result<bool> {
     match delete_pages(trip, key, &mut found).await {
         Ok(()) => Ok(found),

@@ -32,13 +32,15 @@ impl DynamoDb {
     /// The table as a resource of Terraform.
     #[doc = concat!("\n```text\n", include_str!("setup/terraform.tf"), "```")]
     pub const TERRAFORM: &'static str = include_str!("setup/terraform.tf");
-    /// All that a program needs to be allowed to use the table `keyvaluestore`, as an IAM policy. To make the table with
-    /// [`create_table`](Self::create_table) takes `dynamodb:CreateTable` and `dynamodb:DescribeTable`, too.
+    /// All that a program needs to be allowed to use the table `keyvaluestore`, as an IAM policy.
+    /// To make the table with [`create_table`](Self::create_table) takes `dynamodb:CreateTable` and
+    /// `dynamodb:DescribeTable`, too.
     #[doc = concat!("\n```json\n", include_str!("setup/policy.json"), "```")]
     pub const IAM_POLICY: &'static str = include_str!("setup/policy.json");
 
-    /// Makes the table, billed on demand, if there is none, and waits until it is `ACTIVE`; whether it was made. Where there
-    /// is one already, its keys and its index are compared with what they should be.
+    /// Makes the table, billed on demand, if there is none, and waits until it is `ACTIVE`; whether
+    /// it was made. Where there is one already, its keys and its index are compared with what they
+    /// should be.
     ///
     /// The calls are `DescribeTable`, at last twice a second, and `CreateTable`.
     ///

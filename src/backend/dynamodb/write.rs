@@ -1,9 +1,11 @@
-//! Every write: what it sends at first, knowing nothing, and what it sends next, knowing what its condition has found.
+//! Every write: what it sends at first, knowing nothing, and what it sends next, knowing what its
+//! condition has found.
 //!
-//! The first try is one request for whatever is usual. Its condition holds only where the write is right, so that a wrong
-//! type, an overflow or a leftover shows as a condition that fails, and the answer bears the item as it is. [`informed`]
-//! judges that item: the contract's condition has failed, or there is nothing to do, or an error, or another request,
-//! which then holds on to what was found.
+//! The first try is one request for whatever is usual. Its condition holds only where the write is
+//! right, so that a wrong type, an overflow or a leftover shows as a condition that fails, and the
+//! answer bears the item as it is. [`informed`] judges that item: the contract's condition has
+//! failed, or there is nothing to do, or an error, or another request, which then holds on to what
+//! was found.
 
 use super::action::Action;
 use super::api::Item;
@@ -16,7 +18,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-/// As many fields are named in one expression, which is 4 KB long at most, with at most 300 operators.
+/// As many fields are named in one expression, which is 4 KB long at most, with at most 300
+/// operators.
 const FIELDS: usize = 250;
 /// The longest item.
 const ITEM: usize = 400 * 1_024;
@@ -28,7 +31,8 @@ pub(super) enum Step {
     Do(Action, Done),
     /// To look at the item first.
     Look(Vec<u8>),
-    /// To mark the item first, so that what is done with it next fails if something was added meanwhile.
+    /// To mark the item first, so that what is done with it next fails if something was added
+    /// meanwhile.
     Mark,
     /// The condition of the write does not hold.
     Failed,
@@ -176,7 +180,8 @@ pub(super) fn informed(op: &Write, item: Option<&Item>) -> Result<Step> {
     Ok(step)
 }
 
-/// There is nothing to do for as long as `condition` holds, which an atomic write has to make sure of.
+/// There is nothing to do for as long as `condition` holds, which an atomic write has to make sure
+/// of.
 fn nothing_while(key: &Key, rk: &[u8], condition: &'static str) -> Step {
     Step::Nothing(Some(Action::check(key, rk).only_if(condition)))
 }
@@ -379,8 +384,8 @@ fn hdel(op: &HDel) -> Action {
     }
     action
 }
-/// A hash with more fields added or removed than one expression can name: put whole, in the place of the item that was
-/// marked before.
+/// A hash with more fields added or removed than one expression can name: put whole, in the place
+/// of the item that was marked before.
 fn put_fields(
     key: &Key,
     found: Option<&Item>,

@@ -13,8 +13,9 @@
 //! may be committed between any two: see `line.rs`. The snapshot is replaced before the writers are
 //! answered, so a read sees every write that was answered before it began.
 //!
-//! After a failure of the file, redb refuses everything until it is opened again. The writing thread tries that
-//! before each group, as long as it takes; a read that has failed sends it an empty one, and is tried once more.
+//! After a failure of the file, redb refuses everything until it is opened again. The writing
+//! thread tries that before each group, as long as it takes; a read that has failed sends it an
+//! empty one, and is tried once more.
 
 use super::EmbeddedOptions;
 use super::errors::closed;

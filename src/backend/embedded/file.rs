@@ -47,8 +47,8 @@ impl Vitals {
     }
 }
 
-/// Runs `f`, which promises to read nothing but what is in memory. What it reads from the file even so is
-/// counted, and the tests hold the count to nothing.
+/// Runs `f`, which promises to read nothing but what is in memory. What it reads from the file even
+/// so is counted, and the tests hold the count to nothing.
 pub(super) fn without_waiting<T>(f: impl FnOnce() -> T) -> T {
     MUST_NOT_WAIT.set(true);
     let result = f();

@@ -34,13 +34,14 @@ use std::sync::Arc;
 pub struct EmbeddedOptions {
     /// The most bytes of the file that are kept in memory. 256 MiB by default.
     ///
-    /// While the file is at most half as large, short reads are answered from memory on the caller's thread,
-    /// without a switch to another.
+    /// While the file is at most half as large, short reads are answered from memory on the
+    /// caller's thread, without a switch to another.
     pub cache: usize,
     /// How many threads do the other reads. 2 by default.
     pub readers: usize,
-    /// Whether opening verifies every checksum of the file. On by default; it takes about 0.4 s per million
-    /// rows. Without it, damage that was done to the file while it was closed may show as wrong answers.
+    /// Whether opening verifies every checksum of the file. On by default; it takes about 0.4 s per
+    /// million rows. Without it, damage that was done to the file while it was closed may show as
+    /// wrong answers.
     pub verify: bool,
     removal: tx::Removal,
 }
@@ -83,8 +84,8 @@ impl EmbeddedOptions {
         let place = file::Place::File(path.as_ref().to_owned());
         Redb::open(place, self).await.map(Embedded::new)
     }
-    /// A store of the same engine in memory, which no disk slows down and nothing outlives. For tests of the
-    /// engine; for your own tests [`Memory`](crate::Memory) is faster.
+    /// A store of the same engine in memory, which no disk slows down and nothing outlives. For
+    /// tests of the engine; for your own tests [`Memory`](crate::Memory) is faster.
     ///
     /// # Errors
     /// `Unavailable` if a thread cannot be started.
@@ -200,8 +201,8 @@ impl Embedded {
     /// any clone, fails with `Unavailable`. To close it again is nothing. Dropping the last clone
     /// does the same, and waits for it on the spot.
     ///
-    /// A file that cannot be closed in order, because its disk has failed, is put in order when it is next opened:
-    /// what was answered is there either way.
+    /// A file that cannot be closed in order, because its disk has failed, is put in order when it
+    /// is next opened: what was answered is there either way.
     ///
     /// # Errors
     /// `Unavailable` if no thread can be started to wait on.

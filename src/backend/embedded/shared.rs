@@ -1,4 +1,5 @@
-//! What the threads of a store share: the snapshot that the writer publishes, and how a program is run.
+//! What the threads of a store share: the snapshot that the writer publishes, and how a program is
+//! run.
 
 use super::errors::panicked;
 use super::file::Vitals;
@@ -40,8 +41,9 @@ impl Shared {
         );
         drop(old); // outside the lock: it may give pages back
     }
-    /// Whether every page of the file that a read may meet is in redb's cache: opening has read them all,
-    /// commits leave them there, and nothing was evicted if the file has never taken more than half of it.
+    /// Whether every page of the file that a read may meet is in redb's cache: opening has read
+    /// them all, commits leave them there, and nothing was evicted if the file has never taken more
+    /// than half of it.
     pub(super) fn is_resident(&self) -> bool {
         self.vitals.longest() <= self.cache / 2
     }

@@ -185,7 +185,8 @@ impl Default for Removal {
 
 /// The transaction of the writing thread, shared by the programs whose commit it will be.
 pub(super) struct WriteTx<'t> {
-    // Only one thread is ever here; the lock makes it `Sync`, which futures that may be sent ask for.
+    // Only one thread is ever here; the lock makes it `Sync`, which futures that may be sent ask
+    // for.
     tables: Mutex<Tables<'t>>,
     changed: AtomicBool,
     broken: AtomicBool,
@@ -219,8 +220,8 @@ impl<'t> WriteTx<'t> {
     pub(super) fn changed(&self) -> bool {
         self.changed.load(Relaxed)
     }
-    /// Whether a program was applied in part, so that nothing may be committed. The lock is held whenever
-    /// redb is at work, so it is poisoned if redb has panicked in the middle.
+    /// Whether a program was applied in part, so that nothing may be committed. The lock is held
+    /// whenever redb is at work, so it is poisoned if redb has panicked in the middle.
     pub(super) fn broken(&self) -> bool {
         self.broken.load(Relaxed) || self.tables.is_poisoned()
     }

@@ -1,4 +1,5 @@
-//! The cluster as an engine of the ordered layer: how a transaction begins, commits, and is tried again.
+//! The cluster as an engine of the ordered layer: how a transaction begins, commits, and is tried
+//! again.
 
 use super::NAME;
 use super::errors::{self, INVALID_OPTION, TRANSACTION_TOO_OLD, translate};
@@ -23,8 +24,8 @@ pub(super) struct Fdb {
     pub(super) options: FoundationDbOptions,
     /// Whether the database has been told how patient to be; otherwise each transaction is.
     pub(super) is_patience_of_database: bool,
-    /// Whether the client may answer with a read version that it has asked for a moment ago. Only one that can load other
-    /// versions of itself can; the others say so when they are asked.
+    /// Whether the client may answer with a read version that it has asked for a moment ago. Only
+    /// one that can load other versions of itself can; the others say so when they are asked.
     pub(super) caches_versions: Arc<AtomicBool>,
 }
 
@@ -40,7 +41,8 @@ const FEW: usize = 1_000;
 /// The longest pause between two attempts, in milliseconds.
 const LONGEST_PAUSE: i32 = 500;
 
-/// The transaction of the attempt before, which knows how long it has taken already, and how long to wait next time.
+/// The transaction of the attempt before, which knows how long it has taken already, and how long
+/// to wait next time.
 #[derive(Default)]
 pub(super) struct Session {
     transaction: Option<Transaction>,
@@ -65,7 +67,8 @@ impl Fdb {
             transaction.set_option(TransactionOption::MaxRetryDelay(LONGEST_PAUSE))?;
         }
         if access != Access::Write && rows > FEW {
-            // It has nothing of its own to read, and otherwise the client would keep all that it reads.
+            // It has nothing of its own to read, and otherwise the client would keep all that it
+            // reads.
             transaction.set_option(TransactionOption::ReadYourWritesDisable)?;
         }
         let eventual = access == Access::Read(Consistency::Eventual);
@@ -75,7 +78,8 @@ impl Fdb {
         Ok(transaction)
     }
 
-    /// Makes the options those of all transactions of the database, which has to be this store's alone.
+    /// Makes the options those of all transactions of the database, which has to be this store's
+    /// alone.
     pub(super) fn with_patience_of_database(self) -> Result<Self> {
         let timeout = DatabaseOption::TransactionTimeout(self.options.timeout_millis());
         self.database.set_option(timeout).map_err(translate)?;
@@ -142,8 +146,8 @@ impl Engine for Fdb {
     }
 }
 
-/// Commits. If that fails without any doubt, waits as long as the client thinks right, and leaves the transaction to
-/// the next attempt.
+/// Commits. If that fails without any doubt, waits as long as the client thinks right, and leaves
+/// the transaction to the next attempt.
 async fn commit(
     cx: &Context,
     transaction: Transaction,

@@ -9,7 +9,8 @@ pub(super) const INVALID_OPTION: i32 = 2007;
 pub(super) const NETWORK_NOT_SETUP: i32 = 2008;
 pub(super) const API_VERSION_UNSET: i32 = 2200;
 
-/// The kind of an error, and a sentence about it. The code and the client's own words are the source.
+/// The kind of an error, and a sentence about it. The code and the client's own words are the
+/// source.
 fn meaning(code: i32) -> (ErrorKind, &'static str) {
     use ErrorKind::*;
     match code {
@@ -58,8 +59,8 @@ pub(super) fn commit(error: FdbError) -> Error {
     }
 }
 
-/// Whether the cluster, or the client before it, has said no. Everything else may have been committed: the answer can be
-/// lost, and the client can give up waiting for it.
+/// Whether the cluster, or the client before it, has said no. Everything else may have been
+/// committed: the answer can be lost, and the client can give up waiting for it.
 pub(super) fn is_known_not_committed(error: FdbError) -> bool {
     // 2000 and above: the client has refused to send it, or the cluster to take it.
     error.is_retryable_not_committed() || matches!(error.code(), 1038 | 2000..7000)

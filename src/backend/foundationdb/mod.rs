@@ -25,11 +25,12 @@ use std::sync::Arc;
 
 const NAME: &str = "foundationdb";
 
-/// The longest prefix of a subspace: behind it there has to be room for every portable key and member.
+/// The longest prefix of a subspace: behind it there has to be room for every portable key and
+/// member.
 const LONGEST_PREFIX: usize = 2_048;
 
-/// Keeps everything in a subspace of a FoundationDB cluster. For production where you have a cluster, or want control over the
-/// hardware.
+/// Keeps everything in a subspace of a FoundationDB cluster. For production where you have a
+/// cluster, or want control over the hardware.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -53,14 +54,16 @@ const LONGEST_PREFIX: usize = 2_048;
 /// `zrange` with a limit costs what it answers, wherever in the set the range begins. `zcount` and
 /// `zlexcount` read each member that they count. `delete` clears a range, whatever its size.
 ///
-/// Writes conflict only where they have to: two `sadd` of different members, two `hset` of different fields, two `zadd` of different
-/// members never do, nor do increments inside of atomic writes, which the cluster adds up itself.
+/// Writes conflict only where they have to: two `sadd` of different members, two `hset` of
+/// different fields, two `zadd` of different members never do, nor do increments inside of atomic
+/// writes, which the cluster adds up itself.
 ///
 /// # Failures
 ///
 /// A transaction that loses to another one is tried again, after a pause that grows, for as long as
-/// [`FoundationDbOptions`] say, and ends as `Conflict`. One of which the cluster does not say whether it was committed is never sent again: its
-/// error says that the outcome is [unknown](crate::Error::outcome_is_unknown).
+/// [`FoundationDbOptions`] say, and ends as `Conflict`. One of which the cluster does not say
+/// whether it was committed is never sent again: its error says that the outcome is
+/// [unknown](crate::Error::outcome_is_unknown).
 ///
 /// # Limits of the cluster
 ///
@@ -72,9 +75,10 @@ const LONGEST_PREFIX: usize = 2_048;
 ///
 /// # Consistency
 ///
-/// Reads are strictly serializable. [`eventually_consistent`](crate::Store::eventually_consistent) reads use a read version that the client has
-/// asked for a moment ago (`USE_GRV_CACHE`), where the client has one: only one that can load other versions of itself does (the network
-/// option `DISABLE_CLIENT_BYPASS`, which a program can set that starts the network itself).
+/// Reads are strictly serializable. [`eventually_consistent`](crate::Store::eventually_consistent)
+/// reads use a read version that the client has asked for a moment ago (`USE_GRV_CACHE`), where the
+/// client has one: only one that can load other versions of itself does (the network option
+/// `DISABLE_CLIENT_BYPASS`, which a program can set that starts the network itself).
 ///
 /// # Other types
 ///
@@ -85,8 +89,8 @@ const LONGEST_PREFIX: usize = 2_048;
 pub struct FoundationDb(Arc<Ordered<Fdb>>);
 
 impl FoundationDb {
-    /// A store in `subspace` of a database that you have opened, on a network that you have started. Different subspaces never see
-    /// each other, also where one is within the other.
+    /// A store in `subspace` of a database that you have opened, on a network that you have
+    /// started. Different subspaces never see each other, also where one is within the other.
     ///
     /// # Errors
     /// `TooLarge` if the prefix of the subspace is longer than 2,048 bytes.
@@ -103,7 +107,8 @@ impl FoundationDb {
         let engine = engine(database.into(), subspace, options)?.with_patience_of_database()?;
         Ok(FoundationDb(Arc::new(Ordered::new(engine))))
     }
-    /// Opens the cluster that `url` names, with the default [`FoundationDbOptions`], which tell what URLs there are.
+    /// Opens the cluster that `url` names, with the default [`FoundationDbOptions`], which tell
+    /// what URLs there are.
     ///
     /// # Errors
     /// As [`FoundationDbOptions::open`].
@@ -139,7 +144,8 @@ fn engine(
 }
 
 impl Store {
-    /// A store in a subspace of a database that you have opened: short for `Store::new(`[`FoundationDb::new`]`(database, subspace)?)`.
+    /// A store in a subspace of a database that you have opened: short for
+    /// `Store::new(`[`FoundationDb::new`]`(database, subspace)?)`.
     ///
     /// # Errors
     /// As [`FoundationDb::new`].

@@ -1,7 +1,8 @@
-//! The network thread of the client library, of which there is one per process, for good: the C library can be started
-//! once, and has to be stopped before the process ends.
+//! The network thread of the client library, of which there is one per process, for good: the C
+//! library can be started once, and has to be stopped before the process ends.
 //!
-//! It starts with the first store that is opened by URL. Whoever hands over a database of their own has started it already.
+//! It starts with the first store that is opened by URL. Whoever hands over a database of their own
+//! has started it already.
 
 use super::errors::{API_VERSION_UNSET, NETWORK_NOT_SETUP, translate};
 use crate::{Error, ErrorKind, Result};
@@ -15,8 +16,8 @@ use std::thread::{Builder, JoinHandle};
 /// The thread, while it runs.
 static NETWORK: Mutex<Option<(NetworkStop, JoinHandle<FdbResult<()>>)>> = Mutex::new(None);
 
-/// The longest that a round of the network is waited for, in milliseconds: a client that loads other versions of itself asks the
-/// cluster first, which may not be there.
+/// The longest that a round of the network is waited for, in milliseconds: a client that loads
+/// other versions of itself asks the cluster first, which may not be there.
 const ROUND: i32 = 500;
 
 /// Whether the end is registered.
@@ -33,8 +34,9 @@ pub(super) async fn database(cluster_file: Option<&str>) -> Result<Database> {
     }
     let database = create(cluster_file)?;
     if !STOPS.is_completed() && lock().is_some() {
-        // What the library makes for itself in its first rounds is destroyed at the exit, and is used when the network is
-        // stopped: so the end is registered after that, and comes before. Each of these is answered by a round of its own.
+        // What the library makes for itself in its first rounds is destroyed at the exit, and is
+        // used when the network is stopped: so the end is registered after that, and comes before.
+        // Each of these is answered by a round of its own.
         for _ in 0..2 {
             let transaction = database.create_trx().map_err(translate)?;
             transaction.set_option(TransactionOption::Timeout(ROUND)).map_err(translate)?;
@@ -71,8 +73,8 @@ fn start() -> Result<(NetworkStop, JoinHandle<FdbResult<()>>)> {
     })?;
     let (runner, started) = api.and_then(|network| network.build()).map_err(translate)?;
     let thread = Builder::new().name("kvs-foundationdb".into());
-    // SAFETY: the network has to be stopped before the process ends, and is: `stop` is registered before the first store is handed
-    // out. A process that is aborted needs none of it.
+    // SAFETY: the network has to be stopped before the process ends, and is: `stop` is registered
+    // before the first store is handed out. A process that is aborted needs none of it.
     #[allow(unsafe_code, reason = "see SAFETY")]
     let thread = thread.spawn(move || unsafe { runner.run() }).map_err(|e| {
         Error::new(ErrorKind::Unavailable, "no thread can be started").with_source(e)
@@ -80,10 +82,11 @@ fn start() -> Result<(NetworkStop, JoinHandle<FdbResult<()>>)> {
     Ok((started.wait(), thread))
 }
 
-/// Stops the network when the process exits. Calls that are pending then are never answered, and nobody waits for them.
+/// Stops the network when the process exits. Calls that are pending then are never answered, and
+/// nobody waits for them.
 ///
-/// From a thread of its own: the one that exits has destroyed its thread-local variables already, those of the C library among
-/// them, which it goes on to use.
+/// From a thread of its own: the one that exits has destroyed its thread-local variables already,
+/// those of the C library among them, which it goes on to use.
 extern "C" fn stop() {
     let Some((stop, network)) = lock().take() else { return };
     // Whoever ends the process from inside of a callback is on that very thread.

@@ -10,7 +10,8 @@ use std::time::Duration;
 ///
 /// # URLs
 ///
-/// `foundationdb:` and the path of a cluster file, or nothing for the default one, and behind a `?`, separated by `&`:
+/// `foundationdb:` and the path of a cluster file, or nothing for the default one, and behind a
+/// `?`, separated by `&`:
 ///
 /// | | |
 /// |---|---|
@@ -39,14 +40,14 @@ impl FoundationDbOptions {
     pub fn new() -> Self {
         FoundationDbOptions::default()
     }
-    /// How long a transaction may take, with all that it is tried again. A read of many pages may take so long for each time that it
-    /// goes on at a newer state.
+    /// How long a transaction may take, with all that it is tried again. A read of many pages may
+    /// take so long for each time that it goes on at a newer state.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
-    /// How often a transaction is tried at most that loses to others: 1 for never again. The client of the cluster waits longer
-    /// each time.
+    /// How often a transaction is tried at most that loses to others: 1 for never again. The client
+    /// of the cluster waits longer each time.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
@@ -56,12 +57,12 @@ impl FoundationDbOptions {
         i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX).max(1)
     }
 
-    /// Opens the cluster that `url` names. Nothing is sent yet. The first store that is opened so starts the network thread of the
-    /// client, which all share, and which ends with the process.
+    /// Opens the cluster that `url` names. Nothing is sent yet. The first store that is opened so
+    /// starts the network thread of the client, which all share, and which ends with the process.
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that cannot be read, or if there is no such cluster file; `Unsupported` if the client library
-    /// is too old.
+    /// `InvalidArgument` for a URL that cannot be read, or if there is no such cluster file;
+    /// `Unsupported` if the client library is too old.
     pub async fn open(self, url: impl AsRef<str>) -> Result<FoundationDb> {
         let (path, options) = self.read(url.as_ref())?;
         let subspace = match &options.subspace[..] {

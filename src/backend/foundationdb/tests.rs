@@ -108,7 +108,8 @@ async fn writes_conflict_where_they_have_to_and_nowhere_else() {
     let member: Write = SAdd::new("k", vec!["m".into()]).into();
     assert!(nx.after(&alone(member).await), "a set would be in the way, too");
 
-    // Counters: alone they tell the sum, and so have to know it; in an atomic write they are added up by the cluster.
+    // Counters: alone they tell the sum, and so have to know it; in an atomic write they are added
+    // up by the cluster.
     let (counted, added) = (alone(incr()).await, atomic(incr()).await);
     assert!(counted.after(&counted) && counted.after(&added));
     assert!(!added.after(&added) && !added.after(&counted), "{added:?}");

@@ -1,8 +1,8 @@
 //! Transactions of the cluster, as the ordered layer has them.
 //!
-//! Reads that are issued together are under way together: a **wave**, which is what the observer hears of, with the
-//! read version that the first one waits for. A transaction for reading alone that has grown too old for the cluster goes on at a
-//! new state, page by page.
+//! Reads that are issued together are under way together: a **wave**, which is what the observer
+//! hears of, with the read version that the first one waits for. A transaction for reading alone
+//! that has grown too old for the cluster goes on at a new state, page by page.
 
 use super::NAME;
 use super::engine::Fdb;

@@ -1,9 +1,9 @@
 //! [`Memory`]: std collections behind a lock. The reference model that every other backend is compared
 //! with, so it is written to be read, and shares no code with them.
 //!
-//! One lock is right here: every operation is a few hundred nanoseconds of work on the map, with nothing to
-//! wait for while it is held. A write is judged first ([`judge`]) and only then applied ([`State::apply`]),
-//! which cannot fail any more: that is all there is to atomicity.
+//! One lock is right here: every operation is a few hundred nanoseconds of work on the map, with
+//! nothing to wait for while it is held. A write is judged first ([`judge`]) and only then applied
+//! ([`State::apply`]), which cannot fail any more: that is all there is to atomicity.
 
 mod sorted_set;
 
@@ -18,8 +18,9 @@ use std::fmt;
 use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Keeps everything in memory and forgets it when the last clone is dropped. For unit tests: thousands can
-/// be made and dropped per second, and what passes here behaves the same on the other backends.
+/// Keeps everything in memory and forgets it when the last clone is dropped. For unit tests:
+/// thousands can be made and dropped per second, and what passes here behaves the same on the other
+/// backends.
 ///
 /// Clones share the data, so a test can keep one beside the store to [`clear`](Self::clear) it.
 ///
@@ -65,8 +66,9 @@ impl Memory {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    // What the store calls, for which what it writes need not be copied. No futures, as there is nothing to wait for. The two most
-    // frequent operations are told from the others here, as the caller knows which it is, and the compiler then does.
+    // What the store calls, for which what it writes need not be copied. No futures, as there is
+    // nothing to wait for. The two most frequent operations are told from the others here, as the
+    // caller knows which it is, and the compiler then does.
 
     #[inline]
     pub(crate) fn answer(&self, op: &Read) -> Result<Reply> {
@@ -89,7 +91,8 @@ impl Memory {
         self.lock().transact(writes)
     }
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing under the lock panics, and nothing is half done between two statements that could.
+        // Nothing under the lock panics, and nothing is half done between two statements that
+        // could.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,8 +127,8 @@ impl Backend for Memory {
 /// In an order that differs from set to set.
 type HashSet = std::collections::HashSet<Value, RandomState>;
 
-/// What a key holds, in the size of a value, so that more of the map stays in the cache of the processor. Collections are never
-/// empty: they go with their last member.
+/// What a key holds, in the size of a value, so that more of the map stays in the cache of the
+/// processor. Collections are never empty: they go with their last member.
 #[derive(Debug)]
 enum Entry {
     /// Counters are strings, too: canonical decimal text.
@@ -245,7 +248,8 @@ impl State {
         Ok(Outcome::Committed)
     }
 
-    /// Sets a string if `judge` lets it; tells whether it did. The most frequent of the writes, and the one with the least to do.
+    /// Sets a string if `judge` lets it; tells whether it did. The most frequent of the writes, and
+    /// the one with the least to do.
     #[inline]
     fn set(
         &mut self,

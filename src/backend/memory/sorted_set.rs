@@ -66,7 +66,8 @@ impl SortedSet {
         &self,
         range: &ScoreRange,
     ) -> impl DoubleEndedIterator<Item = Row<'_>> + use<'_> {
-        // The empty member sorts before every other of its score, so the ends are places between scores.
+        // The empty member sorts before every other of its score, so the ends are places between
+        // scores.
         let place = |score| (score, Value::default());
         let rows = range.half_open().map(|(first, end)| {
             let end = end.map_or(Bound::Unbounded, |end| Bound::Excluded(place(end)));

@@ -8,12 +8,13 @@
 //!  integer (8)                 a counter, the lowest byte first, so that an engine can add to it
 //! ```
 //!
-//! Counters are strings that are the canonical text of an integer, and only where strings are. As they are known by their
-//! eight bytes, no other string is written in eight.
+//! Counters are strings that are the canonical text of an integer, and only where strings are. As
+//! they are known by their eight bytes, no other string is written in eight.
 //!
-//! The stamp is a hash of the value. Two values of one place have different stamps, unless somebody has looked for two that
-//! do not, so chunks of an old and a new value are not taken for one value by a reader whose view moves on between the
-//! two; and writing the same value again writes the same rows. That two stamps are the same never means that the values are.
+//! The stamp is a hash of the value. Two values of one place have different stamps, unless somebody
+//! has looked for two that do not, so chunks of an old and a new value are not taken for one value
+//! by a reader whose view moves on between the two; and writing the same value again writes the
+//! same rows. That two stamps are the same never means that the values are.
 
 use super::engine::{Change, EngineLimits, Transaction};
 use super::rows::{Long, corrupt};
@@ -23,10 +24,12 @@ use std::hash::{DefaultHasher, Hasher};
 
 /// No value has as many.
 const MOST_CHUNKS: u64 = 1 << 26;
-/// How many are read at once. A length that is not true is found out before the memory is taken that it asks for.
+/// How many are read at once. A length that is not true is found out before the memory is taken
+/// that it asks for.
 const AT_ONCE: u64 = 64;
 
-/// From this length on, the value of a sorted hash is kept once, in chunks, and not in both of its rows.
+/// From this length on, the value of a sorted hash is kept once, in chunks, and not in both of its
+/// rows.
 const LONG_IN_SORTED: usize = 1_024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +161,8 @@ impl Cell {
     }
 }
 
-/// The chunks are not those of the row: the view has moved on in between, where it can, and reading again settles that.
+/// The chunks are not those of the row: the view has moved on in between, where it can, and reading
+/// again settles that.
 fn not_whole<T: Transaction>(tx: &T) -> Error {
     match tx.moves_on() {
         true => Error::new(ErrorKind::Conflict, "a long value was replaced while it was read"),

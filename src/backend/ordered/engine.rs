@@ -1,7 +1,8 @@
 //! What an engine must provide: transactions over rows, which are byte strings in order.
 //!
-//! Written for FoundationDB as much as for a file: everything is asynchronous, a program issues its reads
-//! together where it can, it may be run again after a conflict, and transactions have a size and an age.
+//! Written for FoundationDB as much as for a file: everything is asynchronous, a program issues its
+//! reads together where it can, it may be run again after a conflict, and transactions have a size
+//! and an age.
 
 use crate::backend::{Consistency, Context};
 use crate::{Error, ErrorKind, Result};
@@ -13,17 +14,21 @@ use std::sync::Arc;
 ///
 /// # Contract
 ///
-/// - An attempt runs the program once, in one transaction, and answers only when its changes are durable.
-/// - Transactions are serializable. If others got in the way, the attempt is not applied and answers that it may be
-///   made [again](Failure::again), having waited as long as it thinks right; the layer above makes it.
-/// - If the commit may or may not have been applied, the error has an unknown outcome, and there is no again.
-/// - A program that answers an error is not applied, except for what it had applied before without error:
-///   programs that need all or nothing apply once, at their end.
+/// - An attempt runs the program once, in one transaction, and answers only when its changes are
+///   durable.
+/// - Transactions are serializable. If others got in the way, the attempt is not applied and
+///   answers that it may be made [again](Failure::again), having waited as long as it thinks right;
+///   the layer above makes it.
+/// - If the commit may or may not have been applied, the error has an unknown outcome, and there is
+///   no again.
+/// - A program that answers an error is not applied, except for what it had applied before without
+///   error: programs that need all or nothing apply once, at their end.
 pub(crate) trait Engine: Debug + Send + Sync + 'static {
     /// Its name for observers.
     const NAME: &'static str;
 
-    /// What is kept from one attempt to the next of the same program: how long it may take, how long to wait.
+    /// What is kept from one attempt to the next of the same program: how long it may take, how
+    /// long to wait.
     type Session: Default + Send;
 
     fn limits(&self) -> EngineLimits;
@@ -81,7 +86,8 @@ pub(crate) enum Access {
     Write,
 }
 
-/// What is done in a transaction. It may be run more than once, and sees no trace of an earlier run.
+/// What is done in a transaction. It may be run more than once, and sees no trace of an earlier
+/// run.
 pub(crate) trait Program: Debug + Send + Sync + 'static {
     type Output: Send + 'static;
 
@@ -123,10 +129,12 @@ pub(super) fn only<T>(mut parts: Vec<Result<T>>) -> Result<T> {
 ///
 /// # Contract
 ///
-/// - Reads see one state and the changes applied through the same transaction. One exception: a transaction
-///   for reading that has grown old may go over to a newer state between two calls, never within one.
+/// - Reads see one state and the changes applied through the same transaction. One exception: a
+///   transaction for reading that has grown old may go over to a newer state between two calls,
+///   never within one.
 /// - Reads may be issued together, and then are one round trip.
-/// - A range is visited page by page: a call visits some rows and answers the last one if there may be more.
+/// - A range is visited page by page: a call visits some rows and answers the last one if there may
+///   be more.
 pub(crate) trait Transaction: Send + Sync {
     /// What `decode` makes of the value of `row`.
     fn get<R: Send>(
@@ -189,8 +197,8 @@ pub(crate) struct Scan {
 pub(crate) enum Change {
     Put(Vec<u8>, Vec<u8>),
     Delete(Vec<u8>),
-    /// Adds to a row of eight bytes, an integer with the lowest byte first; none is 0. Whoever does no more than that conflicts
-    /// with nobody who does the same. The sum is known to fit.
+    /// Adds to a row of eight bytes, an integer with the lowest byte first; none is 0. Whoever does
+    /// no more than that conflicts with nobody who does the same. The sum is known to fit.
     Add(Vec<u8>, i64),
     /// Deletes every row of a span, however many there are.
     Clear(Span),

@@ -12,9 +12,10 @@
 //!              simulated.rs (in memory, for tests)
 //! ```
 //!
-//! The part of a backend that can go wrong (the layout of the rows, conditions, splitting, ranges) is here,
-//! once for all engines, and is exercised on an engine in memory that conflicts, ages and splits at tiny
-//! limits. An engine adds get, range, apply and commit, and knows nothing of data types.
+//! The part of a backend that can go wrong (the layout of the rows, conditions, splitting, ranges)
+//! is here, once for all engines, and is exercised on an engine in memory that conflicts, ages and
+//! splits at tiny limits. An engine adds get, range, apply and commit, and knows nothing of data
+//! types.
 //!
 //! It is private on purpose: a backend with types of its own (Redis, DynamoDB) has no use for it.
 
@@ -58,8 +59,8 @@ impl<E: Engine> Ordered<E> {
         &self.engine
     }
 
-    /// Runs a program until it is committed, has failed, or has lost to others too often. The one place that
-    /// tries again: only what the engine knows not to have been applied.
+    /// Runs a program until it is committed, has failed, or has lost to others too often. The one
+    /// place that tries again: only what the engine knows not to have been applied.
     async fn run<P: Program>(&self, cx: &Context, access: Access, program: P) -> Result<P::Output> {
         self.try_run(cx, access, program).await.map_err(|failure| failure.error)
     }

@@ -197,8 +197,8 @@ async fn values_in_order<T: Transaction>(tx: &T, rows: Rows<'_>, scan: Scan) -> 
     Ok(found)
 }
 
-/// Puts values beside members. Both are of one state, but for a reader whose view has moved on in between: then what does not
-/// fit together is looked at once more, and left out if it is gone.
+/// Puts values beside members. Both are of one state, but for a reader whose view has moved on in
+/// between: then what does not fit together is looked at once more, and left out if it is gone.
 async fn with_values<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,

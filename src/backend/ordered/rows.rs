@@ -1,5 +1,5 @@
-//! Which rows hold what. Names are tuples in FoundationDB's tuple encoding, so that the order of the rows is
-//! the order of the tuples, and that any tool which knows that encoding can read them.
+//! Which rows hold what. Names are tuples in FoundationDB's tuple encoding, so that the order of
+//! the rows is the order of the tuples, and that any tool which knows that encoding can read them.
 //!
 //! ```text
 //!  (key, 0)                         string or counter         cell
@@ -12,10 +12,11 @@
 //!  (key, 7, score, member)          its value, in order       cell
 //! ```
 //!
-//! All rows of a key stand together: one range tells whether the key exists, one clears it. 0 to 3 are what
-//! `set*` and an atomic `delete` see; 4 to 7 are the sorted sets, which they do not. There is no row per key, so
-//! writes of different members share no row and never conflict. Members in order stand apart from their values, so that
-//! counting and listing members reads no values; listing values reads both ranges at once.
+//! All rows of a key stand together: one range tells whether the key exists, one clears it. 0 to 3
+//! are what `set*` and an atomic `delete` see; 4 to 7 are the sorted sets, which they do not. There
+//! is no row per key, so writes of different members share no row and never conflict. Members in
+//! order stand apart from their values, so that counting and listing members reads no values;
+//! listing values reads both ranges at once.
 
 use super::engine::{Span, after};
 use crate::op::{LexRange, Score, ScoreRange};
@@ -105,7 +106,8 @@ impl<'a> Rows<'a> {
     pub(super) fn sorted_value(self, score: Score, member: &Value) -> Vec<u8> {
         pack(&(bytes(self.0), VALUE, score.get(), bytes(member)))
     }
-    /// A row that there never is. Whoever writes or removes a string clears it; adding to a counter does not.
+    /// A row that there never is. Whoever writes or removes a string clears it; adding to a counter
+    /// does not.
     pub(super) fn string_guard(self) -> Vec<u8> {
         self.kind(SET)
     }

@@ -1,7 +1,8 @@
 //! An engine in memory that is as unkind as the layer above has to be ready for.
 //!
-//! It conflicts, for real and for no reason, splits at tiny limits, moves a reading transaction to a newer state
-//! in its middle, and loses the answer to a commit. It counts how many reads were under way at once.
+//! It conflicts, for real and for no reason, splits at tiny limits, moves a reading transaction to
+//! a newer state in its middle, and loses the answer to a commit. It counts how many reads were
+//! under way at once.
 
 use super::Ordered;
 use super::engine::{
@@ -195,8 +196,8 @@ struct Seen {
     reads: usize,
     read: Vec<Span>,
     changes: Vec<Change>,
-    /// How many of the changes are in `table`. Most transactions never read what they have changed, and need
-    /// no copy.
+    /// How many of the changes are in `table`. Most transactions never read what they have changed,
+    /// and need no copy.
     in_table: usize,
 }
 
@@ -234,8 +235,8 @@ impl<'e> Tx<'e> {
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Every read starts here: it takes a turn of the executor, so that reads issued together overlap, and
-    /// ages the transaction. It conflicts with whoever changes `span`.
+    /// Every read starts here: it takes a turn of the executor, so that reads issued together
+    /// overlap, and ages the transaction. It conflicts with whoever changes `span`.
     async fn look(&self, span: Option<Span>) -> Arc<Table> {
         let engine = self.engine;
         let now = engine.under_way.fetch_add(1, SeqCst) + 1;

@@ -1,4 +1,5 @@
-//! The ordered layer on an engine that is unkind: what it does together, what it tries again, what it leaves.
+//! The ordered layer on an engine that is unkind: what it does together, what it tries again, what
+//! it leaves.
 
 use super::Ordered;
 use super::simulated::{Simulated, Unkindness};
@@ -316,7 +317,8 @@ async fn a_reader_whose_view_moves_on_never_sees_half_of_a_value() {
     writer.await.unwrap().unwrap();
 }
 
-/// Who adds much and who adds without looking do conflict: between them the counter would be past its end.
+/// Who adds much and who adds without looking do conflict: between them the counter would be past
+/// its end.
 #[tokio::test]
 async fn a_counter_does_not_overflow_between_two_who_add_at_once() {
     use futures_util::FutureExt;

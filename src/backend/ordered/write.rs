@@ -1,4 +1,5 @@
-//! What each write reads, and which rows it then changes. Planning changes nothing: whoever planned applies.
+//! What each write reads, and which rows it then changes. Planning changes nothing: whoever planned
+//! applies.
 
 //! Strings, counters and `delete`: `strings.rs`.
 
@@ -17,7 +18,8 @@ pub(super) enum Plan {
     ConditionFailed,
 }
 
-/// Whether a write is alone, or with others in an atomic write, where a delete does not see sorted sets.
+/// Whether a write is alone, or with others in an atomic write, where a delete does not see sorted
+/// sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Company {
     Alone,
@@ -105,8 +107,8 @@ impl<T: Transaction> Planner<'_, T> {
         cell.write_chunks(value, self.rows.long(Place::Field(field)), changes);
     }
 
-    /// Clears the chunks of an old value without looking whether there are any. An engine that takes
-    /// every value in one row never has any.
+    /// Clears the chunks of an old value without looking whether there are any. An engine that
+    /// takes every value in one row never has any.
     fn clear_long(&self, place: Place<'_>, changes: &mut Vec<Change>) {
         if self.limits.value < usize::MAX {
             changes.push(Change::Clear(self.rows.long(place).any()));
@@ -120,7 +122,8 @@ impl<T: Transaction> Planner<'_, T> {
         }
         let cell = Cell::of_sorted(op.value.as_ref(), self.limits);
         let mut changes = self.place(&op.member, old, op.score, &cell);
-        // Also where the rows are the same: of two long values they may be, if somebody has looked for such a pair.
+        // Also where the rows are the same: of two long values they may be, if somebody has looked
+        // for such a pair.
         if let Some(value) = &op.value {
             let long = self.rows.long(Place::Member(&op.member));
             cell.write_chunks(value, long, &mut changes);
@@ -163,7 +166,8 @@ impl<T: Transaction> Planner<'_, T> {
         done(changes)
     }
 
-    /// Brings the rows of a sorted member from `old` to `score` and `cell`; nothing if they are there.
+    /// Brings the rows of a sorted member from `old` to `score` and `cell`; nothing if they are
+    /// there.
     fn place(
         &self,
         member: &Value,

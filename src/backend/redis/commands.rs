@@ -1,7 +1,7 @@
 //! Every operation as one command.
 //!
-//! What Redis has a command for is that command; the rest is a call of a [script](super::scripts). A new operation is an
-//! arm in `read` or `write` here, and one in [`replies`](super::replies).
+//! What Redis has a command for is that command; the rest is a call of a [script](super::scripts).
+//! A new operation is an arm in `read` or `write` here, and one in [`replies`](super::replies).
 
 use super::keys::companion;
 use super::scripts::{self, By, Script};
@@ -12,8 +12,8 @@ use crate::op::{Condition, Range, Read, Score, Write};
 use ::redis::Cmd;
 use std::ops::Bound;
 
-/// How many entries a script answers at once, and how many are asked for in one command: enough to be quick, few enough
-/// not to keep others waiting.
+/// How many entries a script answers at once, and how many are asked for in one command: enough to
+/// be quick, few enough not to keep others waiting.
 pub(super) const PAGE: usize = 1_000;
 
 /// Starts a command, with room for `args` more arguments of `bytes` together.
@@ -299,7 +299,8 @@ impl Naming {
     }
 }
 
-/// Adds one write to the arguments of the script: its name, and what that takes. A list tells its length first.
+/// Adds one write to the arguments of the script: its name, and what that takes. A list tells its
+/// length first.
 fn instruct(cmd: &mut Cmd, write: &Write) {
     let list = |cmd: &mut Cmd, name: &str, members: &[Value]| {
         cmd.arg(name).arg(members.len());

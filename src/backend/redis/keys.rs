@@ -1,4 +1,5 @@
-//! Where things are kept: the slot of a key in a cluster, and the name of the hash beside a sorted set.
+//! Where things are kept: the slot of a key in a cluster, and the name of the hash beside a sorted
+//! set.
 
 use crate::op::{Op, Read, Write, ZAdd, ZHGet, ZIncrBy, ZRem};
 use crate::{Error, Key, Result};
@@ -12,7 +13,8 @@ const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 /// What the name of every companion starts with.
 const RESERVED: &[u8] = b"__kvs_zh";
 
-/// The part of a key that decides on its slot: what is between its first `{` and the next `}`, unless that is nothing.
+/// The part of a key that decides on its slot: what is between its first `{` and the next `}`,
+/// unless that is nothing.
 fn tag(key: &[u8]) -> Option<&[u8]> {
     let open = key.iter().position(|b| *b == b'{')?;
     let inside = &key[open + 1..];
@@ -27,8 +29,9 @@ pub(super) fn slot(key: &[u8]) -> u16 {
 
 /// The name of the hash that keeps the values of the sorted hash at `key`.
 ///
-/// On one server that is `__kvs_zh:` and the key, as the Go library has it. In a cluster both have to be in one slot, so
-/// a key without a tag of its own becomes one: `__kvs_zh{key}`. No two keys get the same name.
+/// On one server that is `__kvs_zh:` and the key, as the Go library has it. In a cluster both have
+/// to be in one slot, so a key without a tag of its own becomes one: `__kvs_zh{key}`. No two keys
+/// get the same name.
 pub(super) fn companion(key: &[u8], cluster: bool) -> Vec<u8> {
     let parts: [&[u8]; 4] = if !cluster || tag(key).is_some() {
         [RESERVED, b":", key, b""]

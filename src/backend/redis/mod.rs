@@ -15,7 +15,8 @@
 //! | `topology.rs`, `slots.rs` | which server has which slot, refreshed in the background |
 //! | `errors.rs` | what Redis says, as errors of this library |
 //!
-//! This file puts them together: it picks the server, and sends a script again that the server has forgotten.
+//! This file puts them together: it picks the server, and sends a script again that the server has
+//! forgotten.
 
 mod backoff;
 mod batch;
@@ -143,8 +144,9 @@ const ARGUMENTS: usize = 1 << 20;
 /// background: calls wait for it only if the last one names no server for them, or one that cannot
 /// be reached.
 ///
-/// A batch is split by server, and all parts run at once. An atomic write needs all of its keys in one slot, and is
-/// refused with `InvalidArgument` otherwise: give such keys a common part in braces, `user:{7}` and `mail:{7}`.
+/// A batch is split by server, and all parts run at once. An atomic write needs all of its keys in
+/// one slot, and is refused with `InvalidArgument` otherwise: give such keys a common part in
+/// braces, `user:{7}` and `mail:{7}`.
 ///
 /// # Permissions
 ///
@@ -167,8 +169,8 @@ const ARGUMENTS: usize = 1 << 20;
 ///
 /// # Other types
 ///
-/// A key that holds another type answers `WrongType`, except that `set` replaces whatever is there, and that in a batch
-/// `get` finds nothing.
+/// A key that holds another type answers `WrongType`, except that `set` replaces whatever is there,
+/// and that in a batch `get` finds nothing.
 #[derive(Clone, Debug)]
 pub struct Redis(Arc<Inner>);
 
@@ -213,7 +215,8 @@ enum Access {
 }
 
 impl Redis {
-    /// Connects to the server or cluster that `url` names, with the default [`RedisOptions`]. They tell what URLs there are.
+    /// Connects to the server or cluster that `url` names, with the default [`RedisOptions`]. They
+    /// tell what URLs there are.
     ///
     /// # Errors
     /// As [`RedisOptions::open`] has them.
@@ -253,7 +256,8 @@ fn is_no_script(answer: &Answer) -> bool {
     matches!(answer, Answer::ServerError(e) if e.kind() == Some(ServerErrorKind::NoScript))
 }
 
-// What is rare is boxed, so that the futures of single calls stay small: they are moved on their way into a box.
+// What is rare is boxed, so that the futures of single calls stay small: they are moved on their
+// way into a box.
 impl Inner {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
         keys::check_read(op)?;

@@ -74,17 +74,17 @@ impl RedisOptions {
         self.timeouts.connect = timeout;
         self
     }
-    /// How long to wait for an answer before a call fails with `Timeout`. Of a write it is then not known whether it was
-    /// applied.
+    /// How long to wait for an answer before a call fails with `Timeout`. Of a write it is then not
+    /// known whether it was applied.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.answer = timeout;
         self
     }
     /// Names a replica by `host:port`. It answers reads of
     /// [`eventually_consistent`](crate::Store::eventually_consistent) stores, and the primary does
-    /// where it cannot. One that has failed is asked again when it is connected again, which happens
-    /// in the background. User, password, database and TLS are the primary's. A cluster names its
-    /// replicas itself.
+    /// where it cannot. One that has failed is asked again when it is connected again, which
+    /// happens in the background. User, password, database and TLS are the primary's. A cluster
+    /// names its replicas itself.
     pub fn replica(mut self, address: impl Into<String>) -> Self {
         self.replicas.push(address.into());
         self
@@ -200,9 +200,9 @@ impl RedisOptions {
 /// How to connect, by a URL of the client library.
 fn info(url: &str) -> Result<ConnectionInfo> {
     let info = url.into_connection_info().map_err(unreadable)?;
-    // Nagle's algorithm stays on, as the client has it: with many callers it saves a fifth of the processor time, and one
-    // command is one write, which it does not delay.
-    // RESP3 is how a connection tells that it was lost before the next call is sent.
+    // Nagle's algorithm stays on, as the client has it: with many callers it saves a fifth of the
+    // processor time, and one command is one write, which it does not delay. RESP3 is how a
+    // connection tells that it was lost before the next call is sent.
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Ok(info.set_redis_settings(settings))
 }

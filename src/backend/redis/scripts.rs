@@ -1,5 +1,5 @@
-//! The scripts: each is one operation that Redis has no single command for. Their texts are fixed. The server is asked for
-//! one by its hash, and given the text when it does not know it.
+//! The scripts: each is one operation that Redis has no single command for. Their texts are fixed.
+//! The server is asked for one by its hash, and given the text when it does not know it.
 
 use ::redis::Cmd;
 use std::sync::LazyLock;

@@ -27,7 +27,8 @@ pub(super) struct Shard {
 }
 
 impl Map {
-    /// Reads what `CLUSTER SLOTS` answers: ranges of slots, each with its servers, the primary first.
+    /// Reads what `CLUSTER SLOTS` answers: ranges of slots, each with its servers, the primary
+    /// first.
     pub(super) fn read(
         answer: Answer,
         from: &Link,

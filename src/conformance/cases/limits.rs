@@ -197,7 +197,8 @@ pub(crate) async fn errors_tell_the_operation_and_no_data(s: Store) -> Result<()
 
 pub(crate) async fn lifted_limits_are_the_backends_own(s: Store) -> Result<()> {
     let free = s.with_limits(Limits::NONE);
-    // What the portable limits allow works as ever, and what they forbid is taken or refused, not lost.
+    // What the portable limits allow works as ever, and what they forbid is taken or refused, not
+    // lost.
     free.set("k", "v").await?;
     let value = patterned(391 * 1_024);
     match free.set("long", &value).await {

@@ -1,7 +1,7 @@
 //! The cases, by what they are about. Each gets a store of its own, new and empty.
 //!
-//! A case is a sentence of the contract. It is an `async fn` here and a line of the list in `list.rs`; one
-//! that is missing there is reported by the compiler as never used.
+//! A case is a sentence of the contract. It is an `async fn` here and a line of the list in
+//! `list.rs`; one that is missing there is reported by the compiler as never used.
 
 // A case fails by panicking, or with the error of an operation that should have worked.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "this is test code")]

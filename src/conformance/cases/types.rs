@@ -143,8 +143,8 @@ pub(crate) async fn writing_as_another_type_leaves_the_old_value_decodable(
                 assert_wrong_type(&result, &op, kind);
                 assert!(is_intact(s, kind, "k").await?, "{op:?} on a {kind}");
             }
-            // Answered as though the key were absent: nothing may be garbled for that, and the old value is
-            // there or is not.
+            // Answered as though the key were absent: nothing may be garbled for that, and the old
+            // value is there or is not.
             let intact = is_intact(s, kind, "k").await.unwrap_or(false);
             for read in reads() {
                 match s.run::<Reply>(read.clone()).await {
@@ -192,7 +192,8 @@ pub(crate) async fn a_batch_used_as_another_type_does_no_harm_either(given: Give
     Ok(())
 }
 
-/// A key that was used as two types may hold both, each as though the other were absent. Each `delete` then removes one.
+/// A key that was used as two types may hold both, each as though the other were absent. Each
+/// `delete` then removes one.
 async fn delete_misused(s: &Store, key: &str) -> Result<()> {
     assert!(s.delete(key).await?);
     if s.delete(key).await? {

@@ -1,5 +1,5 @@
-//! Random programs. Few keys and few members, so that operations meet; each of a shape that has been a bug
-//! somewhere: empty, binary, long, next to another.
+//! Random programs. Few keys and few members, so that operations meet; each of a shape that has
+//! been a bug somewhere: empty, binary, long, next to another.
 
 use super::{Program, Step};
 use crate::op::WriteTarget;
@@ -57,8 +57,8 @@ const MEMBERS: [&[u8]; 12] = [
     &[b'm'; 1_016],
 ];
 
-/// Among them every length near one at which a value may be kept in another way: beside the handle, in its row
-/// or in chunks of 64 bytes, in both rows of a sorted field or once.
+/// Among them every length near one at which a value may be kept in another way: beside the handle,
+/// in its row or in chunks of 64 bytes, in both rows of a sorted field or once.
 const VALUES: [&[u8]; 22] = [
     b"",
     b"0",

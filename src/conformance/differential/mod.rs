@@ -6,10 +6,10 @@
 //!                                                       no: shrink.rs ─► calls.rs: the program as Rust
 //! ```
 //!
-//! The model takes a batch apart and runs it one operation after another, so that what a batch means is part of the
-//! comparison. Where the contract leaves a choice (a key used as another type), any choice is accepted, and
-//! the key is left out of the comparison until it is deleted; on a backend that [sees
-//! types](Subject::sees_types) there is no choice, and that is compared, too.
+//! The model takes a batch apart and runs it one operation after another, so that what a batch
+//! means is part of the comparison. Where the contract leaves a choice (a key used as another
+//! type), any choice is accepted, and the key is left out of the comparison until it is deleted; on
+//! a backend that [sees types](Subject::sees_types) there is no choice, and that is compared, too.
 //!
 //! ```
 //! use keyvaluestore::conformance::differential::{Plan, check};
@@ -33,7 +33,8 @@ use std::fmt;
 pub struct Plan {
     /// How many programs.
     pub programs: u64,
-    /// How many steps in each, before four that read its keys whole, empty them, and see that they are gone.
+    /// How many steps in each, before four that read its keys whole, empty them, and see that they
+    /// are gone.
     pub steps: usize,
     /// Where the random numbers start. The same seed makes the same programs.
     pub seed: u64,
@@ -83,7 +84,8 @@ struct Difference {
 /// Runs programs on backends from `factory`.
 ///
 /// # Panics
-/// At the first difference, with the seed and the shortest program found that shows one, as Rust calls.
+/// At the first difference, with the seed and the shortest program found that shows one, as Rust
+/// calls.
 #[allow(clippy::panic, reason = "this is how a test fails")]
 pub async fn check<S: Into<Subject>>(factory: impl AsyncFn() -> S, plan: Plan) {
     let mut done = 0;

@@ -47,7 +47,8 @@ struct Run<'s> {
     sees_types: bool,
     model: Store,
     prefix: Vec<u8>,
-    /// Keys that were used as another type: what they hold is the backend's choice until they are deleted, alone.
+    /// Keys that were used as another type: what they hold is the backend's choice until they are
+    /// deleted, alone.
     free: HashSet<Key>,
 }
 
@@ -89,7 +90,8 @@ impl Run<'_> {
                 let subject = self.subject.run(op.clone()).await;
                 self.compare(&op, subject).await?;
                 if matches!(op, Op::Write(Write::Delete(_))) && self.free.remove(op.key()) {
-                    // It may have held two types, each as though the other were absent: a delete removes one.
+                    // It may have held two types, each as though the other were absent: a delete
+                    // removes one.
                     while self.subject.delete(op.key()).await.is_ok_and(|was_there| was_there) {}
                 }
                 Ok(())

@@ -83,8 +83,8 @@ impl Backend for OneIndex {
     }
 }
 
-/// The generator puts other scores into the keys for lexicographic ranges now and then, and the differential
-/// test took what memory makes of that for the only answer.
+/// The generator puts other scores into the keys for lexicographic ranges now and then, and the
+/// differential test took what memory makes of that for the only answer.
 #[tokio::test]
 async fn a_lexicographic_range_of_mixed_scores_may_answer_anything() {
     check(async || OneIndex(Memory::new()), Plan::new(300)).await;

@@ -42,7 +42,8 @@ fn look(core: &Core, cx: &Context, ops: &[Op]) -> Vec<Option<Reply>> {
     ops.iter().map(answer).collect()
 }
 
-/// Begins what has to be sent, the writes before the reads: what is read of a key that this very batch writes is not kept.
+/// Begins what has to be sent, the writes before the reads: what is read of a key that this very
+/// batch writes is not kept.
 fn begin<'c>(core: &'c Core, cx: &Context, ops: &[Op], known: &[Option<Reply>]) -> Vec<Missed<'c>> {
     let missed = || ops.iter().enumerate().filter(|(i, _)| known[*i].is_none());
     let writes = missed().filter_map(|(i, op)| match op {

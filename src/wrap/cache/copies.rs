@@ -1,14 +1,17 @@
-//! Copies of the value of a string, one for each thread that asks for it often, within the room that there is for them.
+//! Copies of the value of a string, one for each thread that asks for it often, within the room
+//! that there is for them.
 //!
-//! A clone of a value counts itself where the value is, and what two threads write the processors hand to and fro. So a thread is
-//! handed clones of a copy that no other thread counts. Who has kept the value has the first, and the others get theirs when they ask.
+//! A clone of a value counts itself where the value is, and what two threads write the processors
+//! hand to and fro. So a thread is handed clones of a copy that no other thread counts. Who has
+//! kept the value has the first, and the others get theirs when they ask.
 
 use super::counts::thread;
 use crate::Value;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many threads get a copy of their own; those that have the same number but for a multiple of it share one.
+/// How many threads get a copy of their own; those that have the same number but for a multiple of
+/// it share one.
 const COPIES: usize = 8;
 /// The longest value of which there are copies. Longer ones take longer to use than to count.
 const LONGEST: usize = 1_024;
@@ -101,7 +104,8 @@ impl Copies {
 mod tests {
     use super::*;
 
-    /// Where what each thread is handed lies. Which of them have the same number as this one is not known.
+    /// Where what each thread is handed lies. Which of them have the same number as this one is not
+    /// known.
     fn places(copies: &Copies, value: &Value, room: Room<'_>) -> Vec<usize> {
         let place = || copies.mine(value, room).as_ptr() as usize;
         let theirs = || {

@@ -1,4 +1,5 @@
-//! What the clones of a cache share: the table, the gate in front of it, and the reads that others may join.
+//! What the clones of a cache share: the table, the gate in front of it, and the reads that others
+//! may join.
 
 use super::copies::Room;
 use super::counts::Counts;
@@ -12,8 +13,8 @@ use crate::{Backend, Key, Result};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// One read that is under way, and who waits for it. `None` tells them that it has failed; to be dropped tells them
-/// that it was given up.
+/// One read that is under way, and who waits for it. `None` tells them that it has failed; to be
+/// dropped tells them that it was given up.
 pub(super) struct Flight {
     noted: u64,
     how: Consistency,
@@ -99,8 +100,8 @@ impl Core {
             if let Some(reply) = self.table.with(read.key(), answer) {
                 return Some(Met::Known(reply));
             }
-            // Whoever reads while a write is in flight reads alone: two of them may see different things, and
-            // nobody may see the older one after the newer one.
+            // Whoever reads while a write is in flight reads alone: two of them may see different
+            // things, and nobody may see the older one after the newer one.
             let noted = noted?;
             let same = |f: &&mut Flight| f.noted == noted && f.how == how && f.read == *read;
             if let Some(flight) = state.flights.iter_mut().find(same) {
@@ -177,7 +178,8 @@ impl Core {
     }
 }
 
-/// Carries out a read for all that wait for it. Dropped without [`land`](Self::land), it was given up.
+/// Carries out a read for all that wait for it. Dropped without [`land`](Self::land), it was given
+/// up.
 struct Leader<'c> {
     core: &'c Core,
     how: Consistency,

@@ -1,10 +1,12 @@
 //! What is kept of one key, and which questions it answers.
 //!
-//! An entry never changes: to keep one more reply is to make a new entry. So a hit needs no lock of its own, and what it
-//! hands out is a clone of an immutable value. The question is the operation itself, so that a new kind of read is cached
-//! with no line here but for its weight; two kinds know more than their own question, and `answer` is the list of them.
+//! An entry never changes: to keep one more reply is to make a new entry. So a hit needs no lock of
+//! its own, and what it hands out is a clone of an immutable value. The question is the operation
+//! itself, so that a new kind of read is cached with no line here but for its weight; two kinds
+//! know more than their own question, and `answer` is the list of them.
 //!
-//! The value of a string can be there once for each thread, which changes nothing of what an entry says: see `copies.rs`.
+//! The value of a string can be there once for each thread, which changes nothing of what an entry
+//! says: see `copies.rs`.
 
 use super::copies::{Copies, Room};
 use crate::backend::Consistency;
@@ -13,11 +15,14 @@ use crate::op::{Read, Reply};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The most replies that are kept of one key, strong and eventual ones each. The one that is the oldest then gives way.
+/// The most replies that are kept of one key, strong and eventual ones each. The one that is the
+/// oldest then gives way.
 const MOST: usize = 128;
-/// What a reply takes beside its bytes and those of its question: both of them, and what else is here of it.
+/// What a reply takes beside its bytes and those of its question: both of them, and what else is
+/// here of it.
 const OF_REPLY: usize = 192;
-/// What an entry takes beside that: the places in the tables, the key in them, and what an allocation takes.
+/// What an entry takes beside that: the places in the tables, the key in them, and what an
+/// allocation takes.
 const OF_ENTRY: usize = 320;
 
 /// One reply, in one entry.
@@ -54,8 +59,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The answer to `read`, if it is known. A strong read is never answered from what a replica has said. Without
-    /// room, nothing is copied.
+    /// The answer to `read`, if it is known. A strong read is never answered from what a replica
+    /// has said. Without room, nothing is copied.
     #[inline]
     pub(super) fn answer(
         &self,
@@ -96,7 +101,8 @@ impl Entry {
         let list = match how {
             Consistency::Strong => &mut entry.strong,
             Consistency::Eventual => {
-                // What is new is not outdated, and what is outdated does not get young again beside it.
+                // What is new is not outdated, and what is outdated does not get young again beside
+                // it.
                 if entry.outdated.take().is_some() {
                     entry.eventual.clear();
                 }
@@ -120,8 +126,9 @@ impl Entry {
         });
         entry
     }
-    /// Has the oldest replies give way until those that are left are not heavier than `most`, or there is only the one that was added
-    /// last, which is one of `how`. Those that had to be as fresh go last. The answer is how many.
+    /// Has the oldest replies give way until those that are left are not heavier than `most`, or
+    /// there is only the one that was added last, which is one of `how`. Those that had to be as
+    /// fresh go last. The answer is how many.
     pub(super) fn fit(&mut self, how: Consistency, unit: Unit, most: u64) -> usize {
         let before = self.replies();
         loop {
@@ -205,7 +212,8 @@ fn field(hash: &Reply, asked: &HGet) -> Option<Reply> {
     Some(Reply::Value(found.map(|i| fields[i].1.clone())))
 }
 
-/// A longer range begins with the shorter one. A range that came out shorter than its limit is all there is.
+/// A longer range begins with the shorter one. A range that came out shorter than its limit is all
+/// there is.
 fn start(kept: &ZRange, reply: &Reply, asked: &ZRange) -> Option<Reply> {
     if !is_same_range(kept, asked) {
         return None;
@@ -227,7 +235,8 @@ fn start(kept: &ZRange, reply: &Reply, asked: &ZRange) -> Option<Reply> {
     })
 }
 
-/// Whether they differ at most in their limits. Names and values are told apart: `zrange` and `zhrange`.
+/// Whether they differ at most in their limits. Names and values are told apart: `zrange` and
+/// `zhrange`.
 fn is_same_range(a: &ZRange, b: &ZRange) -> bool {
     a.values == b.values && a.scores == b.scores && a.rev == b.rev && a.range == b.range
 }

@@ -1,22 +1,26 @@
 //! Which reads may be kept: the protocol that makes a stale entry impossible.
 //!
-//! Every key counts the writes that have *begun* and those that have *ended*. A reply is kept only if, when its read
-//! started, all writes that had begun had ended, and if none has begun since:
+//! Every key counts the writes that have *begun* and those that have *ended*. A reply is kept only
+//! if, when its read started, all writes that had begun had ended, and if none has begun since:
 //!
 //! ```text
 //!  read    ├── start: begun == ended? note begun ──── inner read ──── keep, if begun is still what was noted ──┤
 //!  write   ├── begin: begun += 1, forget what is kept ──── inner write ──── end: ended += 1 ──┤
 //! ```
 //!
-//! - A read that was in flight when a write began finds `begun` moved. A read that started while a write was in flight
-//!   had seen `begun != ended`. A read that started after the end sees what was written. There is no fourth.
-//! - Both checks, and the change of the table that goes with them, are made under the lock of the key's stripe.
-//! - `end` is the drop of a guard, so that a write that fails, or whose future is dropped, ends, too.
+//! - A read that was in flight when a write began finds `begun` moved. A read that started while a
+//!   write was in flight had seen `begun != ended`. A read that started after the end sees what was
+//!   written. There is no fourth.
+//! - Both checks, and the change of the table that goes with them, are made under the lock of the
+//!   key's stripe.
+//! - `end` is the drop of a guard, so that a write that fails, or whose future is dropped, ends,
+//!   too.
 //! - A key is known here only while something of it is under way: the price of a hit is nothing.
 //!
-//! Where it stops: a write whose outcome is unknown may be applied after it has "ended", and a replica may lag behind a
-//! write. Both are a matter of time, and so is the answer: for a while (`settle`) nothing of that key is kept. Where that would be
-//! noted of very many keys at once, it is noted of all keys together ([`MOST`]).
+//! Where it stops: a write whose outcome is unknown may be applied after it has "ended", and a
+//! replica may lag behind a write. Both are a matter of time, and so is the answer: for a while
+//! (`settle`) nothing of that key is kept. Where that would be noted of very many keys at once, it
+//! is noted of all keys together ([`MOST`]).
 //!
 //! The file is also compiled by `tests/model.rs`, on loom's locks, and every interleaving is tried.
 
@@ -28,8 +32,8 @@ use std::time::{Duration, Instant};
 type Hasher = foldhash::fast::RandomState;
 type States<F> = HashMap<u64, State<F>, Hasher>;
 
-/// Of how many keys per stripe it is noted that a write to them may still be applied, or is not seen by all replicas: as many as a map of
-/// 512 places takes.
+/// Of how many keys per stripe it is noted that a write to them may still be applied, or is not
+/// seen by all replicas: as many as a map of 512 places takes.
 const MOST: usize = 448;
 
 /// What is under way, by key. `F` is what belongs to a read that others may join.
@@ -105,7 +109,8 @@ impl<F> Locked<F> {
         let states = HashMap::with_hasher(Hasher::default());
         Locked { states, settling: Settling::default(), sweep_at: MOST / 8 }
     }
-    /// Forgets a key of which there is nothing left to know, and now and then all others of the stripe.
+    /// Forgets a key of which there is nothing left to know, and now and then all others of the
+    /// stripe.
     fn tidy(&mut self, number: u64) {
         let is_idle =
             |state: &State<F>| !state.is_under_way() && state.settling.is_over(Instant::now);
@@ -143,7 +148,8 @@ impl<F> Gate<F> {
             settle,
         }
     }
-    /// The number that stands for a key. Two keys of one number only keep each other from being kept.
+    /// The number that stands for a key. Two keys of one number only keep each other from being
+    /// kept.
     pub(super) fn number(&self, key: &(impl Hash + ?Sized)) -> u64 {
         self.hasher.hash_one(key)
     }
@@ -184,7 +190,8 @@ impl<F> Gate<F> {
         Writing { gate: self, number, certain: false }
     }
 
-    /// All keys are written by somebody else: `forget` removes what is kept of them, under all locks.
+    /// All keys are written by somebody else: `forget` removes what is kept of them, under all
+    /// locks.
     pub(super) fn write_all(&self, forget: impl FnOnce()) {
         let mut locked: Vec<_> = self.stripes.iter().map(Stripe::lock).collect();
         let settled = Settling { uncertain: None, lagging: self.settled() };
@@ -218,7 +225,8 @@ impl<F> Reading<'_, F> {
     pub(super) fn noted(&self) -> Option<u64> {
         self.noted
     }
-    /// The read has ended: `keep` is told, under the lock of the key, whether the reply may be kept.
+    /// The read has ended: `keep` is told, under the lock of the key, whether the reply may be
+    /// kept.
     pub(super) fn end<T>(self, keep: impl FnOnce(&mut State<F>, bool) -> T) -> T {
         let mut locked = self.gate.lock(self.number);
         let state = locked.states.entry(self.number).or_default();

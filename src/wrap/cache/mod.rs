@@ -65,34 +65,38 @@ impl CacheOptions {
             settle_time: Duration::from_secs(5),
         }
     }
-    /// Holds at most `n` replies, whatever they weigh. The string of a key, up to 1 KiB, is there once more for each thread that
-    /// asks for it often, up to 8 times, so that threads do not write one count together.
+    /// Holds at most `n` replies, whatever they weigh. The string of a key, up to 1 KiB, is there
+    /// once more for each thread that asks for it often, up to 8 times, so that threads do not
+    /// write one count together.
     pub const fn max_replies(n: u64) -> Self {
         CacheOptions::new(Unit::Replies, n)
     }
-    /// Holds at most about `n` bytes, keys, questions and what the cache needs itself included: that is about 510 for the first reply of a
-    /// key, and 190 for each other one. A sixteenth of them is for copies of strings, up to 1 KiB long, for threads that ask for them
-    /// often; threads that find no room there write the count of the string together. A shared cache is divided into parts of 1 MiB or
-    /// more, up to 64 of them, and keeps nothing that does not fit into one: so a value of the greatest portable length is kept by
-    /// caches of 1 MiB and more. Beside the bound, up to 2 MiB tell which keys were written lately.
+    /// Holds at most about `n` bytes, keys, questions and what the cache needs itself included:
+    /// that is about 510 for the first reply of a key, and 190 for each other one. A sixteenth of
+    /// them is for copies of strings, up to 1 KiB long, for threads that ask for them often;
+    /// threads that find no room there write the count of the string together. A shared cache is
+    /// divided into parts of 1 MiB or more, up to 64 of them, and keeps nothing that does not fit
+    /// into one: so a value of the greatest portable length is kept by caches of 1 MiB and more.
+    /// Beside the bound, up to 2 MiB tell which keys were written lately.
     pub const fn max_bytes(n: u64) -> Self {
         CacheOptions::new(Unit::Bytes, n)
     }
-    /// Forgets every reply after `time`, so that writes of others, which do not pass this cache, are seen by then. Without
-    /// it a reply is kept until it is written or has to give way.
+    /// Forgets every reply after `time`, so that writes of others, which do not pass this cache,
+    /// are seen by then. Without it a reply is kept until it is written or has to give way.
     pub const fn time_to_live(mut self, time: Duration) -> Self {
         self.time_to_live = Some(at_most(time, LONGEST));
         self
     }
-    /// Lets [eventual](crate::Store::eventually_consistent) reads see what a write has invalidated for `time` longer.
-    /// 0 without it.
+    /// Lets [eventual](crate::Store::eventually_consistent) reads see what a write has invalidated
+    /// for `time` longer. 0 without it.
     pub const fn eventual_grace(mut self, time: Duration) -> Self {
         self.eventual_grace = at_most(time, LONGEST);
         self
     }
-    /// For how long after a write a replica may still answer the older value, and a write whose outcome is not known may
-    /// still be applied: that long, nothing that may be outdated by it is kept. 5 seconds without it. Where there are no
-    /// replicas and writes are carried out in their order, 0 will do.
+    /// For how long after a write a replica may still answer the older value, and a write whose
+    /// outcome is not known may still be applied: that long, nothing that may be outdated by it is
+    /// kept. 5 seconds without it. Where there are no replicas and writes are carried out in their
+    /// order, 0 will do.
     pub const fn settle_time(mut self, time: Duration) -> Self {
         self.settle_time = at_most(time, LONGEST);
         self
@@ -115,26 +119,30 @@ pub struct CacheStats {
 
 /// Remembers the reply to each read until a write touches its key.
 ///
-/// *Shared* ([`Cache::shared`]): one for the process, bounded, with a time to live if other processes write, too.
-/// *Request-scoped* ([`Cache::request`]): made for a request and dropped with it, so cheap that it does not matter;
-/// within the request nothing is read twice, and nothing that another request does is waited for.
+/// *Shared* ([`Cache::shared`]): one for the process, bounded, with a time to live if other
+/// processes write, too. *Request-scoped* ([`Cache::request`]): made for a request and dropped with
+/// it, so cheap that it does not matter; within the request nothing is read twice, and nothing that
+/// another request does is waited for.
 ///
 /// # What it promises
 ///
-/// - A strong read is never older than the last write that ended through the same cache (clones are the same cache), also
-///   if the read was in flight while the write ran. That holds for writes that fail, and for futures that are dropped.
-/// - Errors are never kept. Many who miss the same wait for one read; if that fails or is given up, they do not.
+/// - A strong read is never older than the last write that ended through the same cache (clones are
+///   the same cache), also if the read was in flight while the write ran. That holds for writes
+///   that fail, and for futures that are dropped.
+/// - Errors are never kept. Many who miss the same wait for one read; if that fails or is given up,
+///   they do not.
 /// - What a replica has answered is never handed to a strong read.
-/// - A kept range answers a smaller limit, a kept `hgetall` every `hget`; sorted sets and sorted hashes share nothing.
-/// - In a batch, what is known is answered, and the rest is one batch. Behind a write of the same batch to the same key
-///   nothing is answered from the cache.
+/// - A kept range answers a smaller limit, a kept `hgetall` every `hget`; sorted sets and sorted
+///   hashes share nothing.
+/// - In a batch, what is known is answered, and the rest is one batch. Behind a write of the same
+///   batch to the same key nothing is answered from the cache.
 /// - What it hands out belongs to the caller.
 ///
-/// Whoever began the one read has to go on with it: a future that is neither polled nor dropped, such as one that `select!` left behind,
-/// keeps the others waiting.
+/// Whoever began the one read has to go on with it: a future that is neither polled nor dropped,
+/// such as one that `select!` left behind, keeps the others waiting.
 ///
-/// It knows nothing of writes that do not pass it. [`invalidate`](Self::invalidate) tells it of them, and
-/// [`time_to_live`](CacheOptions::time_to_live) limits how long it does not know.
+/// It knows nothing of writes that do not pass it. [`invalidate`](Self::invalidate) tells it of
+/// them, and [`time_to_live`](CacheOptions::time_to_live) limits how long it does not know.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -178,7 +186,8 @@ impl<B> Cache<B> {
     pub fn contains(&self, key: impl Into<Key>) -> bool {
         self.core.contains(&key.into())
     }
-    /// Forgets what it knows of `key`, as though that had been written: for writes that did not pass it.
+    /// Forgets what it knows of `key`, as though that had been written: for writes that did not
+    /// pass it.
     pub fn invalidate(&self, key: impl Into<Key>) {
         self.core.invalidate(&key.into());
     }

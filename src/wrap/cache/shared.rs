@@ -2,17 +2,20 @@
 //!
 //! A hit of a string that is used often writes no memory that another thread writes, too:
 //!
-//! - The lock of a shard is a `ShardedLock`: each thread takes a part of its own to read, and whoever changes the shard takes
-//!   all of its parts. So reading is cheap and changing is not, as it should be: a change comes with a call to the backend.
+//! - The lock of a shard is a `ShardedLock`: each thread takes a part of its own to read, and
+//!   whoever changes the shard takes all of its parts. So reading is cheap and changing is not, as
+//!   it should be: a change comes with a call to the backend.
 //! - What is asked is answered under that lock, so that nobody counts who holds the entry.
 //! - That an entry was used is written until it is known to be used often, and then only read.
-//! - From then on a thread is handed a copy of its own (see `copies.rs`), while there is room: in a table that is bounded in bytes
-//!   a sixteenth of the bound. What leaves the table and what a hand goes by, gives that room back, so it follows what is used.
-//!   Longer values, and those of collections, are counted where they are.
+//! - From then on a thread is handed a copy of its own (see `copies.rs`), while there is room: in a
+//!   table that is bounded in bytes a sixteenth of the bound. What leaves the table and what a hand
+//!   goes by, gives that room back, so it follows what is used. Longer values, and those of
+//!   collections, are counted where they are.
 //!
-//! What gives way is found as S3-FIFO does it: what is new is young, and old only if it was used, or asked for again soon after it
-//! had to go. A tenth of the bound is for the young, so a scan of any length takes no more than that. Each of the two is a clock:
-//! a hand goes round, and removes what was not used since it last came by. The old are spared as often as they were used, up to
+//! What gives way is found as S3-FIFO does it: what is new is young, and old only if it was used,
+//! or asked for again soon after it had to go. A tenth of the bound is for the young, so a scan of
+//! any length takes no more than that. Each of the two is a clock: a hand goes round, and removes
+//! what was not used since it last came by. The old are spared as often as they were used, up to
 //! [`OFTEN`] times.
 
 use super::copies::Room;
@@ -81,8 +84,8 @@ struct Shard {
 
 impl Shared {
     pub(super) fn new(unit: Unit, bound: u64) -> Self {
-        // Many shards, so that a change keeps few readers waiting; not so many that chance fills some and leaves others empty, or that a
-        // long value finds no room in any.
+        // Many shards, so that a change keeps few readers waiting; not so many that chance fills
+        // some and leaves others empty, or that a long value finds no room in any.
         let least = match unit {
             Unit::Replies => 256,
             Unit::Bytes => LEAST_SHARD,
@@ -105,7 +108,8 @@ impl Shared {
     fn hash(&self, key: &Key) -> u64 {
         self.hasher.hash_one(key)
     }
-    /// By bits of the hash that the map of the shard does not look at: those are the low ones, and the seven highest.
+    /// By bits of the hash that the map of the shard does not look at: those are the low ones, and
+    /// the seven highest.
     #[inline]
     fn shard(&self, hash: u64) -> &ShardedLock<Shard> {
         &self.shards[(hash >> 40) as usize & (self.shards.len() - 1)]
@@ -349,7 +353,8 @@ mod tests {
         table.with(&key(i), |_, _| Some(())).is_some()
     }
 
-    /// Every slot is where its clock says, no hash is on a clock without one, and the weights are the sums.
+    /// Every slot is where its clock says, no hash is on a clock without one, and the weights are
+    /// the sums.
     fn check(shard: &Shard, unit: Unit) {
         for age in [Age::Young, Age::Old] {
             let slots: Vec<_> = shard.slots.iter().filter(|slot| slot.age == age).collect();

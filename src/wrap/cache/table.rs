@@ -1,7 +1,8 @@
 //! Where entries are kept: one table that all callers share, or a small one per request.
 //!
-//! The shared one is in `shared.rs`. The one of a request is two maps behind a lock that nobody outside of the
-//! request knows: what is used moves to the young one, and when that is half of the bound, the old one is dropped.
+//! The shared one is in `shared.rs`. The one of a request is two maps behind a lock that nobody
+//! outside of the request knows: what is used moves to the young one, and when that is half of the
+//! bound, the old one is dropped.
 
 use super::copies::Room;
 use super::entry::{Entry, Unit};
@@ -67,8 +68,8 @@ impl Maps {
         }
         self.young.entries.get(key)
     }
-    /// The young one is the old one when it would get above half of the bound, and the old one goes then; it also goes if there is no
-    /// room for both.
+    /// The young one is the old one when it would get above half of the bound, and the old one goes
+    /// then; it also goes if there is no room for both.
     fn insert(&mut self, key: Key, entry: Arc<Entry>, unit: Unit, bound: u64) {
         let weight = unit.of(&entry);
         if weight > bound {
@@ -121,7 +122,8 @@ impl Table {
             }
         }
     }
-    /// Keeps `entry`, of which the newest reply is one of `how`, but for replies for which there is no room.
+    /// Keeps `entry`, of which the newest reply is one of `how`, but for replies for which there is
+    /// no room.
     pub(super) fn put(&self, key: &Key, mut entry: Entry, how: Consistency) {
         match self {
             Table::Shared(shared) => shared.put(key, entry, how),

@@ -6,7 +6,8 @@ use keyvaluestore::backend::aws_sdk_dynamodb::types::CancellationReason;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What may go wrong without an answer being another one: all of it at once, one call in so many each.
+/// What may go wrong without an answer being another one: all of it at once, one call in so many
+/// each.
 #[derive(Debug)]
 pub(crate) struct Faulty {
     pub(crate) calls: AtomicU64,

@@ -1,4 +1,5 @@
-//! The limits and the grammar of the service, where stand-ins are lenient: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>.
+//! The limits and the grammar of the service, where stand-ins are lenient:
+//! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>.
 
 use super::{Call, Item, Rules};
 use keyvaluestore::backend::DynamoError;

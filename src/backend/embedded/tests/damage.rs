@@ -1,5 +1,5 @@
-//! Files that are not what they were: opening and reading tells `Corrupt`, or what was written. Never anything
-//! else, and never a panic.
+//! Files that are not what they were: opening and reading tells `Corrupt`, or what was written.
+//! Never anything else, and never a panic.
 
 use super::super::Embedded;
 use super::super::tx::{META, ROWS};
@@ -209,7 +209,8 @@ async fn a_format_from_the_future_is_unsupported_and_one_from_nowhere_corrupt() 
     assert_eq!(refused_with(&of_format(None)).await, ErrorKind::Corrupt);
 }
 
-/// A sorted hash of one long value, whose rows `change` is shown: what it answers is there afterwards.
+/// A sorted hash of one long value, whose rows `change` is shown: what it answers is there
+/// afterwards.
 async fn long_value(
     path: &Path,
     change: impl Fn(&[u8], &[u8]) -> Option<Vec<u8>>,

@@ -1,8 +1,8 @@
 //! [`Disk`]: a storage in memory that remembers, counts, parks, fails and loses, as a test wants it.
 //!
-//! It keeps what was synced apart from what was done since. When its power is cut, what was synced is left, and
-//! of the rest a random part: each change whole, torn or not at all. Real disks do no worse, except those that
-//! lie about having synced.
+//! It keeps what was synced apart from what was done since. When its power is cut, what was synced
+//! is left, and of the rest a random part: each change whole, torn or not at all. Real disks do no
+//! worse, except those that lie about having synced.
 
 use redb::StorageBackend;
 use std::collections::HashSet;
@@ -30,7 +30,8 @@ struct State {
     reads: u64,
     callers: HashSet<ThreadId>,
     faults: Vec<(Call, Fault)>,
-    /// How many of the calls that are to fail do not fail yet, and whether only the first fails then.
+    /// How many of the calls that are to fail do not fail yet, and whether only the first fails
+    /// then.
     spared: u64,
     once: bool,
     hold: bool,

@@ -1,4 +1,5 @@
-//! A disk that fails for a while: calls tell it, nothing hangs, and the store recovers without being opened anew.
+//! A disk that fails for a while: calls tell it, nothing hangs, and the store recovers without
+//! being opened anew.
 
 use super::disk::{Call, Disk, Fault};
 use super::{filler, open, open_with};
@@ -86,7 +87,8 @@ async fn a_disk_that_fails_in_any_call_is_told_and_outlived() {
     }
 }
 
-/// A panic below redb leaves its locks poisoned, so that closing it panics, too. The store goes on with a new one.
+/// A panic below redb leaves its locks poisoned, so that closing it panics, too. The store goes on
+/// with a new one.
 #[tokio::test]
 async fn a_storage_that_panics_is_told_and_outlived() {
     let allowed = [ErrorKind::Unavailable, ErrorKind::Corrupt];
@@ -111,8 +113,8 @@ async fn a_commit_that_fails_halfway_has_an_unknown_outcome() {
     assert_eq!(store.get("k2").await.unwrap(), None);
 }
 
-/// Nobody but a writer used to notice that the file had to be opened again, so that a store that was only read
-/// failed for ever after one bad moment of the disk.
+/// Nobody but a writer used to notice that the file had to be opened again, so that a store that
+/// was only read failed for ever after one bad moment of the disk.
 #[tokio::test]
 async fn a_store_that_is_only_read_recovers_too() {
     let disk = Disk::default();
@@ -150,7 +152,8 @@ async fn set_both(store: &Store<Embedded>, n: u64, value: u64) -> crate::Result<
     tx.exec().await.map(|outcome| assert!(outcome.is_committed()))
 }
 
-/// redb stops where it is, with a part of a write applied. What had been applied was committed all the same.
+/// redb stops where it is, with a part of a write applied. What had been applied was committed all
+/// the same.
 #[tokio::test]
 async fn a_panic_in_the_middle_of_a_write_leaves_nothing_by_half() {
     let disk = Disk::default();

@@ -65,8 +65,8 @@ fn note(path: &Path, name: &str) -> bool {
     })
 }
 
-/// Two threads of one process used to make a file under the same temporary name, so that the slower one emptied
-/// it after the faster one had put it in place, and the store was lost.
+/// Two threads of one process used to make a file under the same temporary name, so that the slower
+/// one emptied it after the faster one had put it in place, and the store was lost.
 #[test]
 fn two_that_make_one_file_at_once_lose_nothing_and_leave_nothing_behind() {
     for round in 0..30 {

@@ -1,4 +1,5 @@
-//! What the embedded store does when something fails: the power, the disk, the file, a caller's patience.
+//! What the embedded store does when something fails: the power, the disk, the file, a caller's
+//! patience.
 //!
 //! ```text
 //!  disk.rs      the storage that fails on demand     failing.rs   a disk that fails for a while

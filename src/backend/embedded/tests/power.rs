@@ -1,4 +1,5 @@
-//! Power cuts, at any change or sync, during recovery, too: what was answered is there, nothing is there by half.
+//! Power cuts, at any change or sync, during recovery, too: what was answered is there, nothing is
+//! there by half.
 
 use super::disk::Disk;
 use super::{filler, open};

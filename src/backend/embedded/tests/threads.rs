@@ -64,7 +64,8 @@ async fn no_storage_is_ever_used_on_a_callers_thread() {
     }
 }
 
-/// Sets and deletes strings of up to 300 KiB, all of them together at most `most` bytes, and reads in between.
+/// Sets and deletes strings of up to 300 KiB, all of them together at most `most` bytes, and reads
+/// in between.
 async fn churn(store: &Store<Embedded>, rounds: u64, most: usize, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut lens = vec![0usize; 200];
