@@ -1,6 +1,7 @@
 //! What has to hold for the code as text: formatting, lints, documentation, and that each feature
 //! stands alone.
 
+use crate::columns;
 use crate::command::{self, cargo};
 use crate::servers::{NO_LIBCLANG, has_libclang, is_required};
 use std::io;
@@ -29,6 +30,17 @@ fn clippy(args: &[&str]) -> io::Result<bool> {
     command::run(&mut cargo(&all))
 }
 
+/// Licences, banned crates and sources, by `deny.toml`. What needs the network is left out: known
+/// vulnerabilities are not a property of a commit.
+fn check_dependencies() -> io::Result<bool> {
+    let installed = cargo(&["deny", "--version"]).output()?.status.success();
+    if !installed {
+        println!("deny.toml was NOT CHECKED: `cargo install cargo-deny`");
+        return Ok(true);
+    }
+    command::run(&mut cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"]))
+}
+
 pub(crate) fn run() -> io::Result<bool> {
     let mut checked = FEATURES.to_vec();
     let libclang = has_libclang()?;
@@ -37,6 +49,8 @@ pub(crate) fn run() -> io::Result<bool> {
     }
     let all = checked.join(",");
     let mut fine = command::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    fine &= columns::check()?;
+    fine &= check_dependencies()?;
     fine &= clippy(&["--workspace", "--all-targets", "--features", &all])?;
     fine &= clippy(&["--no-default-features", "--lib", "--tests"])?;
     for feature in checked {

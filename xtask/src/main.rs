@@ -1,6 +1,7 @@
 //! Every chore of the project, so that a person and the CI run the same commands.
 
 mod bench;
+mod columns;
 mod command;
 mod lint;
 mod ministack;
@@ -16,8 +17,10 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test                  run every test, and print a table of the backends;
                                   installs the servers that it needs (Debian, as root)
-cargo xtask lint                  formatting, clippy, documentation, every feature alone
-cargo xtask bench [WHAT]          memory, embedded, redis, dynamodb, foundationdb, wrap or instructions
+cargo xtask lint                  formatting, clippy, documentation, every feature alone,
+                                  and `cargo deny` where it is installed
+cargo xtask bench [WHAT]          memory, embedded, redis, dynamodb, foundationdb, wrap or
+                                  instructions
 cargo xtask bench instructions --save    and keep the counts in benches/instructions.tsv
 cargo xtask users                 make examples/users/users.jsonl again";
 
