@@ -1,21 +1,8 @@
 //! Conditional atomic writes: all of the writes or none, and which conditions failed.
 
-use crate::batch::Ticket;
+use crate::handle::Ticket;
 use crate::op::Write;
-use crate::{Backend, Error, ErrorKind, Handle, Result, Store};
-
-/// What a [`Handle`] of an [`AtomicWrite`] stands for: a condition, to be looked for in
-/// [`FailedConditions`].
-#[derive(Debug)]
-#[allow(clippy::exhaustive_enums)]
-pub enum Conditional {}
-
-impl Clone for Handle<Conditional> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl Copy for Handle<Conditional> {}
+use crate::{Backend, Conditional, Error, ErrorKind, Handle, Result, Store};
 
 /// Writes that happen together or not at all. From [`Store::atomic_write`].
 ///

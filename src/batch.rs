@@ -1,44 +1,8 @@
 //! Many operations in few round trips, and the handles by which their results are told apart.
 
-use crate::op::Named;
-use crate::op::{FromReply, Op, Reply};
-use crate::{Backend, Error, ErrorKind, Result, Store};
-use std::fmt;
-use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Tells one batch or atomic write from every other, so that a handle cannot be used on the wrong
-/// one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket(u64);
-
-impl Ticket {
-    pub(crate) fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Ticket(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-    /// What no batch has.
-    pub(crate) const NONE: Ticket = Ticket(0);
-}
-
-/// Stands for the result of one operation of a [`Batch`], or for one condition of an
-/// [`AtomicWrite`](crate::AtomicWrite), until it has run.
-pub struct Handle<T> {
-    pub(crate) ticket: Ticket,
-    pub(crate) index: usize,
-    of: PhantomData<fn() -> T>,
-}
-
-impl<T> Handle<T> {
-    pub(crate) fn new(ticket: Ticket, index: usize) -> Self {
-        Handle { ticket, index, of: PhantomData }
-    }
-}
-impl<T> fmt::Debug for Handle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Handle").field(&self.index).finish()
-    }
-}
+use crate::handle::Ticket;
+use crate::op::{FromReply, Named, Op, Reply};
+use crate::{Backend, Error, ErrorKind, Handle, Result, Store};
 
 /// Operations that wait to be sent together. From [`Store::batch`].
 ///

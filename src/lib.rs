@@ -119,6 +119,7 @@ mod codec;
 mod context;
 mod convert;
 mod error;
+mod handle;
 mod limits;
 mod range;
 mod reply;
@@ -135,7 +136,7 @@ pub mod observe;
 pub mod op;
 pub mod wrap;
 
-pub use atomic::{AtomicWrite, Conditional, FailedConditions, Outcome};
+pub use atomic::{AtomicWrite, FailedConditions, Outcome};
 #[cfg(feature = "dynamodb")]
 pub use backend::DynamoDb;
 #[cfg(feature = "embedded")]
@@ -145,7 +146,7 @@ pub use backend::FoundationDb;
 #[cfg(feature = "redis")]
 pub use backend::Redis;
 pub use backend::{Backend, Memory};
-pub use batch::{Batch, Handle, Replies};
+pub use batch::{Batch, Replies};
 pub use byte_string::{Key, Value};
 #[cfg(feature = "json")]
 pub use codec::Json;
@@ -153,6 +154,7 @@ pub use codec::Json;
 pub use codec::MsgPack;
 pub use convert::{FromValue, ToValue};
 pub use error::{Error, ErrorKind, Result};
+pub use handle::{Conditional, Handle};
 pub use limits::Limits;
 pub use store::Store;
 

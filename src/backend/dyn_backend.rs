@@ -19,7 +19,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone, Debug)]
 pub struct DynBackend(Kind);
 
-/// Memory is known by name: the store asks it without a future (see [`as_memory`]).
+/// Memory has a variant of its own for the fast path of the store (`fast_path.rs`).
 #[derive(Clone, Debug)]
 enum Kind {
     Memory(Memory),
@@ -53,16 +53,12 @@ impl DynBackend {
             Kind::Other(backend) => backend.as_any().downcast_ref(),
         }
     }
-}
-
-/// The memory backend, if this is it. It answers at once: what takes no future takes no copies of
-/// what would be in it.
-#[inline]
-pub(crate) fn as_memory<B: Backend>(backend: &B) -> Option<&Memory> {
-    let backend: &dyn Any = backend;
-    match backend.downcast_ref::<DynBackend>() {
-        Some(DynBackend(Kind::Memory(memory))) => Some(memory),
-        _ => backend.downcast_ref(),
+    #[inline]
+    pub(crate) fn as_memory(&self) -> Option<&Memory> {
+        match &self.0 {
+            Kind::Memory(memory) => Some(memory),
+            Kind::Other(_) => None,
+        }
     }
 }
 
@@ -72,7 +68,7 @@ pub(crate) fn local_name<B: Backend>(backend: &B) -> Option<&'static str> {
     if as_embedded(backend).is_some() {
         return Some("embedded");
     }
-    as_memory(backend).map(|_| "memory")
+    super::fast_path::as_memory(backend).map(|_| "memory")
 }
 
 /// The file, if this is one.

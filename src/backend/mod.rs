@@ -3,6 +3,7 @@
 //! Writing a backend of your own takes [one page](crate::conformance).
 
 mod dyn_backend;
+pub(crate) mod fast_path;
 mod memory;
 #[cfg(feature = "__ordered")]
 #[cfg_attr(
@@ -40,8 +41,8 @@ pub use foundationdb::{FoundationDb, FoundationDbOptions};
 pub use crate::context::{Consistency, Context};
 #[cfg(feature = "embedded")]
 pub(crate) use dyn_backend::as_embedded;
+pub(crate) use dyn_backend::local_name;
 pub use dyn_backend::{BoxFuture, DynBackend};
-pub(crate) use dyn_backend::{as_memory, local_name};
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedOptions};
 pub use memory::Memory;

@@ -16,6 +16,7 @@
 
 mod hash;
 mod payload;
+mod range_query;
 mod set;
 mod sorted_hash;
 mod sorted_set;
@@ -26,9 +27,10 @@ pub use crate::reply::{FromReply, Reply};
 pub use crate::score::Score;
 pub use hash::{HDel, HGet, HGetAll, HSet, HSetNx};
 pub(crate) use payload::Named;
+pub use range_query::{RangeQuery, ZRange};
 pub use set::{SAdd, SMembers, SRem};
 pub use sorted_hash::ZHGet;
-pub use sorted_set::{RangeQuery, ZAdd, ZCount, ZIncrBy, ZRange, ZRem, ZScore};
+pub use sorted_set::{ZAdd, ZCount, ZIncrBy, ZRem, ZScore};
 pub use string::{Delete, Get, IncrBy, Set};
 
 use crate::{Key, Value};

@@ -1,14 +1,13 @@
-//! Sorted sets: [`ZScore`], [`ZCount`], [`ZRange`] and its builder, [`ZAdd`], [`ZRem`],
-//! [`ZIncrBy`].
+//! Sorted sets: [`ZScore`], [`ZCount`], [`ZAdd`], [`ZRem`], [`ZIncrBy`]. Ranges are in
+//! `range_query.rs`.
 //!
-//! A sorted hash is the same structure with values, so its ranges and writes are these operations,
-//! too; their methods are in `sorted_hash.rs`.
+//! A sorted hash is the same structure with values, so it uses these operations, too. Its methods
+//! are in `sorted_hash.rs`.
 
 use super::payload::payload;
-use crate::backend::BoxFuture;
-use crate::op::{FromReply, Range, Score, ScoreRange, ToLexRange};
+use super::range_query::RangeQuery;
+use crate::op::{Range, Score, ScoreRange, ToLexRange};
 use crate::{AtomicWrite, Backend, Batch, Conditional, Handle, Key, Result, Store, ToValue, Value};
-use std::marker::PhantomData;
 use std::ops::RangeBounds;
 
 payload! {
@@ -126,173 +125,6 @@ impl ZAdd {
 
 fn incr(key: impl Into<Key>, member: impl ToValue, by: f64) -> Result<ZIncrBy> {
     Ok(ZIncrBy::new(key, member.to_value()?, Score::new(by)?))
-}
-
-/// Reads the members, or the values, in a range. Answered by
-/// [`Reply::Values`](crate::op::Reply::Values), or with scores by
-/// [`Reply::Scored`](crate::op::Reply::Scored).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct ZRange {
-    /// The key.
-    pub key: Key,
-    /// Which part.
-    pub range: Range,
-    /// Whether the order is turned round.
-    pub rev: bool,
-    /// How many at most.
-    pub limit: Option<usize>,
-    /// Whether the scores are wanted, too.
-    pub scores: bool,
-    /// Whether it answers the values (`zhrange`), not the members (`zrange`).
-    pub values: bool,
-}
-
-impl crate::op::Named for ZRange {
-    const NAME: &'static str = "zrange";
-}
-
-impl ZRange {
-    /// All members in order, for [`Store::run`], [`Batch::push`] or a backend.
-    pub fn new(key: impl Into<Key>) -> Self {
-        ZRange {
-            key: key.into(),
-            range: Range::Score(ScoreRange::ALL),
-            rev: false,
-            limit: None,
-            scores: false,
-            values: false,
-        }
-    }
-    /// Sets [`range`](Self::range).
-    #[must_use]
-    pub fn range(mut self, range: Range) -> Self {
-        self.range = range;
-        self
-    }
-    /// Sets [`rev`](Self::rev).
-    #[must_use]
-    pub fn rev(mut self, rev: bool) -> Self {
-        self.rev = rev;
-        self
-    }
-    /// Sets [`limit`](Self::limit).
-    #[must_use]
-    pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = Some(limit);
-        self
-    }
-    /// Sets [`scores`](Self::scores).
-    #[must_use]
-    pub fn scores(mut self, scores: bool) -> Self {
-        self.scores = scores;
-        self
-    }
-    /// Sets [`values`](Self::values).
-    #[must_use]
-    pub fn values(mut self, values: bool) -> Self {
-        self.values = values;
-        self
-    }
-    pub(crate) fn name(&self) -> &'static str {
-        if self.values { "zhrange" } else { "zrange" }
-    }
-}
-
-/// A range read in the making, from [`Store::zrange`], [`Store::zhrange`] and the same methods of
-/// [`Batch`].
-///
-/// Without more it reads everything, in ascending order. On a store `.await` it; in a batch end it
-/// with [`queue`](Self::queue). A mistake in an argument (a NaN) is told then.
-#[derive(Debug)]
-#[must_use = "nothing is read until it is awaited, or queued in a batch"]
-pub struct RangeQuery<T, O = Vec<Value>> {
-    target: T,
-    read: Result<ZRange>,
-    output: PhantomData<fn() -> O>,
-}
-
-impl<T> RangeQuery<T> {
-    pub(super) fn new(target: T, key: Key, values: bool) -> Self {
-        let read = Ok(ZRange { values, ..ZRange::new(key) });
-        RangeQuery { target, read, output: PhantomData }
-    }
-    /// Answers the scores, too: `Vec<(Value, f64)>`.
-    pub fn with_scores(self) -> RangeQuery<T, Vec<(Value, f64)>> {
-        let read = self.read.map(|read| ZRange { scores: true, ..read });
-        RangeQuery { target: self.target, read, output: PhantomData }
-    }
-}
-
-impl<T, O> RangeQuery<T, O> {
-    fn range(mut self, range: Result<Range>) -> Self {
-        match (&mut self.read, range) {
-            (Ok(read), Ok(range)) => read.range = range,
-            (Ok(_), Err(e)) => self.read = Err(e),
-            (Err(_), _) => {}
-        }
-        self
-    }
-    /// Only scores in `range`: `1.0..=2.0`, `(Bound::Excluded(a), Bound::Included(b))`. Of this and
-    /// [`by_lex`](Self::by_lex) the last one counts.
-    pub fn by_score(self, range: impl RangeBounds<f64>) -> Self {
-        self.range(ScoreRange::new(range).map(Range::Score))
-    }
-    /// Only members in `range`: `"a".."b"`. For keys whose scores are all equal (0 by custom); with
-    /// other scores it is not specified which members this finds.
-    ///
-    /// Page by page, each behind the last member of the one before:
-    ///
-    /// ```
-    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
-    /// use std::ops::Bound;
-    /// # let store = keyvaluestore::Store::memory();
-    /// # for word in ["a", "b", "c", "d", "e"] {
-    /// #     store.zadd("words", word, 0.0).await?;
-    /// # }
-    /// let mut after = Bound::Unbounded;
-    /// loop {
-    ///     let page = store.zrange("words").by_lex((after, Bound::Unbounded)).limit(2).await?;
-    ///     let Some(last) = page.last() else { break };
-    ///     after = Bound::Excluded(last.clone());
-    ///     println!("{page:?}");
-    /// }
-    /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
-    /// ```
-    pub fn by_lex(self, range: impl ToLexRange) -> Self {
-        self.range(range.to_lex_range().map(|range| Range::Lex(Box::new(range))))
-    }
-    /// In descending order, exactly the reverse. A [`limit`](Self::limit) then counts from the end.
-    pub fn rev(mut self) -> Self {
-        if let Ok(read) = &mut self.read {
-            read.rev = true;
-        }
-        self
-    }
-    /// At most `n`, from where the order starts. 0 answers nothing.
-    pub fn limit(mut self, n: usize) -> Self {
-        if let Ok(read) = &mut self.read {
-            read.limit = Some(n);
-        }
-        self
-    }
-}
-
-impl<'s, B: Backend, O: FromReply + 's> IntoFuture for RangeQuery<&'s Store<B>, O> {
-    type Output = Result<O>;
-    type IntoFuture = BoxFuture<'s, Result<O>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let (store, read) = (self.target, self.read);
-        Box::pin(store.run_read(read))
-    }
-}
-
-impl<B: Backend, O: FromReply> RangeQuery<&mut Batch<'_, B>, O> {
-    /// Adds the read to the batch.
-    pub fn queue(self) -> Handle<O> {
-        self.target.try_push(self.read)
-    }
 }
 
 /// # Sorted sets
