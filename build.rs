@@ -1,5 +1,5 @@
-//! Tells the linker where the client library of FoundationDB may be, for the feature
-//! `foundationdb`: where the crate that asks for it does not look by itself.
+//! For the feature `foundationdb`: adds the directories of FoundationDB's client library that the
+//! crate `foundationdb` does not search by itself.
 
 use std::path::PathBuf;
 

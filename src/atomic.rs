@@ -1,17 +1,17 @@
-//! Conditional atomic writes: all of the writes or none, and which conditions failed.
+//! [`AtomicWrite`]: all of several writes or none, under conditions; and its [`Outcome`].
 
 use crate::handle::Ticket;
 use crate::op::Write;
 use crate::{Backend, Conditional, Error, ErrorKind, Handle, Result, Store};
 
-/// Writes that happen together or not at all. From [`Store::atomic_write`].
+/// Several writes that are applied all together or not at all. Made by [`Store::atomic_write`].
 ///
-/// Conditions (`set_nx`, `set_xx`, `set_eq`, `delete_xx`, `hset_nx`, `zadd_nx`, `zhadd_nx`) are
-/// judged against the state before the write, all of them; if any fails, nothing is written, and
-/// [`Outcome::ConditionFailed`] tells every one that did. Any other error, too, leaves everything
-/// as it was.
+/// All conditions (`set_nx`, `set_xx`, `set_eq`, `delete_xx`, `hset_nx`, `zadd_nx`, `zhadd_nx`) are
+/// evaluated against the state before the write. If any fails, nothing is written, and
+/// [`Outcome::ConditionFailed`] lists every one that failed. Any other error changes nothing,
+/// either.
 ///
-/// Up to 100 writes, each item at most once: a key, or in a sorted set or sorted hash a member.
+/// At most 100 writes. Each changes another key, or another member of a sorted set or sorted hash.
 /// [`delete`](Self::delete) and the conditions of `set*` do not see sorted sets here.
 ///
 /// ```
@@ -37,11 +37,11 @@ pub struct AtomicWrite<'s, B = crate::backend::DynBackend> {
     store: &'s Store<B>,
     ticket: Ticket,
     writes: Vec<Write>,
-    /// The first thing that was wrong with an argument.
+    /// The first error of an argument.
     refused: Option<Error>,
 }
 
-/// How an atomic write ended. Contention is an error instead.
+/// The result of an atomic write. Contention is an error instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "if a condition failed, nothing was written"]
 #[allow(clippy::exhaustive_enums)] // it is written or it is not
@@ -53,8 +53,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// What a backend answers: the positions of the writes whose conditions failed. It is committed
-    /// if there are none.
+    /// For a backend: the outcome, given the positions of the writes whose conditions failed.
+    /// `Committed` if there are none.
     pub fn from_failed_conditions(positions: impl IntoIterator<Item = usize>) -> Self {
         let mut writes: Vec<usize> = positions.into_iter().collect();
         if writes.is_empty() {
@@ -63,7 +63,7 @@ impl Outcome {
         writes.sort_unstable();
         Outcome::ConditionFailed(FailedConditions { ticket: Ticket::NONE, writes })
     }
-    /// Whether it was written, for who does not need to know what stood in the way.
+    /// Whether it was written.
     pub fn is_committed(&self) -> bool {
         matches!(self, Outcome::Committed)
     }
@@ -77,18 +77,17 @@ pub struct FailedConditions {
 }
 
 impl FailedConditions {
-    /// Whether the condition behind `handle` is one of them. A handle of another atomic write never
-    /// is.
+    /// Whether the condition of `handle` failed. `false` for a handle of another atomic write.
     pub fn contains(&self, handle: Handle<Conditional>) -> bool {
         handle.ticket == self.ticket && self.writes.contains(&handle.index)
     }
-    /// The positions of the writes whose conditions failed, from 0, in the order in which they were
-    /// added.
+    /// The positions of the writes whose conditions failed: ascending, counted from 0 in the order
+    /// in which the writes were added.
     pub fn indices(&self) -> &[usize] {
         &self.writes
     }
 }
-// Which atomic write it was does not make two outcomes differ.
+// Outcomes of two atomic writes are equal if the same positions failed.
 impl PartialEq for FailedConditions {
     fn eq(&self, other: &Self) -> bool {
         self.writes == other.writes
@@ -100,7 +99,7 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
     pub(crate) fn new(store: &'s Store<B>) -> Self {
         AtomicWrite { store, ticket: Ticket::next(), writes: Vec::new(), refused: None }
     }
-    /// Adds a write that you hold as data.
+    /// Adds a write given as data.
     pub fn push(&mut self, write: impl Into<Write>) -> Handle<Conditional> {
         self.try_push(Ok(write))
     }
@@ -115,23 +114,24 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
         }
         Handle::new(self.ticket, index)
     }
-    /// How many writes it holds.
+    /// The number of writes.
     pub fn len(&self) -> usize {
         self.writes.len()
     }
-    /// Whether it holds none. Nothing at all can always be written.
+    /// Whether it has no writes. An empty atomic write commits without a round trip.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Carries it out.
+    /// Applies the writes.
     ///
-    /// One round trip. Redis: one script. DynamoDB: `TransactWriteItems`.
+    /// One round trip. Redis: one script. DynamoDB: `TransactWriteItems`. FoundationDB: one
+    /// transaction.
     ///
     /// # Errors
-    /// `InvalidArgument` for more than 100 writes, or two of the same item, naming the two; what
-    /// the methods of its writes say; `Conflict` if other writes got in the way too often. Nothing
-    /// was written then. Only an error whose [`outcome_is_unknown`](Error::outcome_is_unknown)
-    /// leaves that open.
+    /// `InvalidArgument` for more than 100 writes, or for two of the same target, with the positions
+    /// of both; `Conflict` if it conflicted with other writes more often than the backend retries;
+    /// and the errors of the methods that added the writes. On an error nothing was written, unless
+    /// its [`outcome_is_unknown`](Error::outcome_is_unknown).
     pub async fn exec(mut self) -> Result<Outcome> {
         if let Some(refused) = self.refused.take() {
             return Err(refused.in_operation("atomic_write"));
@@ -144,8 +144,8 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
             committed => committed,
         })
     }
-    /// Carries out writes that have no condition. See [`exec`](Self::exec) for its cost and the
-    /// other errors.
+    /// Applies writes that have no condition. [`exec`](Self::exec) has the cost and the other
+    /// errors.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -156,14 +156,14 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
     /// tx.commit().await?;
     ///
     /// let mut tx = store.atomic_write();
-    /// tx.set_nx("name", "alice"); // may fail, and `commit` could not report it
+    /// tx.set_nx("name", "alice"); // a condition, which `commit` cannot report
     /// assert!(tx.commit().await.is_err());
     /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
     /// ```
     ///
     /// # Errors
-    /// `InvalidArgument` if a write has a condition, before anything is sent: [`exec`](Self::exec)
-    /// returns whether it held.
+    /// `InvalidArgument` if a write has a condition, before anything is sent. Call
+    /// [`exec`](Self::exec), which returns whether it held.
     pub async fn commit(self) -> Result<()> {
         if let Some(i) = self.writes.iter().position(Write::has_condition) {
             return Err(Error::invalid("it has a condition, so `exec` it").of_write(i))
@@ -179,7 +179,7 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
         }
     }
     async fn send(&mut self) -> Result<Outcome> {
-        // Every backend can rely on these checks, so they are made once and here.
+        // The only place of these checks. Backends rely on them.
         let limits = self.store.limits();
         limits.check_together(&self.writes)?;
         for (i, op) in self.writes.iter().enumerate() {

@@ -1,14 +1,14 @@
-//! Many operations in few round trips, and the handles by which their results are told apart.
+//! [`Batch`]: many operations in few round trips; and its [`Replies`].
 
 use crate::handle::Ticket;
 use crate::op::{FromReply, Named, Op, Reply};
 use crate::{Backend, Error, ErrorKind, Handle, Result, Store};
 
-/// Operations that wait to be sent together. From [`Store::batch`].
+/// Many operations that are sent together, for fewer round trips. Made by [`Store::batch`].
 ///
-/// No atomicity and no isolation: it is for fewer round trips. Operations on the same key take
-/// effect as though one after another, in the order in which they were added; different keys in any
-/// order. There may be any number of them; the backend splits what it must.
+/// It is neither atomic nor isolated. Operations on the same key take effect in the order in which
+/// they were added; operations on different keys in any order. The number is not limited: the
+/// backend splits the batch as it must.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -29,18 +29,23 @@ pub struct Batch<'s, B = crate::backend::DynBackend> {
     store: &'s Store<B>,
     ticket: Ticket,
     ops: Vec<Op>,
-    /// What was wrong before sending, by the index of its handle, ascending.
+    /// The errors found before sending, by the index of their handles, ascending.
     refused: Vec<(usize, Error)>,
 }
 
-/// Room for a batch of this size is made at once.
-const FEW: usize = 16;
+/// The capacity that a new batch allocates.
+const INITIAL_CAPACITY: usize = 16;
 
 impl<'s, B: Backend> Batch<'s, B> {
     pub(crate) fn new(store: &'s Store<B>) -> Self {
-        Batch { store, ticket: Ticket::next(), ops: Vec::with_capacity(FEW), refused: Vec::new() }
+        Batch {
+            store,
+            ticket: Ticket::next(),
+            ops: Vec::with_capacity(INITIAL_CAPACITY),
+            refused: Vec::new(),
+        }
     }
-    /// Adds an operation that you hold as data.
+    /// Adds an operation given as data.
     pub fn push<T: FromReply>(&mut self, op: impl Into<Op>) -> Handle<T> {
         let (op, index) = (op.into(), self.len());
         match self.store.limits().check_op(&op) {
@@ -49,7 +54,7 @@ impl<'s, B: Backend> Batch<'s, B> {
         }
         Handle::new(self.ticket, index)
     }
-    /// Adds an operation, or what was wrong with its arguments.
+    /// Adds an operation, or the error of its arguments.
     pub(crate) fn try_push<T: FromReply, O: Into<Op> + Named>(
         &mut self,
         op: Result<O>,
@@ -63,31 +68,31 @@ impl<'s, B: Backend> Batch<'s, B> {
             }
         }
     }
-    /// How many operations it holds.
+    /// The number of operations.
     pub fn len(&self) -> usize {
         self.ops.len() + self.refused.len()
     }
-    /// Whether it holds none.
+    /// Whether it has no operations.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Sends the batch. All operations are carried out as far as they can be, also if one fails.
+    /// Sends the batch. An operation that fails does not stop the others.
     ///
     /// # Errors
-    /// That of the first operation that failed. [`exec_each`](Self::exec_each) keeps them apart.
+    /// The error of the first operation that failed. [`exec_each`](Self::exec_each) returns all of
+    /// them.
     pub async fn exec(self) -> Result<Replies> {
         let replies = self.exec_each().await;
         match replies.replies.iter().position(Result::is_err) {
             None => Ok(replies),
-            // Taken out whole, with its source.
             Some(i) => {
                 Err(replies.replies.into_iter().nth(i).and_then(Result::err).unwrap_or_else(|| {
-                    Error::new(ErrorKind::Other, "an error that was there a moment ago is gone")
+                    Error::new(ErrorKind::Other, "the position of an error is no error")
                 }))
             }
         }
     }
-    /// Sends the batch, and lets each operation have its own result or error.
+    /// Sends the batch. Each operation has its own result or error.
     pub async fn exec_each(self) -> Replies {
         let Batch { store, ticket, ops, refused } = self;
         let mut replies = match ops.is_empty() {
@@ -95,9 +100,9 @@ impl<'s, B: Backend> Batch<'s, B> {
             false => store.send_batch(&ops).await,
         };
         if replies.len() != ops.len() {
-            let told = replies.len();
+            let len = replies.len();
             replies.truncate(ops.len());
-            replies.resize_with(ops.len(), || Err(missing(told)));
+            replies.resize_with(ops.len(), || Err(missing(len)));
         }
         for (op, reply) in ops.iter().zip(&mut replies) {
             if reply.is_err() {
@@ -113,14 +118,11 @@ impl<'s, B: Backend> Batch<'s, B> {
 }
 
 #[cold]
-fn missing(told: usize) -> Error {
-    Error::new(
-        ErrorKind::Other,
-        format!("the backend answered only {told} operations of the batch"),
-    )
+fn missing(len: usize) -> Error {
+    Error::new(ErrorKind::Other, format!("the backend returned only {len} replies to the batch"))
 }
 
-/// Puts what was refused where it was added.
+/// Inserts the refused operations at their positions.
 fn merge(replies: Vec<Result<Reply>>, refused: Vec<(usize, Error)>) -> Vec<Result<Reply>> {
     let mut merged = Vec::with_capacity(replies.len() + refused.len());
     let mut replies = replies.into_iter();
@@ -140,13 +142,14 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// The result of the operation that gave this handle.
+    /// The result of the operation that returned this handle.
     ///
     /// # Errors
-    /// Its own, after [`Batch::exec_each`]; `InvalidArgument` if the handle is of another batch.
+    /// That of the operation, after [`Batch::exec_each`]; `InvalidArgument` if the handle belongs to
+    /// another batch.
     pub fn take<T: FromReply>(&mut self, handle: Handle<T>) -> Result<T> {
         match self.replies.get_mut(handle.index) {
-            // A handle is consumed here and cannot be copied, so nobody meets what is left behind.
+            // `take` consumes the handle, and it is not `Clone`, so no call can see the rest.
             Some(reply) if handle.ticket == self.ticket => {
                 T::from_reply(std::mem::replace(reply, Ok(Reply::Done))?)
             }

@@ -5,8 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Tells one batch or atomic write from every other, so that a handle cannot be used on the wrong
-/// one.
+/// Identifies one batch or atomic write, so that a handle cannot be used with another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
@@ -15,12 +14,12 @@ impl Ticket {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Ticket(NEXT.fetch_add(1, Ordering::Relaxed))
     }
-    /// What no batch has.
+    /// The ticket of no batch.
     pub(crate) const NONE: Ticket = Ticket(0);
 }
 
-/// Stands for the result of one operation of a [`Batch`], or for one condition of an
-/// [`AtomicWrite`](crate::AtomicWrite), until it has run.
+/// Refers to the result of one operation of a [`Batch`](crate::Batch), or to one condition of an
+/// [`AtomicWrite`](crate::AtomicWrite).
 pub struct Handle<T> {
     pub(crate) ticket: Ticket,
     pub(crate) index: usize,
@@ -38,8 +37,8 @@ impl<T> fmt::Debug for Handle<T> {
     }
 }
 
-/// What a [`Handle`] of an [`AtomicWrite`] stands for: a condition, to be looked for in
-/// [`FailedConditions`].
+/// The type of a [`Handle`] that refers to a condition of an [`AtomicWrite`](crate::AtomicWrite).
+/// [`FailedConditions::contains`](crate::FailedConditions::contains) takes it.
 #[derive(Debug)]
 #[allow(clippy::exhaustive_enums)]
 pub enum Conditional {}

@@ -41,14 +41,14 @@
 //! assert_eq!(replies.take(greeting)?.unwrap(), "hello");
 //! assert_eq!(replies.take(top)?, ["alice"]);
 //!
-//! // An atomic write: all or nothing, and every condition that failed is told.
+//! // An atomic write: all or nothing. Every condition that failed is reported.
 //! let mut tx = store.atomic_write();
 //! tx.set("user:42", r#"{"name":"carol"}"#);
 //! let name = tx.set_nx("user_by_name:carol", 42);
 //! match tx.exec().await? {
 //!     Outcome::Committed => {}
 //!     Outcome::ConditionFailed(failed) if failed.contains(name) => println!("the name is taken"),
-//!     Outcome::ConditionFailed(_) => println!("something else stood in the way"),
+//!     Outcome::ConditionFailed(_) => println!("another condition failed"),
 //! }
 //! # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 //! ```
@@ -57,21 +57,20 @@
 //!
 //! - [`Store`]: every operation, by data type, with its limits, errors and cost.
 //! - [`Batch`] and [`AtomicWrite`]: the same operations, together.
-//! - [`ToValue`], [`FromValue`], [`Value`]: what goes in, and what comes out.
-//! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`], [`FoundationDb`]: the backends, and what
-//!   each is for. [`Store::open`] picks one by URL.
-//! - [`wrap`]: a cache, namespaces, retries, metrics, around any of them, and how to stack them.
-//! - [`Error`] and [`ErrorKind`]: what can go wrong, the same on every backend. [`Limits`]: how
-//!   long things may be.
-//! - [`Backend`]: what to implement for a storage system of your own, and [`conformance`] to test
+//! - [`ToValue`], [`FromValue`], [`Value`]: the types of arguments and results.
+//! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`], [`FoundationDb`]: the backends: how to open,
+//!   configure and test each, and what calls cost. [`Store::open`] selects one by URL.
+//! - [`wrap`]: a cache, namespaces, retries, metrics: around any backend, in any order.
+//! - [`Error`] and [`ErrorKind`]: one error type for all backends. [`Limits`]: the maximum sizes.
+//! - [`Backend`]: the trait to implement for a storage system of your own. [`conformance`] tests
 //!   it.
 //!
 //! # One key, one type
 //!
-//! A key holds a string, a counter, a set, a hash, or a sorted set or hash. To use it as another
-//! type is a mistake in the program: the backend answers `WrongType`, or as though the key were
-//! absent. A string that is the canonical decimal text of an `i64` and a counter are the same
-//! thing. A collection is gone with its last member.
+//! A key holds a string, a counter, a set, a hash, or a sorted set or hash. Using it as another type
+//! is a bug in the program: the backend returns `WrongType`, or behaves as if the key were absent.
+//! A counter is a string that is the canonical decimal text of an `i64`. A collection is removed
+//! with its last member.
 //!
 //! # Features
 //!
@@ -83,16 +82,16 @@
 //! | `redis` | no | [`Redis`]: a server or a cluster, `redis://host` |
 //! | `dynamodb` | no | [`DynamoDb`]: a table, `dynamodb://table` |
 //! | `foundationdb` | no | [`FoundationDb`]: a cluster, `foundationdb:cluster-file` |
-//! | `cache` | no | [`wrap::Cache`]: what was read, until it is written |
+//! | `cache` | no | [`wrap::Cache`]: a read cache that writes invalidate |
 //! | `retry`, `timeout` | no | [`wrap::Retry`] and [`wrap::Timeout`] |
-//! | `metrics`, `tracing` | no | [`wrap::Metrics`] and [`wrap::Trace`], for whoever collects them |
-//! | `conformance` | no | [`conformance`]: the contract as tests, for whoever writes a backend |
+//! | `metrics`, `tracing` | no | [`wrap::Metrics`] and [`wrap::Trace`], through the crates of the same names |
+//! | `conformance` | no | [`conformance`]: the contract as tests, for a backend of your own |
 //!
-//! Any async runtime will do, but for `redis`, `dynamodb` and `retry`, which need tokio. Nothing
-//! here starts one, but for the tests of `conformance`.
+//! Memory, `embedded` and `foundationdb` run on any async runtime. `redis`, `dynamodb`, `retry` and
+//! `timeout` need tokio. The library starts no runtime; only the tests of `conformance` do.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// Links to what a feature leaves out are only checked with all features.
+// Links to items of other features are only checked with all features.
 #![cfg_attr(
     not(all(
         feature = "embedded",
@@ -158,7 +157,7 @@ pub use handle::{Conditional, Handle};
 pub use limits::Limits;
 pub use store::Store;
 
-/// The examples of the README run, too.
+/// Runs the examples of the README.
 #[cfg(all(doctest, feature = "json"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

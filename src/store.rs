@@ -1,4 +1,4 @@
-//! [`Store`]: the handle that an application holds. Its operations are in `ops/`, by data type.
+//! [`Store`]: the handle that an application holds. Its operations are in `op/`, by data type.
 
 #[cfg(feature = "embedded")]
 use crate::backend::as_embedded;
@@ -12,33 +12,32 @@ mod run;
 
 /// A key-value store: one Redis-like API over any [`Backend`].
 ///
-/// Cheap to clone, and clones share the data, so pass it by value to whoever needs it. All methods
-/// take `&self` and may run at the same time.
+/// Cheap to clone, and clones share the data, so pass it by value. All methods take `&self` and can
+/// run concurrently.
 ///
-/// `Store` with no type argument holds its backend behind a pointer, whatever it is, at the price
-/// of one small allocation per call (none for a bare [`Memory`]). `Store<Memory>`, or any other
-/// concrete type, costs none.
+/// `Store` without a type argument erases the type of its backend. That costs one small allocation
+/// per call (none for a bare [`Memory`]). `Store<Memory>`, or any other concrete type, costs none.
 ///
-/// The methods do nothing until their future is awaited. The future is `Send`, whatever was passed
-/// in: arguments are turned into the operation on the spot, and only that is kept. Dropped before
-/// its end, a write may be applied or not, or later, but never half of it; nothing is lost by it,
-/// and nobody else has to wait.
+/// The methods do nothing until their future is awaited. The future is `Send` whatever the types of
+/// the arguments are: they are converted before the method returns. If a future is dropped before
+/// its end, its write may be applied or not, now or later, but never in part. Other calls do not
+/// wait for it.
 #[derive(Clone, Debug)]
 pub struct Store<B = DynBackend> {
     backend: B,
     context: Context,
     limits: Limits,
-    /// The file below the wrappers, to be closed.
+    /// The file below the wrappers, for [`Store::close`].
     #[cfg(feature = "embedded")]
     file: Option<crate::Embedded>,
 }
 
 impl Store {
-    /// A store on `backend`, whose type is erased.
+    /// A store on `backend`, with its type erased.
     pub fn new(backend: impl Backend) -> Self {
         Store::with_backend(DynBackend::new(backend))
     }
-    /// A new, empty store in memory: what unit tests run on.
+    /// A new, empty store in memory, for unit tests.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -54,17 +53,17 @@ impl Store {
     /// | URL | backend |
     /// |---|---|
     /// | `memory:` | a new, empty [`Memory`] |
-    /// | `file:path`, `file:///path` | `Embedded`: the file is made if it is not there |
+    /// | `file:path`, `file:///path` | `Embedded`: the file is created if it does not exist |
     /// | `redis://host:port`, `rediss://…`, `redis+unix:///path` | `Redis`: one server |
     /// | `redis+cluster://host:port,host:port`, `rediss+cluster://…` | `Redis`: a cluster |
     /// | `dynamodb://table?region=…`, `dynamodb://table?endpoint=…` | `DynamoDb`: a table |
     /// | `foundationdb:cluster-file?subspace=…` | `FoundationDb`: a part of a cluster |
     ///
-    /// Options stand behind a `?`, separated by `&`: `file:users.kvs?cache=64MiB&verify=false`. The
-    /// pages of the backends list them. Paths and values are percent-encoded: `file:a%20b.kvs`. An
-    /// unknown option is an error.
+    /// Options follow a `?`, separated by `&`: `file:users.kvs?cache=64MiB&verify=false`. The page
+    /// of each backend lists its options. Paths and values are percent-encoded: `file:a%20b.kvs`.
+    /// An unknown option is an error.
     ///
-    /// [`wrap`](Self::wrap) puts [wrappers](crate::wrap) around an opened store, and
+    /// [`wrap`](Self::wrap) adds [wrappers](crate::wrap) to an open store, and
     /// [`close`](Self::close) closes its file.
     ///
     /// ```
@@ -76,15 +75,15 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that is none of these, `Unsupported` for one that this build of
-    /// the library cannot open, and what the backend says. Each says what to do.
+    /// `InvalidArgument` for any other URL, `Unsupported` for a backend whose feature is not enabled,
+    /// and the errors of the backend. The message says what to do.
     pub async fn open(url: impl AsRef<str>) -> Result<Self> {
         crate::url::open(url.as_ref()).await.map_err(|e| e.in_operation("open"))
     }
 }
 
 impl<B> Store<B> {
-    /// A store on `backend`, whose type is kept.
+    /// A store on `backend`, with its type kept.
     pub fn with_backend(backend: B) -> Self {
         Store {
             backend,
@@ -101,7 +100,7 @@ impl<B> Store<B> {
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
-    /// The same context and limits on another backend.
+    /// The same context and limits on `backend`.
     pub(crate) fn on<C>(&self, backend: C) -> Store<C> {
         Store {
             backend,
@@ -114,21 +113,23 @@ impl<B> Store<B> {
 }
 
 impl<B: Clone> Store<B> {
-    /// The same store with reads that may be answered from a replica, and so may miss the latest
-    /// writes. DynamoDB charges half for them. Backends that have no replica answer as ever.
+    /// The same store with eventually consistent reads: they may be served by a replica and miss
+    /// the latest writes. DynamoDB charges half for them. On a backend without replicas all reads
+    /// stay strongly consistent.
     #[must_use]
     pub fn eventually_consistent(&self) -> Self {
         let context = self.context.clone().with_consistency(Consistency::Eventual);
         Store { context, ..self.clone() }
     }
-    /// The same store with `observer` hearing what its calls cost inside the backend.
+    /// The same store with `observer` in place of its observer. It receives an event per call,
+    /// round trip, retry and consumed capacity.
     #[must_use]
     pub fn with_observer(&self, observer: Arc<dyn Observer>) -> Self {
         let context = self.context.clone().with_observer(observer);
         Store { context, ..self.clone() }
     }
-    /// The same store on a backend made of this one's: limits, consistency and observers stay. The
-    /// mirror of [`inner`](Self::inner).
+    /// A store on the backend that `wrap` returns, with the same limits, consistency and observer.
+    /// The inverse of [`inner`](Self::inner).
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -152,15 +153,15 @@ impl<B: Clone> Store<B> {
         }
         store
     }
-    /// The same store with the type of its backend erased, as [`Store::new`] makes it.
+    /// The same store with the type of its backend erased, as by [`Store::new`].
     pub fn erased(&self) -> Store
     where
         B: Backend,
     {
         self.wrap(DynBackend::new)
     }
-    /// The same store with `profiler` counting its calls and what they cost. It nests: the
-    /// profilers, and the observer, that the store has already go on to count.
+    /// The same store with `profiler` added: it counts the calls and their cost. Profilers and the
+    /// observer that the store already has stay.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -182,7 +183,7 @@ impl<B: Clone> Store<B> {
         let observer = Fanout::of(self.context.observer.as_ref(), profiler);
         self.with_observer(observer)
     }
-    /// The same store with other limits than the portable ones. See [`Limits`].
+    /// The same store with `limits` instead of the portable ones. See [`Limits`].
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
         Store { limits, ..self.clone() }
@@ -190,12 +191,12 @@ impl<B: Clone> Store<B> {
 }
 
 impl<B: Backend> Store<B> {
-    /// Closes the file of a store that was opened by `file:` URL or made of an `Embedded`, also
-    /// below wrappers that [`wrap`](Self::wrap) has put around it. Later operations fail with
-    /// `Unavailable`, through every clone. Waits for the writes under way, without blocking the
-    /// thread. Other backends have nothing to close.
+    /// Closes the file of a store that was opened by a `file:` URL or made from an `Embedded`, also
+    /// through the wrappers that [`wrap`](Self::wrap) added. Waits for pending writes without
+    /// blocking the thread. Later operations fail with `Unavailable`, on every clone. Does nothing
+    /// on other backends.
     ///
-    /// Dropping the last clone closes the file, too, and blocks the thread meanwhile.
+    /// Dropping the last clone closes the file, too, but blocks the thread meanwhile.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -213,8 +214,8 @@ impl<B: Backend> Store<B> {
     /// ```
     ///
     /// # Errors
-    /// `Unavailable` if the file cannot be closed in order. What was answered is in it all the
-    /// same.
+    /// `Unavailable` if the file cannot be closed cleanly. It still contains every acknowledged
+    /// write.
     pub async fn close(&self) -> Result<()> {
         #[cfg(feature = "embedded")]
         if let Some(file) = self.file.as_ref().or_else(|| as_embedded(&self.backend)) {
@@ -230,8 +231,8 @@ impl<B: Backend> Store<B> {
     pub fn atomic_write(&self) -> AtomicWrite<'_, B> {
         AtomicWrite::new(self)
     }
-    /// Carries out one operation that you hold as data. The methods by name are shorter; this one
-    /// is for gateways and tools.
+    /// Runs one operation given as data, for gateways and tools. Otherwise use the method of the
+    /// operation.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -245,7 +246,7 @@ impl<B: Backend> Store<B> {
     /// ```
     ///
     /// # Errors
-    /// What the method of the operation says.
+    /// Those of the method of the operation.
     pub async fn run<T: FromReply>(&self, op: impl Into<Op>) -> Result<T> {
         match op.into() {
             Op::Read(op) => self.run_read(Ok(op)).await,

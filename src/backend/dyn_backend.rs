@@ -1,4 +1,4 @@
-//! [`DynBackend`]: any backend, with its type erased. The only place that boxes a backend's futures.
+//! [`DynBackend`]: any backend, with its type erased. The only place that boxes futures.
 
 #[cfg(feature = "embedded")]
 use super::Embedded;
@@ -11,11 +11,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// A future behind a pointer.
+/// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Any backend, at the price of one small allocation per call, however many wrappers are inside. A
-/// bare [`Memory`] in a [`Store`](crate::Store) costs none.
+/// Any backend, with its type erased. A call costs one small allocation, however many wrappers are
+/// inside; none for a bare [`Memory`] in a [`Store`](crate::Store).
 #[derive(Clone, Debug)]
 pub struct DynBackend(Kind);
 
@@ -27,7 +27,7 @@ enum Kind {
 }
 
 impl DynBackend {
-    /// Erases the type of `backend`. One that is erased stays as it is.
+    /// Erases the type of `backend`. A `DynBackend` is returned as it is.
     pub fn new(backend: impl Backend) -> Self {
         let any: &dyn Any = &backend;
         if let Some(memory) = any.downcast_ref::<Memory>() {
@@ -38,7 +38,7 @@ impl DynBackend {
         }
         DynBackend(Kind::Other(Arc::new(Padded::new(backend))))
     }
-    /// The backend, if it is a `B`: the way to a wrapper whose type was erased.
+    /// The backend, if it is a `B`. For the methods of a wrapper whose type was erased.
     ///
     /// ```
     /// use keyvaluestore::wrap::Prefix;
@@ -62,16 +62,16 @@ impl DynBackend {
     }
 }
 
-/// The name of a backend that answers in this process, where no request shows its name.
+/// The name of a backend in this process, which sends no request that would carry its name.
 pub(crate) fn local_name<B: Backend>(backend: &B) -> Option<&'static str> {
     #[cfg(feature = "embedded")]
     if as_embedded(backend).is_some() {
         return Some("embedded");
     }
-    super::fast_path::as_memory(backend).map(|_| "memory")
+    super::FastPath::of(backend).map(|_| "memory")
 }
 
-/// The file, if this is one.
+/// The backend as [`Embedded`], if it is one, erased or not.
 #[cfg(feature = "embedded")]
 pub(crate) fn as_embedded<B: Backend>(backend: &B) -> Option<&Embedded> {
     let any: &dyn Any = backend;
@@ -81,8 +81,8 @@ pub(crate) fn as_embedded<B: Backend>(backend: &B) -> Option<&Embedded> {
     }
 }
 
-/// Every call of every thread reads it, so it shares no line of memory with what somebody writes.
-/// By room on both sides, and not by an alignment, for which an allocator takes its time.
+/// Padding against false sharing: every call of every thread reads `backend`, so no other data may
+/// share its cache line. An alignment would do it, too, but aligned allocations are slower.
 #[repr(C)]
 struct Padded<B> {
     before: [u8; LINE],
@@ -90,7 +90,7 @@ struct Padded<B> {
     behind: [u8; LINE],
 }
 
-/// What two processors hand each other at once: some take lines in pairs.
+/// Two cache lines, as some processors prefetch them in pairs.
 const LINE: usize = 128;
 
 impl<B> Padded<B> {
@@ -105,7 +105,7 @@ impl<B: Debug> Debug for Padded<B> {
     }
 }
 
-/// The object-safe twin of [`Backend`]; the only place that boxes a backend's futures.
+/// [`Backend`] as a trait that can be a trait object: it returns boxed futures.
 trait DynBackendObject: Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
     fn read<'a>(&'a self, cx: &'a Context, op: &'a Read) -> BoxFuture<'a, Result<Reply>>;
@@ -140,8 +140,7 @@ impl<B: Backend> DynBackendObject for Padded<B> {
     }
 }
 
-// Not `async fn`: what is in the box is the future already, and another one around it would be one
-// more to carry.
+// Not `async fn`: that would put a second future around the boxed one.
 impl Backend for DynBackend {
     #[inline]
     fn read<'a>(

@@ -1,9 +1,9 @@
-//! What a storage system must provide: four functions over data. And the storage systems that do.
+//! The [`Backend`] trait, four functions over operations as data, and the backends.
 //!
-//! Writing a backend of your own takes [one page](crate::conformance).
+//! [`conformance`](crate::conformance) shows how to write and test a backend of your own.
 
 mod dyn_backend;
-pub(crate) mod fast_path;
+mod fast_path;
 mod memory;
 #[cfg(feature = "__ordered")]
 #[cfg_attr(
@@ -45,6 +45,7 @@ pub(crate) use dyn_backend::local_name;
 pub use dyn_backend::{BoxFuture, DynBackend};
 #[cfg(feature = "embedded")]
 pub use embedded::{Embedded, EmbeddedOptions};
+pub(crate) use fast_path::FastPath;
 pub use memory::Memory;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisOptions};
@@ -59,49 +60,47 @@ use std::sync::Arc;
 ///
 /// # Contract
 ///
-/// - Each operation means what its method of [`Store`](crate::Store) says, and is answered by the
-///   [`Reply`] that its payload names.
-/// - `batch` answers exactly one result per operation, in their order. Operations on one key take
-///   effect as though in that order; beyond that it promises neither atomicity nor isolation. One
-///   that fails neither stops nor hides another. What could not be carried out is an error, never
-///   dropped.
-/// - `transact` judges every condition against the state before any of the writes, tells every one
-///   that failed, and applies all of the writes or none, also on errors.
-/// - A write is sent again only if the first one is known not to have been applied. Where that
-///   cannot be known, the error says so ([`outcome_is_unknown`](crate::Error::outcome_is_unknown)).
-/// - A dropped future may leave a write applied or not, never half of it.
-/// - Nothing panics on what the storage system answers.
+/// - Each operation does what its method of [`Store`](crate::Store) documents, and returns the
+///   [`Reply`] that its payload documents.
+/// - `batch` returns exactly one result per operation, in order. Operations on one key take effect
+///   in that order. It is neither atomic nor isolated. A failed operation does not stop or hide the
+///   others. An operation that could not be run is an error; none is dropped.
+/// - `transact` evaluates every condition against the state before the write, reports all that
+///   failed, and applies all of the writes or none, also on errors.
+/// - A write is sent again only if it is known that the first attempt was not applied. If that is
+///   unknown, the error's [`outcome_is_unknown`](crate::Error::outcome_is_unknown) is true.
+/// - If a future is dropped, its write is applied or not, but never in part.
+/// - No response of the storage system causes a panic.
 ///
-/// In return it may rely on the [façade](crate::Store): arguments are within the
-/// [limits](crate::Limits) that the user chose, no score is NaN, and no two writes of a `transact`
-/// are of one [`WriteTarget`](crate::op::WriteTarget) or use one key both as a sorted set and as
-/// another type. That a key may hold another type than an operation works on is for the backend to
-/// find: it answers `WrongType`, or as though the key were absent, and never hands out bytes of its
-/// own encoding.
+/// The backend can rely on the [façade](crate::Store): arguments are within the
+/// [limits](crate::Limits) of the store, no score is NaN, and no two writes of a `transact` have the
+/// same [`WriteTarget`](crate::op::WriteTarget) or use one key both as a sorted set and as another
+/// type. The backend itself must find out that a key holds another type: it returns `WrongType`, or
+/// behaves as if the key were absent, and never returns bytes of its own encoding.
 ///
-/// Each function is written as an `async fn`, without the lifetimes. None has a default: a wrapper
-/// that forgot one would silently lose the inner backend's version of it. Storage systems without
-/// batches call [`batch_sequentially`].
+/// Write each function as an `async fn`, without the lifetimes. None has a default: a wrapper that
+/// forgot one would silently lose the inner backend's version. A storage system without batches
+/// calls [`batch_sequentially`].
 pub trait Backend: Debug + Send + Sync + 'static {
-    /// Carries out one read.
+    /// Runs one read.
     fn read<'a>(
         &'a self,
         cx: &'a Context,
         op: &'a Read,
     ) -> impl Future<Output = Result<Reply>> + Send + use<'a, Self>;
-    /// Carries out one write.
+    /// Runs one write.
     fn write<'a>(
         &'a self,
         cx: &'a Context,
         op: &'a Write,
     ) -> impl Future<Output = Result<Reply>> + Send + use<'a, Self>;
-    /// Carries out many operations, in as few round trips as it can.
+    /// Runs many operations, in as few round trips as it can.
     fn batch<'a>(
         &'a self,
         cx: &'a Context,
         ops: &'a [Op],
     ) -> impl Future<Output = Vec<Result<Reply>>> + Send + use<'a, Self>;
-    /// Carries out all of the writes or none.
+    /// Applies all of the writes or none.
     fn transact<'a>(
         &'a self,
         cx: &'a Context,
@@ -109,7 +108,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Outcome>> + Send + use<'a, Self>;
 }
 
-/// A [`Backend::batch`] for storage systems that have none.
+/// A [`Backend::batch`] for a storage system without batches: one operation after the other.
 pub async fn batch_sequentially<B: Backend>(
     backend: &B,
     cx: &Context,
@@ -125,7 +124,7 @@ pub async fn batch_sequentially<B: Backend>(
     replies
 }
 
-/// Shared is as good as owned.
+/// A shared backend is a backend.
 impl<B: Backend> Backend for Arc<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
         B::read(self, cx, op).await

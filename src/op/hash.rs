@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 payload! {
     /// Reads one field. Answered by [`Reply::Value`](crate::op::Reply::Value).
     HGet "hget" {
-        /// Which.
+        /// The fields or the field.
         field: Value,
     }
 }
@@ -19,7 +19,7 @@ payload! {
 payload! {
     /// Sets fields. Answered by [`Reply::Done`](crate::op::Reply::Done).
     HSet "hset" {
-        /// Fields and their values; of one named twice the last wins.
+        /// Fields and their values. If a field is given twice, the last value wins.
         fields: Vec<(Value, Value)>,
     }
 }
@@ -35,7 +35,7 @@ payload! {
 payload! {
     /// Removes fields. Answered by [`Reply::Done`](crate::op::Reply::Done).
     HDel "hdel" {
-        /// Which.
+        /// The fields or the field.
         fields: Vec<Value>,
     }
 }
@@ -77,7 +77,7 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<Option<Value>>> + Send {
         self.run_read(field.to_value().map(|field| HGet::new(key, field)))
     }
-    /// All fields of the hash at `key` with their values; none if there is no hash.
+    /// All fields of the hash at `key` with their values. Empty if there is no hash.
     ///
     /// One round trip. Redis: `HGETALL`. DynamoDB: `GetItem`.
     ///
@@ -90,8 +90,8 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<BTreeMap<Value, Value>>> + Send {
         self.run_read(Ok(HGetAll::new(key)))
     }
-    /// Sets `fields` of the hash at `key`, all of them or none. Of a field named twice the last
-    /// wins; no fields is no change.
+    /// Sets `fields` of the hash at `key`, all of them or none. If a field is given
+    /// twice, the last value wins. No fields change nothing.
     ///
     /// One round trip. Redis: `HSET`. DynamoDB: `UpdateItem`.
     ///
@@ -106,7 +106,7 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<()>> + Send {
         self.run_write(pairs(fields).map(|fields| HSet::new(key, fields)))
     }
-    /// Sets one field of the hash at `key` if it is absent; tells whether it did.
+    /// Sets one field of the hash at `key` if it is absent. Returns whether it was.
     ///
     /// One round trip. Redis: `HSETNX`. DynamoDB: `UpdateItem` with a condition.
     ///

@@ -1,18 +1,17 @@
-//! Operations as data: everything that a caller can ask for, and the table of what is known of
-//! each.
+//! Operations as data: everything that a caller can ask for, and one table of their properties.
 //!
-//! A backend matches on [`Read`] and [`Write`]; a wrapper asks them for their [`key`](Op::key),
-//! [`name`](Op::name) and the other facts, and passes them on. What an operation means is written
-//! at the method of [`Store`](crate::Store) that makes it; which [`Reply`] answers it, at its
-//! payload. Each file holds the payloads of one data type, and the methods of
+//! A backend matches on [`Read`] and [`Write`]. A wrapper reads their [`key`](Op::key),
+//! [`name`](Op::name) and other properties, and passes them on. The method of
+//! [`Store`](crate::Store) documents what an operation means, its payload which [`Reply`] it
+//! returns. Each file has the payloads of one data type, and the methods of
 //! [`Store`](crate::Store), [`Batch`](crate::Batch) and [`AtomicWrite`](crate::AtomicWrite) that
 //! make them.
 //!
 //! # The table
 //!
-//! `operations!` below has a line per operation. Everything that a wrapper or a backend has to know
-//! of all operations follows from it, so a new operation touches no wrapper. A line without a fact
-//! does not compile.
+//! `operations!` below has an entry per operation. Wrappers and backends derive what they need to
+//! know about all operations from it, so a new operation touches no wrapper. An entry without one of
+//! the properties does not compile.
 
 mod hash;
 mod payload;
@@ -37,7 +36,7 @@ use crate::{Key, Value};
 use std::fmt;
 use std::ops::Bound;
 
-/// What kind of key an operation works on.
+/// The type of key that an operation works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     /// Strings and counters.
@@ -46,18 +45,17 @@ pub(crate) enum Kind {
     Hash,
     /// Sorted sets and sorted hashes.
     Sorted,
-    /// Whatever the key holds.
+    /// Any type.
     Any,
 }
 
-/// One line per operation:
+/// One entry per operation:
 ///
-/// - its payload, whose `name` is one of `names`;
-/// - `kind`: what its key holds;
+/// - its payload, the [`Kind`] of its key, and its names, one of which `name` of the payload returns;
 /// - `size`: the bytes of its arguments without the key, lists and values included;
-/// - of a write, `member`: the part of the key that it changes alone, if it does;
-/// - `idempotent`: whether twice is as good as once, the answer included;
-/// - `conditional`: whether it is applied only if something holds.
+/// - `member`: for a write that changes only one member of the key, that member;
+/// - `idempotent`: whether applying the write twice has the same effect and reply as once;
+/// - `conditional`: whether the write is applied only under a condition.
 macro_rules! operations {
     (
         Read {$(
@@ -89,15 +87,15 @@ macro_rules! operations {
         }
 
         impl Read {
-            /// The key that it looks at.
+            /// The key that it reads.
             pub fn key(&self) -> &Key {
                 match self { $(Read::$read(op) => &op.key,)* }
             }
-            /// The key, to be replaced: what a namespace does.
+            /// The key, for a wrapper that replaces it.
             pub fn key_mut(&mut self) -> &mut Key {
                 match self { $(Read::$read(op) => &mut op.key,)* }
             }
-            /// Its name in errors, metrics and logs: that of the method of [`Store`](crate::Store).
+            /// Its name in errors, metrics and logs: that of its method of [`Store`](crate::Store).
             pub fn name(&self) -> &'static str {
                 match self { $(Read::$read(op) => op.name(),)* }
             }
@@ -106,7 +104,7 @@ macro_rules! operations {
             pub(crate) fn size(&self) -> usize {
                 match self { $(Read::$read($read_op) => $read_size,)* }
             }
-            /// What it takes its key for.
+            /// The type of its key.
             #[allow(dead_code, reason = "for the differential test")]
             pub(crate) fn kind(&self) -> Kind {
                 match self { $(Read::$read(_) => Kind::$read_kind,)* }
@@ -118,11 +116,11 @@ macro_rules! operations {
             pub fn key(&self) -> &Key {
                 match self { $(Write::$write(op) => &op.key,)* }
             }
-            /// The key, to be replaced: what a namespace does.
+            /// The key, for a wrapper that replaces it.
             pub fn key_mut(&mut self) -> &mut Key {
                 match self { $(Write::$write(op) => &mut op.key,)* }
             }
-            /// Its name in errors, metrics and logs: that of the method of [`Store`](crate::Store).
+            /// Its name in errors, metrics and logs: that of its method of [`Store`](crate::Store).
             pub fn name(&self) -> &'static str {
                 match self { $(Write::$write(op) => op.name(),)* }
             }
@@ -131,13 +129,13 @@ macro_rules! operations {
             pub(crate) fn size(&self) -> usize {
                 match self { $(Write::$write($write_op) => $write_size,)* }
             }
-            /// What it takes its key for.
+            /// The type of its key.
             #[allow(dead_code, reason = "for Redis and the differential test")]
             pub(crate) fn kind(&self) -> Kind {
                 match self { $(Write::$write(_) => Kind::$write_kind,)* }
             }
-            /// What it changes, for telling whether two writes of an atomic write get in each
-            /// other's way.
+            /// The part of the store that it changes. Two writes of an atomic write may not have
+            /// the same target.
             pub fn target(&self) -> WriteTarget<'_> {
                 let member = match self { $(Write::$write($member_op) => $member,)* };
                 WriteTarget { key: self.key(), member }
@@ -154,11 +152,11 @@ macro_rules! operations {
             }
         }
 
-        /// The names of all calls, each once: of the operations, and of what carries several.
+        /// The names of all calls, each once: of the operations, of batches and of atomic writes.
         pub(crate) const NAMES: &[&str] =
             &[$($($read_name,)*)* $($($write_name,)*)* "batch", "atomic_write"];
 
-        /// Where in [`NAMES`] it stands.
+        /// The index of `name` in [`NAMES`].
         #[inline]
         #[allow(dead_code, reason = "for the histograms of metrics")]
         pub(crate) fn index_of_name(name: &str) -> Option<usize> {
@@ -302,7 +300,8 @@ operations! {
     }
 }
 
-/// A range by score is in the operation itself; one by member is behind a pointer.
+/// The bytes that a range allocates: a range by score is part of the operation, one by member is
+/// boxed.
 fn size_of_range(range: &Range) -> usize {
     let end = |end: &Bound<Value>| match end {
         Bound::Included(end) | Bound::Excluded(end) => end.len(),
@@ -314,7 +313,7 @@ fn size_of_range(range: &Range) -> usize {
     }
 }
 
-/// Where in [`NAMES`] it stands, at compile time.
+/// The index of `name` in [`NAMES`], at compile time.
 #[allow(dead_code, reason = "for the histograms of metrics")]
 #[allow(clippy::panic, reason = "at compile time")]
 pub(crate) const fn position(name: &str) -> usize {
@@ -336,9 +335,9 @@ const fn is_same(a: &[u8], b: &[u8]) -> bool {
     i == a.len() && i == b.len()
 }
 
-/// Either, as a batch mixes them.
+/// A read or a write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_enums)] // there is no third thing that an operation can do
+#[allow(clippy::exhaustive_enums)] // an operation either reads or writes
 pub enum Op {
     /// Changes nothing.
     Read(Read),
@@ -346,7 +345,7 @@ pub enum Op {
     Write(Write),
 }
 
-/// What must hold before a [`Set`] is applied.
+/// The condition of a [`Set`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Condition {
@@ -370,18 +369,20 @@ impl Condition {
     }
 }
 
-/// The part of the store that one write of an atomic write changes. No two may change the same.
+/// The part of the store that a write changes. Two writes of an atomic write may not have the same
+/// target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct WriteTarget<'a> {
     /// The key.
     pub key: &'a Key,
-    /// In a sorted set or hash, the member; every other type is one item.
+    /// The member, of a sorted set or sorted hash. A write of any other type has the whole key as
+    /// its target.
     pub member: Option<&'a Value>,
 }
 
 impl Op {
-    /// The key that it is about.
+    /// Its key.
     pub fn key(&self) -> &Key {
         match self {
             Op::Read(op) => op.key(),
@@ -398,7 +399,7 @@ impl Op {
 }
 
 impl fmt::Display for Op {
-    /// Prints the name alone: keys and values are not for logs.
+    /// Prints only the name: keys and values are not for logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -416,7 +417,7 @@ mod tests {
         assert_eq!(index_of_name("getall"), None);
     }
 
-    /// A payload may have a name that its line does not list.
+    /// A payload could have a name that its entry does not list.
     #[test]
     fn every_name_that_an_operation_can_have_stands_in_its_line() {
         use crate::op::{Score, ScoreRange};

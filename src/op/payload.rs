@@ -1,26 +1,26 @@
-//! The form of most payloads, and what the methods make them with.
+//! The macro that defines most payloads, and conversions of their arguments.
 
 use crate::{Result, ToValue, Value};
 
-/// Makes values of the arguments of an operation that takes several.
+/// Converts the arguments of an operation that takes several values.
 pub(super) fn values<V: ToValue>(values: impl IntoIterator<Item = V>) -> Result<Vec<Value>> {
     values.into_iter().map(|value| value.to_value()).collect()
 }
 
-/// Makes pairs of values of the arguments of an operation that takes several.
+/// Converts the arguments of an operation that takes several pairs.
 pub(super) fn pairs<F: ToValue, V: ToValue>(
     pairs: impl IntoIterator<Item = (F, V)>,
 ) -> Result<Vec<(Value, Value)>> {
     pairs.into_iter().map(|(field, value)| Ok((field.to_value()?, value.to_value()?))).collect()
 }
 
-/// What an operation is called that could not even be made.
+/// The name of an operation whose arguments could not be converted, for its error.
 pub(crate) trait Named {
-    /// The name of its method, without `_nx` and the like.
+    /// The name of its method, without a condition such as `_nx`.
     const NAME: &'static str;
 }
 
-// Made already by whoever holds them.
+// `Store::run` takes an operation that exists already.
 impl Named for super::Read {
     const NAME: &'static str = "run";
 }
@@ -30,7 +30,10 @@ impl Named for super::Write {
 
 /// A payload: a public struct whose fields a backend reads, and the name of its method.
 macro_rules! payload {
-    ($(#[$doc:meta])* $op:ident $name:literal { $($(#[$fdoc:meta])* $field:ident: $t:ty),* $(,)? }) => {
+    (
+        $(#[$doc:meta])*
+        $op:ident $name:literal { $($(#[$fdoc:meta])* $field:ident: $t:ty),* $(,)? }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -40,7 +43,8 @@ macro_rules! payload {
             $($(#[$fdoc])* pub $field: $t,)*
         }
         impl $op {
-            #[doc = concat!("An operation for [`Store::run`](crate::Store::run), [`Batch::push`](crate::Batch::push) or a backend.")]
+            /// An operation for [`Store::run`](crate::Store::run),
+            /// [`Batch::push`](crate::Batch::push) or a backend.
             pub fn new(key: impl Into<crate::Key>, $($field: $t),*) -> Self {
                 $op { key: key.into(), $($field),* }
             }

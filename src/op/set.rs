@@ -10,14 +10,14 @@ payload! {
 payload! {
     /// Adds members to a set. Answered by [`Reply::Done`](crate::op::Reply::Done).
     SAdd "sadd" {
-        /// What is added; one named twice counts once.
+        /// The members. Duplicates count once.
         members: Vec<Value>,
     }
 }
 payload! {
     /// Removes members from a set. Answered by [`Reply::Done`](crate::op::Reply::Done).
     SRem "srem" {
-        /// What is removed.
+        /// The members.
         members: Vec<Value>,
     }
 }
@@ -34,7 +34,7 @@ payload! {
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 impl<B: Backend> Store<B> {
-    /// All members of the set at `key`, in no particular order; none if there is no set.
+    /// All members of the set at `key`, in no particular order. Empty if there is no set.
     ///
     /// One round trip. Redis: `SMEMBERS`. DynamoDB: `GetItem`.
     ///

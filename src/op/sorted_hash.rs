@@ -10,7 +10,7 @@ use crate::{ToValue, Value};
 payload! {
     /// Reads the value of a field. Answered by [`Reply::Value`](crate::op::Reply::Value).
     ZHGet "zhget" {
-        /// Which.
+        /// The field.
         field: Value,
     }
 }
@@ -60,13 +60,13 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<Option<Value>>> + Send {
         self.run_read(field.to_value().map(|field| ZHGet::new(key, field)))
     }
-    /// The values of the sorted hash at `key`; narrow it down with the methods of [`RangeQuery`].
+    /// The values of the sorted hash at `key`. The methods of [`RangeQuery`] select a part.
     ///
     /// One round trip; page by page where the answer is large. Redis: `ZRANGE` and `HMGET` in a
     /// script, and from 1,000 entries on three round trips. DynamoDB: `Query`.
     ///
     /// # Errors
-    /// When awaited: what [`zcount`](Self::zcount) says.
+    /// When awaited: as [`zcount`](Self::zcount).
     pub fn zhrange(&self, key: impl Into<Key>) -> RangeQuery<&Self> {
         RangeQuery::new(self, key.into(), true)
     }
@@ -75,8 +75,8 @@ impl<B: Backend> Store<B> {
     /// One round trip. Redis: `ZADD` and `HSET` in a script. DynamoDB: `PutItem`.
     ///
     /// # Errors
-    /// `InvalidArgument` if the score is NaN, `TooLarge` for a value above 390 KiB, and what
-    /// [`zhget`](Self::zhget) says.
+    /// `InvalidArgument` if the score is NaN, `TooLarge` for a value above 390 KiB, and those that
+    /// [`zhget`](Self::zhget) returns.
     #[inline]
     pub fn zhadd(
         &self,
@@ -87,7 +87,7 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<()>> + Send {
         self.run_write(add(key, field, value, score, false))
     }
-    /// [`zhadd`](Self::zhadd) if the field is absent; tells whether it did.
+    /// [`zhadd`](Self::zhadd) if the field is absent. Returns whether it was added.
     ///
     /// One round trip. Redis: a script. DynamoDB: `PutItem` with a condition.
     ///
@@ -103,8 +103,8 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(add(key, field, value, score, true))
     }
-    /// Removes `field` with its value from the sorted hash at `key`: [`zrem`](Self::zrem) by its
-    /// other name.
+    /// Removes `field` and its value from the sorted hash at `key`. An alias of
+    /// [`zrem`](Self::zrem).
     ///
     /// # Errors
     /// As [`zhget`](Self::zhget).

@@ -13,23 +13,23 @@ use std::ops::RangeBounds;
 payload! {
     /// Reads the score of a member. Answered by [`Reply::Score`](crate::op::Reply::Score).
     ZScore "zscore" {
-        /// Which.
+        /// The member.
         member: Value,
     }
 }
 payload! {
     /// Adds to the score of a member. Answered by [`Reply::Score`](crate::op::Reply::Score).
     ZIncrBy "zincr_by" {
-        /// Which.
+        /// The member.
         member: Value,
-        /// What is added.
+        /// The increment.
         by: Score,
     }
 }
 payload! {
     /// Removes a member with its value. Answered by [`Reply::Done`](crate::op::Reply::Done).
     ZRem "zrem" {
-        /// Which.
+        /// The member.
         member: Value,
     }
 }
@@ -40,7 +40,7 @@ payload! {
 pub struct ZCount {
     /// The key.
     pub key: Key,
-    /// Which part.
+    /// The scores or members to count.
     pub range: Range,
 }
 
@@ -76,11 +76,11 @@ pub struct ZAdd {
     pub key: Key,
     /// The member, or field.
     pub member: Value,
-    /// The value of the field; with none, the member is its own value.
+    /// The value of the field. `None`: the member is its own value.
     pub value: Option<Value>,
-    /// Where it goes.
+    /// Its score.
     pub score: Score,
-    /// Whether it is only applied if the member is absent.
+    /// Whether it is applied only if the member is absent.
     pub nx: bool,
 }
 
@@ -167,14 +167,14 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<Option<f64>>> + Send {
         self.run_read(member.to_value().map(|member| ZScore::new(key, member)))
     }
-    /// How many members have a score in `range`; of all, with `..`.
+    /// The number of members with a score in `range`; of all, with `..`.
     ///
     /// One round trip. Redis: `ZCOUNT`, logarithmic in the set. DynamoDB: `Query` of the index,
-    /// page by page, which reads the range and is priced so. In memory, in a file and on
-    /// FoundationDB linear in the range.
+    /// page by page, which consumes read capacity for the whole range. In memory, in a file and on
+    /// FoundationDB: linear in the range.
     ///
     /// # Errors
-    /// `InvalidArgument` if an end is NaN, and what [`zscore`](Self::zscore) says of keys.
+    /// `InvalidArgument` if a bound is NaN, and those of [`zscore`](Self::zscore) for the key.
     #[inline]
     pub fn zcount(
         &self,
@@ -183,14 +183,14 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<u64>> + Send {
         self.run_read(ZCount::by_score(key, range))
     }
-    /// How many members are in `range`, in a set whose scores are all equal.
+    /// The number of members in `range`, in a set whose scores are all equal.
     ///
     /// One round trip. Redis: `ZLEXCOUNT`, logarithmic in the set. DynamoDB: `Query`, page by page,
-    /// which reads the range and is priced so. In memory, in a file and on FoundationDB linear in
-    /// the range.
+    /// which consumes read capacity for the whole range. In memory, in a file and on FoundationDB:
+    /// linear in the range.
     ///
     /// # Errors
-    /// What [`zscore`](Self::zscore) says of keys and members; an end may be empty.
+    /// Those of [`zscore`](Self::zscore) for the key and the members. A bound may be empty.
     #[inline]
     pub fn zlexcount(
         &self,
@@ -199,25 +199,25 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<u64>> + Send {
         self.run_read(ZCount::by_lex(key, range))
     }
-    /// The members of the sorted set at `key`; narrow it down with the methods of [`RangeQuery`].
+    /// The members of the sorted set at `key`. The methods of [`RangeQuery`] select a part.
     ///
-    /// One round trip; page by page where the answer is large. Redis: `ZRANGE`. DynamoDB: `Query`.
-    /// On every backend it costs what it answers, and the search for the first member, however far
-    /// in that lies.
+    /// One round trip, or several pages if the answer is large. Redis: `ZRANGE`. DynamoDB: `Query`.
+    /// On every backend the cost is the search for the first member, logarithmic in the set, and
+    /// the members that are returned.
     ///
     /// # Errors
-    /// When awaited: what [`zcount`](Self::zcount) says.
+    /// When awaited: as [`zcount`](Self::zcount).
     pub fn zrange(&self, key: impl Into<Key>) -> RangeQuery<&Self> {
         RangeQuery::new(self, key.into(), false)
     }
-    /// Adds `member` with `score` to the sorted set at `key`, or moves it there. If it was a field
-    /// of a sorted hash, its value is now itself.
+    /// Adds `member` with `score` to the sorted set at `key`, or changes its score. If it was a
+    /// field of a sorted hash, its value is now itself.
     ///
-    /// One round trip. Redis: `ZADD`, and `HDEL` of a value from before, in a
-    /// script. DynamoDB: `PutItem`.
+    /// One round trip. Redis: `ZADD`, and `HDEL` of an older value, in a script. DynamoDB:
+    /// `PutItem`.
     ///
     /// # Errors
-    /// `InvalidArgument` if the score is NaN, and what [`zscore`](Self::zscore) says.
+    /// `InvalidArgument` if the score is NaN, and those of [`zscore`](Self::zscore).
     #[inline]
     pub fn zadd(
         &self,
@@ -227,7 +227,7 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<()>> + Send {
         self.run_write(ZAdd::of(key, member, score, false))
     }
-    /// [`zadd`](Self::zadd) if the member is absent; tells whether it did.
+    /// [`zadd`](Self::zadd) if the member is absent. Returns whether it was added.
     ///
     /// One round trip. Redis: a script. DynamoDB: `PutItem` with a condition.
     ///
@@ -256,7 +256,7 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<()>> + Send {
         self.run_write(member.to_value().map(|member| ZRem::new(key, member)))
     }
-    /// Adds `by` to the score of `member` and tells the new one. A missing member counts from 0; a
+    /// Adds `by` to the score of `member`. Returns the new score. A missing member counts from 0; a
     /// field of a sorted hash keeps its value.
     ///
     /// One round trip. Redis: `ZINCRBY` in a script. DynamoDB: two, a read and a conditional write,
@@ -347,7 +347,7 @@ impl<B: Backend> AtomicWrite<'_, B> {
     pub fn zrem(&mut self, key: impl Into<Key>, member: impl ToValue) {
         self.try_push(member.to_value().map(|member| ZRem::new(key, member)));
     }
-    /// Adds a [`Store::zincr_by`]. An atomic write does not tell the new score.
+    /// Adds a [`Store::zincr_by`]. An atomic write does not return the new score.
     pub fn zincr_by(&mut self, key: impl Into<Key>, member: impl ToValue, by: f64) {
         self.try_push(incr(key, member, by));
     }

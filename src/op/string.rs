@@ -12,8 +12,8 @@ payload! {
 }
 /// Removes a key. Answered by [`Reply::Applied`](crate::op::Reply::Applied): was it there?
 ///
-/// Alone and in a batch it removes whatever the key holds. In an atomic write it answers nothing,
-/// and a key that holds a sorted set is `WrongType`, where the backend can see it.
+/// Alone and in a batch it removes any type. In an atomic write it has no reply, and a key that
+/// holds a sorted set is `WrongType`, if the backend can see it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Delete {
@@ -49,7 +49,7 @@ impl Delete {
 payload! {
     /// Adds to a counter. Answered by [`Reply::Integer`](crate::op::Reply::Integer).
     IncrBy "incr_by" {
-        /// What is added.
+        /// The increment.
         by: i64,
     }
 }
@@ -60,9 +60,9 @@ payload! {
 pub struct Set {
     /// The key.
     pub key: Key,
-    /// What is written.
+    /// The new value.
     pub value: Value,
-    /// What must hold for it to be written.
+    /// The condition under which it is written.
     pub condition: Condition,
 }
 
@@ -89,7 +89,7 @@ impl Set {
             Condition::Equals(_) => "set_eq",
         }
     }
-    /// As what is sent, so that it is made in its place.
+    /// Returns a [`Write`], so that it is built in place.
     #[inline(always)]
     fn of(key: impl Into<Key>, value: impl ToValue, condition: Condition) -> Result<Write> {
         let value = value.to_value()?;
@@ -128,13 +128,13 @@ impl<B: Backend> Store<B> {
     pub fn get(&self, key: impl Into<Key>) -> impl Future<Output = Result<Option<Value>>> + Send {
         self.run_read(Ok(Get::new(key)))
     }
-    /// Sets `key` to `value`, in place of whatever string, counter, set or hash was there.
+    /// Sets `key` to `value`. Replaces a string, counter, set or hash.
     ///
     /// One round trip. Redis: `SET`. DynamoDB: `PutItem`.
     ///
     /// # Errors
-    /// `TooLarge` for a value above 390 KiB, and what [`get`](Self::get) says of keys. `WrongType`
-    /// over a sorted set, in memory and in a file; `Redis` replaces it, `DynamoDb` and
+    /// `TooLarge` for a value above 390 KiB, and those of [`get`](Self::get). `WrongType` if `key`
+    /// holds a sorted set, in memory and in a file; `Redis` replaces the sorted set, `DynamoDb` and
     /// `FoundationDb` do not see it.
     #[inline(always)]
     pub fn set(
@@ -144,7 +144,7 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<()>> + Send {
         self.run_write(Set::of(key, value, Condition::Always))
     }
-    /// Sets `key` if no string, counter, set or hash is there; tells whether it did.
+    /// Sets `key` if no string, counter, set or hash is there. Returns whether it was set.
     ///
     /// One round trip. Redis: a script around `SET NX`. DynamoDB: `PutItem` with a condition.
     ///
@@ -158,7 +158,7 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(Set::of(key, value, Condition::NotExists))
     }
-    /// Sets `key` if a string, counter, set or hash is there; tells whether it did.
+    /// Sets `key` if a string, counter, set or hash is there. Returns whether it was set.
     ///
     /// One round trip. Redis: a script. DynamoDB: `PutItem` with a condition.
     ///
@@ -172,8 +172,8 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(Set::of(key, value, Condition::Exists))
     }
-    /// Sets `key` if the string or counter there equals `old`; tells whether it did. A missing key
-    /// equals nothing, not even the empty string. Compare and swap.
+    /// Sets `key` if the string or counter there equals `old`: compare and swap. Returns whether it
+    /// was set. A missing key equals nothing, not even the empty string.
     ///
     /// One round trip. Redis: a script. DynamoDB: `PutItem` with a condition.
     ///
@@ -188,20 +188,19 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(old.to_value().and_then(|old| Set::of(key, value, Condition::Equals(old))))
     }
-    /// Removes `key`, whatever it holds, sorted sets included; tells whether it was there.
+    /// Removes `key`, whatever it holds, sorted sets included. Returns whether it existed.
     ///
     /// One round trip. Redis: `UNLINK` in a script. DynamoDB: `DeleteItem`, and for a sorted set
-    /// its members page by page: a read and a write of each. In memory and in a file linear in what
-    /// the key holds; on FoundationDB one range is cleared.
+    /// a read and a write of each member, page by page. In memory and in a file: linear in the
+    /// members. FoundationDB: one range clear.
     ///
     /// # Errors
-    /// What [`get`](Self::get) says of keys.
+    /// Those of [`get`](Self::get).
     #[inline(always)]
     pub fn delete(&self, key: impl Into<Key>) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(Ok(Delete::new(key)))
     }
-    /// [`delete`](Self::delete) by the name that it has in an [`AtomicWrite`], where it is a
-    /// condition.
+    /// An alias of [`delete`](Self::delete). In an [`AtomicWrite`] it is a condition.
     ///
     /// # Errors
     /// As [`delete`](Self::delete).
@@ -209,7 +208,7 @@ impl<B: Backend> Store<B> {
     pub fn delete_xx(&self, key: impl Into<Key>) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(Ok(Delete::new(key).must_exist(true)))
     }
-    /// Adds `by` to the counter at `key` and tells the new value. A missing key counts from 0, and
+    /// Adds `by` to the counter at `key`. Returns the new value. A missing key counts from 0, and
     /// exists afterwards even if `by` is 0.
     ///
     /// One round trip. Redis: `INCRBY`. DynamoDB: `UpdateItem` with `ADD`.
@@ -291,18 +290,17 @@ impl<B: Backend> AtomicWrite<'_, B> {
     ) -> Handle<Conditional> {
         self.try_push(old.to_value().and_then(|old| Set::of(key, value, Condition::Equals(old))))
     }
-    /// Removes a string, counter, set or hash, if one is there. On a key that holds a sorted set it
-    /// is `WrongType`, and nothing of the atomic write is applied; `DynamoDb`, which cannot see it,
-    /// leaves the sorted set there.
+    /// Removes a string, counter, set or hash, if one is there. If the key holds a sorted set, the
+    /// atomic write fails with `WrongType`; `DynamoDb` does not see the sorted set and keeps it.
     pub fn delete(&mut self, key: impl Into<Key>) {
         self.push(Delete::new(key));
     }
-    /// Removes a string, counter, set or hash: the condition that one is there. Of a sorted set as
-    /// [`delete`](Self::delete).
+    /// Removes a string, counter, set or hash: the condition that one is there. A sorted set is
+    /// treated as by [`delete`](Self::delete).
     pub fn delete_xx(&mut self, key: impl Into<Key>) -> Handle<Conditional> {
         self.push(Delete::new(key).must_exist(true))
     }
-    /// Adds a [`Store::incr_by`]. An atomic write does not tell the new value.
+    /// Adds a [`Store::incr_by`]. An atomic write does not return the new value.
     pub fn incr_by(&mut self, key: impl Into<Key>, by: i64) {
         self.push(IncrBy::new(key, by));
     }

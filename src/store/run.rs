@@ -1,20 +1,19 @@
 //! How a [`Store`] runs a call: limits, then the backend, then the reply as the caller's type.
 
 use super::Store;
-use crate::backend::fast_path;
+use crate::backend::FastPath;
 use crate::observe::{CallGuard, Observer};
 use crate::op::{FromReply, Named, Op, Read, Reply, Write};
 use crate::{Backend, Outcome, Result};
 
 impl<B: Backend> Store<B> {
-    // Not `async fn`, and nor are the methods that call these: what they are given is turned into
-    // the operation on the spot, and the future that is left is one, holds the operation once, and
-    // is `Send` whatever was given.
+    // Neither these functions nor their callers are `async fn`: arguments are converted before the
+    // future is made. So there is one future, which holds the operation once, and it is `Send`
+    // whatever the types of the arguments are.
     //
-    // Inlined whether the compiler would or not, as are the methods for strings: the operation is
-    // then made in the place where it stays. Returned from a function it is a copy of what has been
-    // written a moment ago in smaller pieces, for which a processor waits longer than for the map
-    // of the memory backend.
+    // Always inlined, as are the methods for strings, so that the operation is built in place. If a
+    // function returned it, the copy would be a store forwarding stall, which takes longer than the
+    // lookup in the memory backend.
     #[inline]
     pub(crate) fn run_read<T: FromReply, O>(
         &self,
@@ -25,7 +24,7 @@ impl<B: Backend> Store<B> {
     {
         let op = op.map(Into::into);
         async move {
-            // By reference: to move it out would be another copy.
+            // By reference: moving it out would copy it.
             let op = match op {
                 Ok(ref op) => op,
                 Err(e) => return Err(e.in_operation(O::NAME)),
@@ -33,12 +32,10 @@ impl<B: Backend> Store<B> {
             if let Err(e) = self.limits.check_read(op) {
                 return Err(e.in_operation(op.name()));
             }
-            let reply = match self.context.observer.as_deref() {
-                Some(observer) => Box::pin(self.observed_read(observer, op)).await,
-                None => match fast_path::read(&self.backend, op) {
-                    Some(reply) => return decoded(reply, || op.name(), false),
-                    None => self.backend.read(&self.context, op).await,
-                },
+            let reply = match (self.context.observer.as_deref(), FastPath::of(&self.backend)) {
+                (None, Some(memory)) => return decoded(memory.read(op), || op.name(), false),
+                (None, None) => self.backend.read(&self.context, op).await,
+                (Some(observer), _) => Box::pin(self.observed_read(observer, op)).await,
             };
             decoded(reply, || op.name(), false)
         }
@@ -54,7 +51,7 @@ impl<B: Backend> Store<B> {
     {
         let mut op = op.map(Into::into);
         async move {
-            // By reference: to move it out would be another copy.
+            // By reference: moving it out would copy it.
             let op = match op {
                 Ok(ref mut op) => op,
                 Err(e) => return Err(e.in_operation(O::NAME)),
@@ -62,19 +59,18 @@ impl<B: Backend> Store<B> {
             if let Err(e) = self.limits.check_write(op) {
                 return Err(e.in_operation(op.name()));
             }
-            let reply = match self.context.observer.as_deref() {
-                Some(observer) => Box::pin(self.observed_write(observer, op)).await,
-                None => match fast_path::write(&self.backend, op) {
-                    Some(reply) => return decoded(reply, || op.name(), true),
-                    None => self.backend.write(&self.context, op).await,
-                },
+            let reply = match (self.context.observer.as_deref(), FastPath::of(&self.backend)) {
+                (None, Some(memory)) => return decoded(memory.write(op), || op.name(), true),
+                (None, None) => self.backend.write(&self.context, op).await,
+                (Some(observer), _) => Box::pin(self.observed_write(observer, op)).await,
             };
             decoded(reply, || op.name(), true)
         }
     }
 }
 
-/// What the caller asked for. A write whose reply is not that has been applied all the same.
+/// The reply as the caller's type. If a write's reply is of another type, the write was applied
+/// nevertheless, so its outcome is unknown.
 #[inline]
 fn decoded<T: FromReply>(
     reply: Result<Reply>,
@@ -90,8 +86,7 @@ fn decoded<T: FromReply>(
     }
 }
 
-/// The same with somebody listening: apart, and boxed, so that a call to which nobody listens pays
-/// nothing for it.
+/// Calls with an observer. Their futures are boxed, so that calls without one are not larger.
 impl<B: Backend> Store<B> {
     async fn observed_read(&self, observer: &dyn Observer, op: &Read) -> Result<Reply> {
         let mut guard = CallGuard::start(&self.context, observer, op.name(), 1);
@@ -105,7 +100,7 @@ impl<B: Backend> Store<B> {
         guard.end(&reply);
         reply
     }
-    /// Carries out a batch.
+    /// Runs a batch.
     pub(crate) async fn send_batch(&self, ops: &[Op]) -> Vec<Result<Reply>> {
         let Some(observer) = self.context.observer.as_deref() else {
             return self.backend.batch(&self.context, ops).await;
@@ -115,11 +110,11 @@ impl<B: Backend> Store<B> {
         guard.end_each(&replies);
         replies
     }
-    /// Carries out an atomic write.
+    /// Runs an atomic write.
     pub(crate) async fn send_atomic(&self, writes: &mut [Write]) -> Result<Outcome> {
         let Some(observer) = self.context.observer.as_deref() else {
-            return match fast_path::transact(&self.backend, writes) {
-                Some(outcome) => outcome,
+            return match FastPath::of(&self.backend) {
+                Some(memory) => memory.transact(writes),
                 None => self.backend.transact(&self.context, writes).await,
             };
         };

@@ -1,9 +1,9 @@
-//! [`Memory`]: std collections behind a lock. The reference model that every other backend is compared
-//! with, so it is written to be read, and shares no code with them.
+//! [`Memory`]: std collections behind a lock. It is the reference model of the other backends, so it
+//! is written for readability and shares no code with them.
 //!
-//! One lock is right here: every operation is a few hundred nanoseconds of work on the map, with
-//! nothing to wait for while it is held. A write is judged first ([`judge`]) and only then applied
-//! ([`State::apply`]), which cannot fail any more: that is all there is to atomicity.
+//! One lock is enough: an operation takes some hundred nanoseconds and never waits while it holds
+//! the lock. A write is atomic because it is checked first ([`judge`]) and then applied
+//! ([`State::apply`]), which cannot fail.
 
 mod sorted_set;
 
@@ -18,11 +18,10 @@ use std::fmt;
 use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Keeps everything in memory and forgets it when the last clone is dropped. For unit tests:
-/// thousands can be made and dropped per second, and what passes here behaves the same on the other
-/// backends.
+/// Keeps everything in memory until the last clone is dropped. For unit tests: thousands can be
+/// created per second, and it behaves like the other backends.
 ///
-/// Clones share the data, so a test can keep one beside the store to [`clear`](Self::clear) it.
+/// Clones share the data, so a test can keep one to [`clear`](Self::clear) the store.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -35,22 +34,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// A use of a key as another type is `WrongType` and changes nothing. `set` replaces a string,
-/// counter, set or hash, and not a sorted set; `delete` removes anything, but in an atomic write no
-/// sorted set. Sets come back in an order that differs from run to run, so that no test comes to
-/// rely on one.
+/// Using a key as another type is `WrongType` and changes nothing. `set` replaces a string, counter,
+/// set or hash, but not a sorted set. `delete` removes any type; in an atomic write not a sorted
+/// set. The order of a set differs from run to run, so that no test relies on it.
 ///
 /// # What calls cost
 ///
-/// One lock, for the whole of a batch and of an atomic write. A member of a sorted set is found in
-/// logarithmic time, anything else in constant time. `zrange` with a limit costs what it answers,
-/// wherever in the set the range begins. `zcount` and `zlexcount` count one by one: linear in the
-/// answer. `delete` frees one member after another: linear in what the key holds.
+/// One lock, held for a whole batch and a whole atomic write. Lookups take constant time; in a
+/// sorted set logarithmic time. `zrange` costs a lookup and the members that it returns. `zcount`
+/// and `zlexcount` are linear in the range. `delete` is linear in the members of the key.
 #[derive(Clone, Default)]
 pub struct Memory(Arc<Mutex<State>>);
 
 impl Memory {
-    /// A new, empty one.
+    /// A new, empty store.
     pub fn new() -> Self {
         Memory::default()
     }
@@ -58,17 +55,16 @@ impl Memory {
     pub fn clear(&self) {
         self.lock().entries.clear();
     }
-    /// How many keys there are.
+    /// The number of keys.
     pub fn len(&self) -> usize {
         self.lock().entries.len()
     }
-    /// Whether there are none.
+    /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    // What the store calls, for which what it writes need not be copied. No futures, as there is
-    // nothing to wait for. The two most frequent operations are told from the others here, as the
-    // caller knows which it is, and the compiler then does.
+    // The fast path of the store calls these three. They match the two most frequent operations
+    // themselves: once inlined, the compiler knows the operation and removes the match.
 
     #[inline]
     pub(crate) fn answer(&self, op: &Read) -> Result<Reply> {
@@ -77,7 +73,7 @@ impl Memory {
             op => self.lock().read(op),
         }
     }
-    /// Takes out of `op` what is kept.
+    /// Moves the values out of `op`.
     #[inline]
     pub(crate) fn apply(&self, op: &mut Write) -> Result<Reply> {
         match op {
@@ -85,14 +81,13 @@ impl Memory {
             op => self.lock().write(op),
         }
     }
-    /// Takes out of `writes` what is kept.
+    /// Moves the values out of `writes`.
     #[inline]
     pub(crate) fn apply_all(&self, writes: &mut [Write]) -> Result<Outcome> {
         self.lock().transact(writes)
     }
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing under the lock panics, and nothing is half done between two statements that
-        // could.
+        // Nothing panics while the lock is held, and no statement leaves the state half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -124,17 +119,17 @@ impl Backend for Memory {
     }
 }
 
-/// In an order that differs from set to set.
+/// Its order differs from set to set.
 type HashSet = std::collections::HashSet<Value, RandomState>;
 
-/// What a key holds, in the size of a value, so that more of the map stays in the cache of the
-/// processor. Collections are never empty: they go with their last member.
+/// What a key holds. It has the size of a value, so that more of the map fits into the processor's
+/// cache. Collections are never empty: they are removed with their last member.
 #[derive(Debug)]
 enum Entry {
     /// Counters are strings, too: canonical decimal text.
     String(Value),
     Set(Box<HashSet>),
-    #[allow(clippy::box_collection, reason = "in the size of a value")]
+    #[allow(clippy::box_collection, reason = "keeps the entry as small as a value")]
     Hash(Box<BTreeMap<Value, Value>>),
     Sorted(Box<SortedSet>),
 }
@@ -155,7 +150,7 @@ struct State {
     entries: HashMap<Key, Entry, RandomState>,
 }
 
-/// The entry as one type: `None` if it is absent.
+/// The entry as one type, or `None` if it is absent. Returns `WrongType` for another type.
 macro_rules! expect {
     ($entry:expr, $variant:ident) => {
         match $entry {
@@ -212,10 +207,10 @@ impl State {
         })
     }
 
-    /// Carries out one write, and takes out of it what is kept.
+    /// Runs one write. Moves the values out of `op`.
     fn write(&mut self, op: &mut Write) -> Result<Reply> {
         match op {
-            // Alone, a delete sees sorted sets, too.
+            // Outside of an atomic write, `delete` removes sorted sets, too.
             Write::Delete(op) => Ok(Reply::Applied(self.entries.remove(&op.key).is_some())),
             Write::Set(op) => self.set(op, may_set).map(Reply::Applied),
             op => self.apply(op, judge),
@@ -238,7 +233,7 @@ impl State {
         if let Some(error) = error {
             return Err(error);
         }
-        // All are judged already, and what is judged cannot fail.
+        // All conditions and types were checked, so none of these fails.
         for op in writes {
             match op {
                 Write::Set(op) => drop(self.set(op, |_, _| Ok(true))?),
@@ -248,8 +243,8 @@ impl State {
         Ok(Outcome::Committed)
     }
 
-    /// Sets a string if `judge` lets it; tells whether it did. The most frequent of the writes, and
-    /// the one with the least to do.
+    /// Sets a string if `judge` allows it. Returns whether it did. Separate from `apply` because it
+    /// is the most frequent write and the simplest.
     #[inline]
     fn set(
         &mut self,
@@ -268,7 +263,7 @@ impl State {
         Ok(true)
     }
 
-    /// Carries out any other `op` if `judge` finds that it holds.
+    /// Runs any other write if `judge` allows it.
     fn apply(
         &mut self,
         op: &mut Write,
@@ -302,7 +297,7 @@ enum Verdict {
     ConditionFailed,
 }
 
-/// Decides whether a string can be set where `entry` is.
+/// Whether a string can be set over `entry`.
 #[inline]
 fn may_set(entry: Option<&Entry>, condition: &Condition) -> Result<bool> {
     Ok(match (condition, entry) {
@@ -324,8 +319,8 @@ fn may_set_among_others(entry: Option<&Entry>, condition: &Condition) -> Result<
     }
 }
 
-/// Decides whether `op` can be applied to what its key holds, without changing anything. Of what is
-/// not for all writes the same, as in an atomic write.
+/// Whether `op` can be applied to `entry`. Changes nothing. Where single and atomic writes differ,
+/// this is the rule of the atomic write.
 fn judge(entry: Option<&Entry>, op: &Write) -> Result<Verdict> {
     let holds = match op {
         Write::Set(Set { condition, .. }) => may_set_among_others(entry, condition)?,
@@ -367,7 +362,7 @@ fn judge(entry: Option<&Entry>, op: &Write) -> Result<Verdict> {
     Ok(if holds { Verdict::Holds } else { Verdict::ConditionFailed })
 }
 
-/// What a write of a missing key starts from.
+/// The entry that a write of a missing key starts from.
 fn nothing(op: &Write) -> Entry {
     match op {
         Write::IncrBy(_) => Entry::String(Value::from_static(b"0")),
@@ -379,7 +374,7 @@ fn nothing(op: &Write) -> Entry {
     }
 }
 
-/// The entry as one type. [`judge`] has looked at it, and if it has not, nothing is changed.
+/// The entry as one type. [`judge`] has checked it; if not, nothing is changed.
 macro_rules! is {
     ($entry:expr, $variant:ident) => {
         match $entry {
@@ -389,8 +384,8 @@ macro_rules! is {
     };
 }
 
-/// Changes an entry as [`judge`] has allowed it, and takes out of `op` what is kept. Every write
-/// has an arm: one that is new does not compile without, and none is answered that was not done.
+/// Changes an entry after [`judge`] has allowed it. Moves the values out of `op`. Each write has an
+/// arm, so a new write does not compile without one.
 fn change(entry: &mut Entry, op: &mut Write) -> Result<Reply> {
     match op {
         Write::Set(op) => {

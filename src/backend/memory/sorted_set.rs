@@ -1,4 +1,4 @@
-//! The sorted set of the memory backend: every member twice, by itself and by its score.
+//! The sorted set of the memory backend: one map by member and one by score.
 
 use crate::Value;
 use crate::op::ZRange;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
-/// What a member has. Where there is no value, the member is its own.
+/// The score and value of a member. `None`: the member is its own value.
 #[derive(Clone, Debug)]
 struct Held {
     score: Score,
@@ -56,7 +56,7 @@ impl SortedSet {
             self.order.remove(&(held.score, member.clone()));
         }
     }
-    /// Changes the score and keeps the value; a missing member is made.
+    /// Changes the score and keeps the value. Adds a missing member.
     pub(super) fn move_to(&mut self, member: &Value, score: Score) {
         let value = self.members.get(member).and_then(|held| held.value.clone());
         self.insert(member, score, value);
@@ -66,8 +66,7 @@ impl SortedSet {
         &self,
         range: &ScoreRange,
     ) -> impl DoubleEndedIterator<Item = Row<'_>> + use<'_> {
-        // The empty member sorts before every other of its score, so the ends are places between
-        // scores.
+        // The empty member sorts first among those of its score, so a bound lies between scores.
         let place = |score| (score, Value::default());
         let rows = range.half_open().map(|(first, end)| {
             let end = end.map_or(Bound::Unbounded, |end| Bound::Excluded(place(end)));
@@ -79,7 +78,7 @@ impl SortedSet {
         &self,
         range: &LexRange,
     ) -> impl DoubleEndedIterator<Item = Row<'_>> + use<'_> {
-        // `BTreeMap::range` panics on what is empty because its ends cross.
+        // `BTreeMap::range` panics if the bounds cross.
         let rows = (!range.is_empty())
             .then(|| self.members.range::<Value, _>((range.min.as_ref(), range.max.as_ref())));
         rows.into_iter().flatten().map(|(member, held)| (member, held.score, &held.value))
@@ -103,7 +102,7 @@ fn collect<'a>(rows: impl Iterator<Item = Row<'a>>, op: &ZRange) -> Reply {
         let shown = value.as_ref().filter(|_| op.values).unwrap_or(member);
         (shown.clone(), score.get())
     });
-    // How many there are is known at the end only; most ranges are pages.
+    // The number is only known at the end. Most ranges are small pages.
     let capacity = limit.min(16);
     match op.scores {
         true => Reply::Scored(gather(rows, capacity)),
