@@ -154,11 +154,10 @@ impl Limits {
         // Few are looked at each with each, which takes no memory. What collides is put in words
         // below.
         let free = |i: usize| {
-            let a = writes[i].target();
-            !writes[..i].iter().map(Write::target).any(|b| {
-                *b.key == *a.key
-                    && (a.member.is_none() || b.member.is_none() || a.member == b.member)
-            })
+            let key = writes[i].key();
+            !writes[..i]
+                .iter()
+                .any(|other| *other.key() == *key && overlap(writes[i].target(), other.target()))
         };
         if writes.len() <= 8 && (1..writes.len()).all(free) {
             return Ok(());
@@ -221,6 +220,11 @@ fn too_large(what: &str, len: usize, most: usize) -> Error {
              can hold more"
         ),
     )
+}
+
+/// Whether two targets in the same key have a part in common.
+fn overlap(a: WriteTarget<'_>, b: WriteTarget<'_>) -> bool {
+    a.member.is_none() || b.member.is_none() || a.member == b.member
 }
 
 #[cold]

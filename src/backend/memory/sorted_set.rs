@@ -98,15 +98,18 @@ fn answer<'a>(rows: impl DoubleEndedIterator<Item = Row<'a>>, op: &ZRange) -> Re
 
 fn collect<'a>(rows: impl Iterator<Item = Row<'a>>, op: &ZRange) -> Reply {
     let limit = op.limit.unwrap_or(usize::MAX);
-    let rows = rows.take(limit).map(|(member, score, value)| {
-        let shown = value.as_ref().filter(|_| op.values).unwrap_or(member);
-        (shown.clone(), score.get())
-    });
+    let rows = rows.take(limit);
+    let shown = |member: &Value, value: &Option<Value>| match value {
+        Some(value) if op.values => value.clone(),
+        _ => member.clone(),
+    };
     // The number is only known at the end. Most ranges are small pages.
     let capacity = limit.min(16);
-    match op.scores {
-        true => Reply::Scored(gather(rows, capacity)),
-        false => Reply::Values(gather(rows.map(|(shown, _)| shown), capacity)),
+    if op.scores {
+        let rows = rows.map(|(member, score, value)| (shown(member, value), score.get()));
+        Reply::Scored(gather(rows, capacity))
+    } else {
+        Reply::Values(gather(rows.map(|(member, _, value)| shown(member, value)), capacity))
     }
 }
 
