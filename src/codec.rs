@@ -24,6 +24,7 @@ mod finite;
 /// that contains one is `InvalidArgument`, and is not sent.
 #[cfg(feature = "json")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs, reason = "a newtype, constructed by its field")]
 pub struct Json<T>(pub T);
 
 #[cfg(feature = "json")]
@@ -63,6 +64,7 @@ impl<T: serde::de::DeserializeOwned> FromValue for Json<T> {
 /// Bytes left over behind the value are `WrongType`.
 #[cfg(feature = "msgpack")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_structs, reason = "a newtype, constructed by its field")]
 pub struct MsgPack<T>(pub T);
 
 #[cfg(feature = "msgpack")]
