@@ -3,6 +3,7 @@
 
 use crate::columns;
 use crate::command::{self, cargo};
+use crate::links;
 use crate::servers::{NO_LIBCLANG, has_libclang, is_required};
 use std::io;
 
@@ -50,6 +51,7 @@ pub(crate) fn run() -> io::Result<bool> {
     let all = checked.join(",");
     let mut fine = command::run(&mut cargo(&["fmt", "--all", "--check"]))?;
     fine &= columns::check()?;
+    fine &= links::check()?;
     fine &= check_dependencies()?;
     fine &= clippy(&["--workspace", "--all-targets", "--features", &all])?;
     fine &= clippy(&["--no-default-features", "--lib", "--tests"])?;

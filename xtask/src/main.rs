@@ -3,6 +3,8 @@
 mod bench;
 mod columns;
 mod command;
+mod files;
+mod links;
 mod lint;
 mod ministack;
 mod python;
@@ -17,8 +19,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test                  run every test, and print a table of the backends;
                                   installs the servers that it needs (Debian, as root)
-cargo xtask lint                  formatting, clippy, documentation, every feature alone,
-                                  and `cargo deny` where it is installed
+cargo xtask lint                  formatting, columns, links, clippy, documentation, every
+                                  feature alone, and `cargo deny` where it is installed
 cargo xtask bench [WHAT]          memory, embedded, redis, dynamodb, foundationdb, wrap or
                                   instructions
 cargo xtask bench instructions --save    and keep the counts in benches/instructions.tsv
