@@ -8,7 +8,7 @@ use std::process::Command;
 use std::{fs, str};
 
 /// The features that the wrappers are.
-const WRAPPERS: &str = "cache,retry,metrics,tracing";
+const WRAPPERS: &str = "cache,retry,timeout,metrics,tracing";
 
 /// The most instructions that a `get` on a concrete backend with a shared key may take.
 const GET: (&str, u64) = ("get, concrete, shared key", 650);
