@@ -131,6 +131,8 @@ mod url;
 pub mod backend;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(any(doc, doctest))]
+pub mod documentation;
 pub mod observe;
 pub mod op;
 pub mod wrap;
