@@ -1,5 +1,6 @@
 //! Running cargo and other programs from the root of the project.
 
+use crate::environment::with_libraries;
 use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,7 +14,7 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(args);
-    crate::servers::with_libraries(&mut command);
+    with_libraries(&mut command);
     command
 }
 

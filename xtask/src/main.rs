@@ -3,6 +3,7 @@
 mod bench;
 mod columns;
 mod command;
+mod environment;
 mod lint;
 mod ministack;
 mod python;

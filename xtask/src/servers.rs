@@ -1,6 +1,7 @@
 //! The servers that tests need: whether they are there, and how to get them.
 
 use crate::command;
+use crate::environment::fdb_home;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
@@ -43,11 +44,6 @@ pub(crate) const SERVERS: [Server; 2] = [
     },
 ];
 
-/// The folder of a FoundationDB that is not installed: `bin` and `lib` are in it.
-fn fdb_home() -> Option<PathBuf> {
-    std::env::var_os("FDB_HOME").map(PathBuf::from)
-}
-
 /// Where `name` is: in `home`, in `PATH`, or where packages put it; `tests/support` looks there,
 /// too.
 fn find(name: &str, home: &str, dirs: &[&str]) -> Option<PathBuf> {
@@ -65,18 +61,6 @@ fn find_program(name: &str) -> Option<PathBuf> {
 fn find_library(name: &str) -> Option<PathBuf> {
     let dirs = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib/x86_64-linux-gnu"];
     find(name, "lib", &dirs)
-}
-
-/// Lets programs find the client library of FoundationDB, if it is in `FDB_HOME`; `build.rs` lets
-/// the linker.
-pub(crate) fn with_libraries(command: &mut Command) {
-    if let Some(lib) = fdb_home().map(|home| home.join("lib")) {
-        let known = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-        let all = std::iter::once(lib).chain(std::env::split_paths(&known));
-        if let Ok(all) = std::env::join_paths(all.filter(|dir| !dir.as_os_str().is_empty())) {
-            command.env("LD_LIBRARY_PATH", all);
-        }
-    }
 }
 
 /// Whether the run has to fail without the server `name`: `KVS_REQUIRE` names them, separated by

@@ -179,31 +179,6 @@ pub(crate) async fn every_failed_condition_is_told(s: Store) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn conditions_see_strings_counters_sets_and_hashes(s: Store) -> Result<()> {
-    s.incr_by("counter", 1).await?;
-    s.sadd("set", ["a"]).await?;
-    s.hset("hash", [("f", "v")]).await?;
-    s.sadd("emptied", ["a"]).await?;
-    s.srem("emptied", ["a"]).await?;
-    let mut tx = s.atomic_write();
-    for key in ["counter", "set", "hash", "emptied"] {
-        tx.set_nx(key, "x");
-    }
-    let Outcome::ConditionFailed(failed) = tx.exec().await? else { panic!("three are there") };
-    assert_eq!(failed.indices(), [0, 1, 2]);
-    let mut tx = s.atomic_write();
-    tx.set_xx("counter", "x");
-    tx.delete_xx("set");
-    tx.set_xx("hash", "x");
-    tx.set_nx("emptied", "x");
-    assert_eq!(tx.exec().await?, Outcome::Committed);
-    assert!(!s.delete("set").await?);
-    for key in ["counter", "hash", "emptied"] {
-        assert_eq!(s.get(key).await?.unwrap(), "x", "{key}");
-    }
-    Ok(())
-}
-
 pub(crate) async fn conditions_are_judged_before_any_write(s: Store) -> Result<()> {
     s.set("a", "1").await?;
     let mut tx = s.atomic_write();

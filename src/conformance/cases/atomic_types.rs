@@ -51,6 +51,31 @@ fn unseen(write: &Write, kind: &str) -> bool {
     kind == "sorted" && matches!(write.name(), "set_xx" | "set_eq")
 }
 
+pub(crate) async fn conditions_see_strings_counters_sets_and_hashes(s: Store) -> Result<()> {
+    s.incr_by("counter", 1).await?;
+    s.sadd("set", ["a"]).await?;
+    s.hset("hash", [("f", "v")]).await?;
+    s.sadd("emptied", ["a"]).await?;
+    s.srem("emptied", ["a"]).await?;
+    let mut tx = s.atomic_write();
+    for key in ["counter", "set", "hash", "emptied"] {
+        tx.set_nx(key, "x");
+    }
+    let Outcome::ConditionFailed(failed) = tx.exec().await? else { panic!("three are there") };
+    assert_eq!(failed.indices(), [0, 1, 2]);
+    let mut tx = s.atomic_write();
+    tx.set_xx("counter", "x");
+    tx.delete_xx("set");
+    tx.set_xx("hash", "x");
+    tx.set_nx("emptied", "x");
+    assert_eq!(tx.exec().await?, Outcome::Committed);
+    assert!(!s.delete("set").await?);
+    for key in ["counter", "hash", "emptied"] {
+        assert_eq!(s.get(key).await?.unwrap(), "x", "{key}");
+    }
+    Ok(())
+}
+
 pub(crate) async fn conditions_of_set_do_not_see_sorted_sets(given: Given) -> Result<()> {
     let s = &given.store;
     s.zhadd("z", "f", "v", 1.0).await?;
