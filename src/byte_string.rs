@@ -260,7 +260,7 @@ macro_rules! byte_string {
 }
 
 byte_string! {
-    /// The key of an entry, as in Redis: 1 to 2,048 bytes of any content ([`Limits`](crate::Limits)).
+    /// A key, as in Redis: 1 to 2,048 bytes of any content ([`Limits`](crate::Limits)).
     ///
     /// Every method takes `impl Into<Key>`: text, bytes, or a `&Key`. To avoid an allocation per
     /// call, make the `Key` once and pass it by reference. Keys of up to 22 bytes never allocate.

@@ -7,8 +7,8 @@ use std::ops::{
     RangeToInclusive,
 };
 
-/// A range of scores, as in Redis's `ZRANGE … BYSCORE`. An excluded end is Redis's `(`, an unbounded
-/// one `-inf` or `+inf`.
+/// A range of scores, as in Redis's `ZRANGE … BYSCORE`. An excluded end is Redis's `(`, an
+/// unbounded one `-inf` or `+inf`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ScoreRange {

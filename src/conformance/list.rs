@@ -1,7 +1,7 @@
-//! The one list of cases.
+//! The list of all cases.
 
-/// Hands every case, as (module, name), to the macro `$all`. Exported because `tests!` needs it
-/// where it is used.
+/// Passes all cases, as `(module name)` pairs, to the macro `$all`. Exported for the expansion of
+/// `tests!`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {
