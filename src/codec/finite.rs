@@ -1,5 +1,5 @@
-//! Finds NaN and infinities in a value, before it is written as JSON. `serde_json` writes `null` for
-//! them, which would not read back as a number.
+//! Finds NaN and infinities in a value that is written as JSON. `serde_json` writes them as `null`,
+//! which would not read back as a number.
 //!
 //! This is a serializer that writes nothing. It runs only for values whose JSON contains `null`.
 

@@ -1,5 +1,4 @@
-//! The environment variables of the commands that run here: where FoundationDB is, and the library
-//! path that its client needs.
+//! Environment variables: `FDB_HOME`, and the library path of the commands that xtask runs.
 
 use std::path::PathBuf;
 use std::process::Command;

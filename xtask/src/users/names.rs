@@ -1,6 +1,6 @@
-//! Names and cities by culture, of which the users are put together at random.
+//! Names and cities by culture, from which the users are generated.
 //!
-//! A name whose letters are not Latin is followed by how it is written in usernames: `Олена/olena`.
+//! A name that is not in Latin letters is followed by its spelling in usernames: `Олена/olena`.
 
 pub(super) struct Culture {
     pub(super) language: &'static str,
