@@ -1,8 +1,8 @@
-//! The memory backend: time per call, and calls for an instruction counter to count.
+//! The memory backend: time and instructions per call.
 //!
-//! `cargo bench --bench memory` prints nanoseconds beside a locked map doing the least that could
-//! be done. `memory --count NAME N` makes N calls of one kind in [`counted`] and ends: `cargo xtask
-//! bench instructions` runs that under callgrind, which is told to count in there alone.
+//! `cargo bench --bench memory` prints nanoseconds per call, and the ratio to a `get` on a
+//! `Mutex<HashMap>`. `memory --count NAME N` makes N calls of one kind in [`counted`] and exits:
+//! `cargo xtask bench instructions` runs that under callgrind, which counts only in that function.
 
 use futures_util::FutureExt;
 use keyvaluestore::{Backend, Key, Memory, Store, Value};
@@ -15,10 +15,10 @@ use std::time::Instant;
 const VALUE: [u8; 100] = [b'v'; 100];
 
 fn now<T>(future: impl Future<Output = keyvaluestore::Result<T>>) -> T {
-    future.now_or_never().expect("memory does not wait").expect("it works")
+    future.now_or_never().expect("memory does not wait").expect("the call succeeds")
 }
 
-/// What the calls work on: 1,000 keys with 100 bytes each, a set of 10, a sorted set of 10,000.
+/// The data: 1,000 values of 100 bytes, a set of 10 members, a sorted set of 10,000 members.
 struct World {
     concrete: Store<Memory>,
     erased: Store,
@@ -97,11 +97,11 @@ fn batch<B: Backend>(store: &Store<B>, names: &[String]) {
     let handles: Vec<_> = names.iter().map(|name| batch.get(name)).collect();
     let mut replies = now(batch.exec());
     for handle in handles {
-        black_box(replies.take(handle).expect("it works"));
+        black_box(replies.take(handle).expect("the call succeeds"));
     }
 }
 
-/// Nanoseconds per call: the least of some rounds, which is what the machine can do undisturbed.
+/// Nanoseconds per call: the minimum of several rounds, which excludes interference.
 fn time(world: &World, call: Call) -> f64 {
     let n = 20_000;
     let rounds = (0..15).map(|_| {
@@ -112,7 +112,7 @@ fn time(world: &World, call: Call) -> f64 {
     rounds.fold(f64::INFINITY, f64::min)
 }
 
-/// What an instruction counter looks at: a function of its own, with nothing in it but the calls.
+/// The function in which callgrind counts. It contains only the calls.
 #[inline(never)]
 fn counted(world: &World, call: Call, n: usize) {
     (0..n).for_each(|i| call(world, i));

@@ -1,10 +1,11 @@
 //! [`Key`] and [`Value`]: immutable byte strings that are cheap to clone.
 //!
-//! Both are 24 bytes. Up to 22 bytes live inside the handle, so that a short key or member costs no
-//! allocation; longer ones share one allocation among all clones. A clone does not allocate, which
-//! is what lets an operation own its key, a backend keep it, and a cache hand it out again. (There
-//! is one exception: a long value in the very memory that a client library has read it into is
-//! copied by its first clone, as most never are cloned.)
+//! Both are 24 bytes. Up to 22 bytes are stored inline, without an allocation; the clones of a
+//! longer one share one allocation. So an operation can own its key, a backend can store it, and a
+//! cache can return it again, without a copy.
+//!
+//! One exception: a long value that a client library has read stays in the client's allocation,
+//! and its first clone copies it. Most such values are never cloned.
 
 use ::bytes::Bytes;
 use std::borrow::Borrow;
@@ -14,14 +15,14 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use triomphe::Arc;
 
-/// What fits beside the tag and the length in the size of three words.
+/// The bytes that are left of three words after the tag and the length.
 const INLINE: usize = 22;
 
 enum Repr {
     Inline(u8, [u8; INLINE]),
     Static(&'static [u8]),
     Shared(Arc<[u8]>),
-    /// What a client library has made, taken over as it is. The first clone copies it.
+    /// The allocation of a client library. The first clone copies it.
     #[cfg(any(feature = "redis", feature = "dynamodb"))]
     Owned(Box<[u8]>),
 }
@@ -63,7 +64,7 @@ impl Repr {
     }
 }
 
-/// Numbers in the order of the bytes; two comparisons in place of a call.
+/// Two integers with the same order as the bytes: comparing them avoids a call to `memcmp`.
 #[inline]
 fn words(inline: &[u8; INLINE]) -> (u128, u64) {
     let head = inline.first_chunk().map_or(0, |head| u128::from_be_bytes(*head));
@@ -71,8 +72,8 @@ fn words(inline: &[u8; INLINE]) -> (u128, u64) {
     (head, tail)
 }
 
-// As slices; inline, what is not used is 0, and so can be compared without looking at the lengths
-// first.
+// Equality and order are those of the slices. Unused inline bytes are 0, so that two inline strings
+// can be compared whole, and their lengths last.
 impl PartialEq for Repr {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -108,7 +109,7 @@ macro_rules! byte_string {
         pub struct $name(Repr);
 
         impl $name {
-            /// Refers to bytes that live as long as the program, without copying them.
+            /// Refers to static bytes, without a copy.
             pub const fn from_static(bytes: &'static [u8]) -> Self {
                 Self(Repr::Static(bytes))
             }
@@ -130,7 +131,7 @@ macro_rules! byte_string {
                 self
             }
         }
-        // Equality, order and hash are those of the slice, as `Borrow` demands.
+        // Equality, order and hash are those of the slice, as `Borrow` requires.
         impl Borrow<[u8]> for $name {
             fn borrow(&self) -> &[u8] {
                 self
@@ -244,7 +245,7 @@ macro_rules! byte_string {
                 other.clone()
             }
         }
-        /// Shares the bytes.
+        /// Shares the bytes, without a copy.
         impl From<$name> for Bytes {
             fn from(value: $name) -> Bytes {
                 Bytes::from_owner(value)
@@ -259,11 +260,12 @@ macro_rules! byte_string {
 }
 
 byte_string! {
-    /// The name under which the store keeps something: 1 to 2,048 bytes, of any content.
+    /// A key, as in Redis: 1 to 2,048 bytes of any content ([`Limits`](crate::Limits)).
     ///
-    /// Every method takes `impl Into<Key>`: text, bytes, or a `&Key` made once and used again,
-    /// which costs no allocation. Your own identifiers come in as keys through `From`, and as
-    /// values through [`ToValue`](crate::ToValue):
+    /// Every method takes `impl Into<Key>`: text, bytes, or a `&Key`. To avoid an allocation per
+    /// call, make the `Key` once and pass it by reference. Keys of up to 22 bytes never allocate.
+    /// To use your own type as a key, implement `From<YourType> for Key`; as a value, implement
+    /// [`ToValue`](crate::ToValue):
     ///
     /// ```
     /// use keyvaluestore::{Key, Store};
@@ -280,10 +282,10 @@ byte_string! {
     /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
     /// ```
     ///
-    /// `Debug` prints the bytes; errors never do.
+    /// `Debug` prints the bytes; errors never contain them.
     Key
 }
-/// What was read, such as a member of a set, is what is read next.
+/// For values that are keys themselves, such as the members of an index.
 impl From<Value> for Key {
     fn from(value: Value) -> Key {
         Key(value.0)
@@ -295,10 +297,9 @@ impl From<&Value> for Key {
     }
 }
 byte_string! {
-    /// Bytes that the store holds: a string, a set member, a hash field or its value.
+    /// Bytes in the store: a string, a set member, a hash field or a hash value.
     ///
-    /// Immutable and shared: a clone is a reference count, and nobody can change what the store
-    /// holds through one. Read it as a slice (it derefs to `[u8]`), as text with
+    /// Immutable; a clone shares the bytes. Read it as a slice (it derefs to `[u8]`), as text with
     /// [`as_str`](Value::as_str), or as any [`FromValue`](crate::FromValue) type with
     /// [`to`](Value::to).
     ///
@@ -314,13 +315,14 @@ byte_string! {
 }
 
 impl Key {
-    /// This key, and `rest` behind it. Allocates once, and not at all if both fit inline.
+    /// The concatenation of this key and `rest`. Allocates once, or not at all if the result fits
+    /// inline.
     #[inline]
     pub(crate) fn followed_by(&self, rest: &Key) -> Key {
         if let (Repr::Inline(len, head), Repr::Inline(more, tail)) = (&self.0, &rest.0)
             && usize::from(len + more) <= INLINE
         {
-            // Whole, as what is behind a short key is zeros: copies of a known length take no call.
+            // Copies of constant length are inlined. The unused bytes that they include are 0.
             let mut both = [0; 2 * INLINE];
             both[..INLINE].copy_from_slice(head);
             both[usize::from(*len)..][..INLINE].copy_from_slice(tail);
@@ -334,7 +336,7 @@ impl Key {
 
 #[cfg(feature = "cache")]
 impl Value {
-    /// Whether its clones write a count that they share.
+    /// Whether a clone increments a shared reference count.
     pub(crate) fn is_counted(&self) -> bool {
         matches!(self.0, Repr::Shared(_))
     }
@@ -342,7 +344,7 @@ impl Value {
 
 #[cfg(any(feature = "redis", feature = "dynamodb"))]
 impl Value {
-    /// Takes over what a client library has read.
+    /// Takes ownership of bytes that a client library has read.
     pub(crate) fn from_answer(bytes: Vec<u8>) -> Self {
         if bytes.len() <= INLINE {
             bytes.into()

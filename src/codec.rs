@@ -1,5 +1,5 @@
-//! [`Json`] and [`MsgPack`]: values in a serialization format, through `serde`. What is not one
-//! whole value of the type is refused, in both directions.
+//! [`Json`] and [`MsgPack`]: values that `serde` serializes. Both reject input that is not exactly
+//! one value of the type, when they write and when they read.
 
 use crate::convert::not_a;
 use crate::{Error, FromValue, Result, ToValue, Value};
@@ -7,7 +7,7 @@ use crate::{Error, FromValue, Result, ToValue, Value};
 #[cfg(feature = "json")]
 mod finite;
 
-/// A value kept as JSON: `store.set("user", Json(&user))`, `value.to::<Json<User>>()?.0`.
+/// A value stored as JSON: `store.set("user", Json(&user))`, `value.to::<Json<User>>()?.0`.
 ///
 /// ```
 /// # #[cfg(feature = "json")] {
@@ -20,8 +20,9 @@ mod finite;
 /// # Ok::<_, keyvaluestore::Error>(())
 /// ```
 ///
-/// Every finite number comes back as it was, to the bit. NaN and infinities have no JSON: a value
-/// that contains one is `InvalidArgument`, and is not sent.
+/// Every finite number reads back with the same bits. JSON has no NaN and no infinities: writing a
+/// value that contains one fails with `InvalidArgument`, and nothing is sent. Reading bytes that
+/// are not JSON for `T` fails with `WrongType`.
 #[cfg(feature = "json")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "a newtype, constructed by its field")]
@@ -32,7 +33,7 @@ impl<T: serde::Serialize> ToValue for Json<T> {
     fn to_value(&self) -> Result<Value> {
         let refused = |e| Error::invalid("the value cannot be written as JSON").with_source(e);
         let bytes = serde_json::to_vec(&self.0).map_err(refused)?;
-        // `serde_json` writes `null` for a number that JSON does not have.
+        // `serde_json` writes `null` for NaN and infinities.
         if memchr::memmem::find(&bytes, b"null").is_some() {
             finite::check(&self.0)?;
         }
@@ -44,12 +45,12 @@ impl<T: serde::de::DeserializeOwned> FromValue for Json<T> {
     fn from_value(value: &Value) -> Result<Self> {
         serde_json::from_slice(value)
             .map(Json)
-            .map_err(|e| not_a("JSON of the expected shape").with_source(e))
+            .map_err(|e| not_a("JSON of the expected type").with_source(e))
     }
 }
 
-/// A value kept as MessagePack, with the names of struct fields, so that fields may be added later.
-/// Smaller and faster than [`Json`], and not for human eyes.
+/// A value stored as MessagePack. It includes the names of struct fields, so that a later version
+/// of the struct may have more of them. Smaller and faster than [`Json`], but not readable as text.
 ///
 /// ```
 /// # #[cfg(feature = "msgpack")] {
@@ -61,7 +62,8 @@ impl<T: serde::de::DeserializeOwned> FromValue for Json<T> {
 /// # Ok::<_, keyvaluestore::Error>(())
 /// ```
 ///
-/// Bytes left over behind the value are `WrongType`.
+/// Reading bytes that are not MessagePack for `T`, or that continue after the value, fails with
+/// `WrongType`.
 #[cfg(feature = "msgpack")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "a newtype, constructed by its field")]
@@ -81,10 +83,10 @@ impl<T: serde::de::DeserializeOwned> FromValue for MsgPack<T> {
     fn from_value(value: &Value) -> Result<Self> {
         let mut rest = value.as_bytes();
         let read = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest))
-            .map_err(|e| not_a("MessagePack of the expected shape").with_source(e))?;
+            .map_err(|e| not_a("MessagePack of the expected type").with_source(e))?;
         match rest {
             [] => Ok(MsgPack(read)),
-            _ => Err(not_a("MessagePack of the expected shape: bytes are left over")),
+            _ => Err(not_a("MessagePack of the expected type: bytes follow it")),
         }
     }
 }
@@ -100,13 +102,13 @@ mod tests {
         let error = Value::from("{").to::<Json<u8>>().unwrap_err();
         assert_eq!(error.kind(), WrongType);
         assert!(std::error::Error::source(&error).is_some());
-        // A map whose keys are not text has no JSON.
+        // JSON has no map whose keys are not text.
         let map = std::collections::HashMap::from([((1, 2), 3)]);
         assert_eq!(Json(map).to_value().unwrap_err().kind(), InvalidArgument);
     }
 
-    /// Random bits, and numbers as people have them: one in ten of the latter came back as its
-    /// neighbour.
+    /// Random bits and everyday numbers. Without serde_json's `float_roundtrip`, one in ten of the
+    /// latter read back as the adjacent `f64`.
     #[cfg(feature = "json")]
     #[test]
     fn every_finite_number_comes_back_from_json_to_the_bit() {
@@ -140,7 +142,7 @@ mod tests {
         pair.push(0xc0);
         assert_eq!(Value::from(&pair[..]).to::<Pair>().unwrap_err().kind(), WrongType);
         assert_eq!(Value::from("").to::<MsgPack<u8>>().unwrap_err().kind(), WrongType);
-        // A length that the bytes do not have is not believed.
+        // A length prefix that exceeds the input is an error.
         let long = Value::from(&b"\xc6\xff\xff\xff\xff"[..]);
         assert_eq!(long.to::<MsgPack<String>>().unwrap_err().kind(), WrongType);
     }

@@ -1,13 +1,13 @@
-//! Values in and out: what may be stored, and what a stored value may be read as.
+//! [`ToValue`] and [`FromValue`]: the conversions between Rust types and stored values.
 
 use crate::{Error, Key, Result, Value};
 use ::bytes::Bytes;
 
-/// What can be stored as a value, member or field.
+/// A type that can be stored as a value, member or field.
 ///
-/// Bytes and text are stored as they are, integers as decimal text (so that a counter and a number
-/// that was set are the same thing), [`Json`](crate::Json) and [`MsgPack`](crate::MsgPack) as what
-/// `serde` makes of them. Implement it for your own types:
+/// Bytes and text are stored unchanged. Integers are stored as decimal text, as Redis does, so that
+/// `set("n", 5)` makes a counter that `incr_by` can increment. [`Json`](crate::Json) and
+/// [`MsgPack`](crate::MsgPack) store what `serde` serializes. Implement it for your own types:
 ///
 /// ```
 /// use keyvaluestore::{FromValue, Result, ToValue, Value};
@@ -31,31 +31,33 @@ use ::bytes::Bytes;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be stored as it is",
-    note = "bytes, text and integers can; wrap what serde serializes in `Json` or `MsgPack`, or implement `ToValue`"
+    note = "bytes, text and integers can; wrap serde types in `Json` or `MsgPack`, or \
+            implement `ToValue`"
 )]
 pub trait ToValue {
-    /// Makes the bytes.
+    /// Converts `self` to bytes.
     ///
     /// # Errors
-    /// `InvalidArgument` if it cannot be written as bytes. The operation is then not sent.
+    /// `InvalidArgument` if the conversion fails. The operation is then not sent.
     fn to_value(&self) -> Result<Value>;
 }
 
-/// What a stored value can be read as, with [`Value::to`].
+/// A type that a stored value can be read as, with [`Value::to`].
 pub trait FromValue: Sized {
-    /// Reads the bytes.
+    /// Converts the bytes.
     ///
     /// # Errors
-    /// `WrongType` if they are not what is asked for.
+    /// `WrongType` if the bytes are not a valid `Self`.
     fn from_value(value: &Value) -> Result<Self>;
 }
 
 impl Value {
-    /// The value as the type that you expect in it: `value.to::<i64>()`,
+    /// Converts the value to the type that you expect: `value.to::<i64>()`,
     /// `value.to::<Json<User>>()`.
     ///
     /// # Errors
-    /// `WrongType`, naming the type; the value itself is not printed.
+    /// `WrongType` if the bytes are not a valid `T`. The message names the type and does not
+    /// contain the value.
     pub fn to<T: FromValue>(&self) -> Result<T> {
         T::from_value(self)
     }
@@ -66,8 +68,8 @@ impl Value {
     pub fn as_str(&self) -> Result<&str> {
         std::str::from_utf8(self).map_err(|e| not_a("text in UTF-8").with_source(e))
     }
-    /// The number, if this is the one way to write an `i64` as decimal text: `0`, `-7`, `42`, but
-    /// not `+7`, `007` or `-0`. Such a string and a counter are the same thing.
+    /// The number, if the value is the canonical decimal text of an `i64`: `0`, `-7` or `42`, but
+    /// not `+7`, `007` or `-0`. Exactly these strings are counters, as with Redis's `INCRBY`.
     pub fn as_canonical_integer(&self) -> Option<i64> {
         match self.as_bytes() {
             b"0" => return Some(0),

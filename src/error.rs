@@ -1,47 +1,53 @@
-//! One error type: a kind to act on, a sentence to read, and the backend's own error as the source.
+//! [`Error`], the only error type: a kind, a message, and the error of the backend as its source.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// A result whose error is an [`Error`] unless it says otherwise.
+/// A result whose error type is [`Error`] by default.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, as far as a caller can act on it. The same on every backend.
+/// The category of an [`Error`], by the reaction that it allows. Every backend maps its own errors
+/// to these kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The call itself is wrong: an empty key, a NaN, one item twice in an atomic write. Nothing
-    /// was sent.
+    /// The call is invalid: an empty key, NaN, one target twice in an atomic write. Nothing was
+    /// written. DynamoDB: `ValidationException`.
     InvalidArgument,
-    /// Something is longer or more than a limit allows.
+    /// A key, a value or a request exceeds a limit of the store
+    /// ([`Limits`](crate::Limits)) or of the backend.
     TooLarge,
-    /// The key holds another type than the operation works on, or bytes are not of the type asked
-    /// for.
+    /// The key holds another type than the operation works on (Redis: `WRONGTYPE`), or the bytes do
+    /// not convert to the requested Rust type.
     WrongType,
-    /// The result of an increment cannot be represented. Nothing was changed.
+    /// The result of an increment does not fit into an `i64`, or is NaN. Nothing was changed.
     Overflow,
-    /// Other writes got in the way more often than the backend was willing to try again.
+    /// Concurrent writes conflicted with this one until the backend had no retries left. DynamoDB:
+    /// `TransactionConflictException`. FoundationDB: `not_committed`.
     Conflict,
-    /// The backend is asked for more than it is provisioned for.
+    /// The backend rejected the request because of a rate limit. DynamoDB: `ThrottlingException`,
+    /// `ProvisionedThroughputExceededException`.
     Throttled,
-    /// The backend cannot be reached, or is not able to serve now.
+    /// The backend cannot be reached, or cannot serve the request now. Redis: `LOADING`, `OOM`,
+    /// `CLUSTERDOWN`. DynamoDB: `InternalServerError`.
     Unavailable,
-    /// No answer came in time.
+    /// The backend did not reply in time.
     Timeout,
-    /// The backend knows the caller and refuses, or does not know the caller.
+    /// The credentials are missing or not valid, or lack a permission. Redis: `NOAUTH`, `NOPERM`.
+    /// DynamoDB: `AccessDeniedException`.
     AccessDenied,
-    /// What is stored is damaged, or was written by something else.
+    /// The stored data is damaged, or was written by another program.
     Corrupt,
-    /// This backend, or this build of the library, cannot do it.
+    /// This backend, or this build of the library, does not support the operation.
     Unsupported,
-    /// A failure that fits none of the others.
+    /// Any other failure.
     Other,
 }
 
 impl ErrorKind {
-    /// Its name in metrics and spans: `"wrong_type"`.
+    /// The name in metrics and spans: `"wrong_type"`.
     pub const fn as_str(self) -> &'static str {
         match self {
             ErrorKind::InvalidArgument => "invalid_argument",
@@ -60,7 +66,8 @@ impl ErrorKind {
     }
 }
 
-/// An operation that did not happen, or may not have.
+/// The error of an operation: a [kind](Error::kind), a message, and a
+/// [source](StdError::source). Messages never contain keys or values.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -74,9 +81,9 @@ impl ErrorKind {
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// One pointer, and cheap to clone: every operation of a batch that the same failure hit has the
-/// same cause.
-// One pointer, so that a `Result` of anything small stays small on the path where nothing fails.
+/// A clone shares the source: if one failure affects several operations of a batch, all of them
+/// report it.
+// One pointer, so that a `Result` of a small type stays small.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -86,13 +93,13 @@ struct Inner {
     operation: Option<&'static str>,
     message: Cow<'static, str>,
     outcome_unknown: bool,
-    /// Whether it will not be otherwise later, although its kind mostly is.
-    for_good: bool,
+    /// Whether a retry cannot help, although it often helps with this kind.
+    permanent: bool,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
-    /// Makes an error with no underlying cause. `message` should not contain keys or values.
+    /// Makes an error without a source. `message` should not contain keys or values.
     #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Error(Arc::new(Inner {
@@ -100,35 +107,35 @@ impl Error {
             operation: None,
             message: message.into(),
             outcome_unknown: false,
-            for_good: false,
+            permanent: false,
             source: None,
         }))
     }
-    /// Attaches the cause, which stays reachable through [`source`](StdError::source).
+    /// Sets the cause, which [`source`](StdError::source) returns.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.inner().source = Some(Arc::from(source.into()));
+        self.make_mut().source = Some(Arc::from(source.into()));
         self
     }
-    /// Names the operation that failed, unless an inner layer has named it.
+    /// Sets the name of the operation that failed, unless it is already set.
     #[must_use]
     pub fn in_operation(mut self, name: &'static str) -> Self {
         if self.0.operation.is_none() {
-            self.inner().operation = Some(name);
+            self.make_mut().operation = Some(name);
         }
         self
     }
-    /// Says that the write may or may not have been applied.
+    /// Marks the write as in doubt: it may or may not have been applied.
     #[must_use]
     pub fn with_unknown_outcome(mut self) -> Self {
-        self.inner().outcome_unknown = true;
+        self.make_mut().outcome_unknown = true;
         self
     }
-    /// What a caller can act on.
+    /// The category of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
-    /// The operation that failed, by the name of its method: `"zadd"`.
+    /// The operation that failed, as the name of its method: `"zadd"`.
     ///
     /// Aliases report the operation they are sent as: `delete_xx` as `"delete"`, `zhrem` as
     /// `"zrem"`. If an argument could not be converted, the condition suffix is missing (`set_nx`
@@ -136,43 +143,42 @@ impl Error {
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation
     }
-    /// Whether trying the same call again can help. Look at
-    /// [`outcome_is_unknown`](Self::outcome_is_unknown), too, before repeating a write that is not
-    /// idempotent.
+    /// Whether a retry of the same call can succeed. Before you retry a write that is not
+    /// idempotent, check [`outcome_is_unknown`](Self::outcome_is_unknown), too.
     pub fn is_retryable(&self) -> bool {
         use ErrorKind::*;
-        matches!(self.0.kind, Conflict | Throttled | Unavailable | Timeout) && !self.0.for_good
+        matches!(self.0.kind, Conflict | Throttled | Unavailable | Timeout) && !self.0.permanent
     }
-    /// Whether the write may have been applied although it failed: the answer was lost.
+    /// Whether the write is in doubt: its reply was lost, and it may have been applied.
     pub fn outcome_is_unknown(&self) -> bool {
         self.0.outcome_unknown
     }
 
-    /// The same for a read, whose outcome cannot matter.
+    /// The same error for a read, which is never in doubt.
     #[cfg(feature = "__ordered")]
     pub(crate) fn of_read(mut self) -> Self {
-        self.inner().outcome_unknown = false;
+        self.make_mut().outcome_unknown = false;
         self
     }
-    /// Says that trying again does not help.
+    /// Marks the error as not retryable, whatever its kind.
     #[cfg(feature = "embedded")]
     pub(crate) fn for_good(mut self) -> Self {
-        self.inner().for_good = true;
+        self.make_mut().permanent = true;
         self
     }
-    /// Says which write of an atomic write was refused.
+    /// Adds the position of the write in its atomic write to the message.
     pub(crate) fn of_write(mut self, position: usize) -> Self {
-        self.inner().message = format!("write {position}: {}", self.0.message).into();
+        self.make_mut().message = format!("write {position}: {}", self.0.message).into();
         self
     }
-    /// Names the server that it is about.
+    /// Adds the server to the message.
     #[cfg(feature = "redis")]
     pub(crate) fn at(mut self, server: &str) -> Self {
-        self.inner().message = format!("{} ({server})", self.0.message).into();
+        self.make_mut().message = format!("{} ({server})", self.0.message).into();
         self
     }
-    /// To change it: a copy of its own, if others hold the same error.
-    fn inner(&mut self) -> &mut Inner {
+    /// Mutable access. Clones the error first if it is shared.
+    fn make_mut(&mut self) -> &mut Inner {
         Arc::make_mut(&mut self.0)
     }
     pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
@@ -184,7 +190,7 @@ impl Error {
 }
 
 impl fmt::Display for Error {
-    // Prints itself only: callers that want the chain walk `source`.
+    // Without the sources: callers print the chain through `source`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(operation) = self.0.operation {
             write!(f, "{operation}: ")?;

@@ -1,4 +1,4 @@
-//! The portable limits: what every backend takes, checked once, before anything is sent.
+//! [`Limits`]: the sizes that a store accepts, checked once, before anything is sent.
 
 use crate::op::*;
 use crate::op::{Condition, Op, Range, Read, Write};
@@ -6,10 +6,13 @@ use crate::{Error, ErrorKind, Result};
 use std::cmp::Ordering;
 use std::ops::Bound;
 
-/// How long things may be. A [`Store`](crate::Store) starts with [`Limits::PORTABLE`], which is
-/// what DynamoDB can hold, so that what works on one backend works on all of them. If you know that
-/// a store will never leave one backend, lift them with
+/// The sizes that a store accepts, in bytes. A [`Store`](crate::Store) starts with
+/// [`Limits::PORTABLE`], the limits of DynamoDB, so that a call that works on one backend works on
+/// all of them. If your program uses only one backend, replace them with
 /// [`Store::with_limits`](crate::Store::with_limits).
+///
+/// A call that exceeds a length fails with `TooLarge`; an empty name or too many writes fail with
+/// `InvalidArgument`. In both cases nothing is sent.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -40,8 +43,11 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Keys of 1 to 2,048 bytes, members and fields of at most 1,016 (not empty where they are
-    /// sorted), values of at most 390 KiB, 100 atomic writes.
+    /// Keys of 1 to 2,048 bytes, members and fields of at most 1,016 bytes (at least 1 in sorted
+    /// sets and sorted hashes), values of at most 390 KiB, and 100 writes in an atomic write.
+    ///
+    /// DynamoDB allows 2,048 bytes for a partition key, 1,024 for a sort key (a score takes 8 of
+    /// them), 400 KB for an item, and 100 actions in a `TransactWriteItems`.
     pub const PORTABLE: Limits = Limits {
         max_key_len: 2_048,
         max_member_len: 1_016,
@@ -49,7 +55,7 @@ impl Limits {
         max_atomic_writes: 100,
         allow_empty_names: false,
     };
-    /// Whatever the backend can do. What it cannot do it answers with an error of its own.
+    /// No limits. The backend then reports its own.
     pub const NONE: Limits = Limits {
         max_key_len: usize::MAX,
         max_member_len: usize::MAX,
@@ -58,27 +64,28 @@ impl Limits {
         allow_empty_names: true,
     };
 
-    /// The most bytes of a key.
+    /// Sets the maximum length of a key in bytes.
     pub const fn max_key_len(mut self, bytes: usize) -> Self {
         self.max_key_len = bytes;
         self
     }
-    /// The most bytes of a set member, a hash field, a sorted-set member or a sorted-hash field.
+    /// Sets the maximum length in bytes of a set member, hash field, sorted-set member or
+    /// sorted-hash field.
     pub const fn max_member_len(mut self, bytes: usize) -> Self {
         self.max_member_len = bytes;
         self
     }
-    /// The most bytes of a string, a hash value or a sorted-hash value.
+    /// Sets the maximum length in bytes of a string, hash value or sorted-hash value.
     pub const fn max_value_len(mut self, bytes: usize) -> Self {
         self.max_value_len = bytes;
         self
     }
-    /// The most writes of an atomic write.
+    /// Sets the maximum number of writes in an atomic write.
     pub const fn max_atomic_writes(mut self, writes: usize) -> Self {
         self.max_atomic_writes = writes;
         self
     }
-    /// Whether keys, sorted-set members and sorted-hash fields may be empty.
+    /// Sets whether keys, sorted-set members and sorted-hash fields may be empty.
     pub const fn allow_empty_names(mut self, allow: bool) -> Self {
         self.allow_empty_names = allow;
         self
@@ -141,18 +148,18 @@ impl Limits {
         .map_err(|e| e.in_operation(op.name()))
     }
 
-    /// Checks what an atomic write adds to the checks of its writes: how many, and that none gets
-    /// in the way of another.
+    /// Checks an atomic write as a whole: the number of writes, and that no two of them have the
+    /// same target.
     pub(crate) fn check_together(&self, writes: &[Write]) -> Result<()> {
         if writes.len() > self.max_atomic_writes {
             return Err(Error::invalid(format!(
-                "{} writes, and an atomic write holds at most {}",
+                "an atomic write of {} writes, and {} is the limit",
                 writes.len(),
                 self.max_atomic_writes
             )));
         }
-        // Few are looked at each with each, which takes no memory. What collides is put in words
-        // below.
+        // A few writes are compared pairwise, without an allocation. The code below finds the
+        // collision for the error message.
         let free = |i: usize| {
             let key = writes[i].key();
             !writes[..i]
@@ -216,8 +223,8 @@ fn too_large(what: &str, len: usize, most: usize) -> Error {
     Error::new(
         ErrorKind::TooLarge,
         format!(
-            "{what} has {len} bytes, and {most} is the limit; `Store::with_limits` lifts it where the backend \
-             can hold more"
+            "{what} has {len} bytes, and {most} is the limit; `Store::with_limits` raises it, if \
+             the backend can hold more"
         ),
     )
 }
@@ -287,7 +294,7 @@ mod tests {
     fn a_hundred_writes_are_the_most() {
         let writes: Vec<Write> = (0..=100).map(|i| set(&i.to_string())).collect();
         Limits::PORTABLE.check_together(&writes[..100]).unwrap();
-        assert_eq!(refusal(&writes), "101 writes, and an atomic write holds at most 100");
+        assert_eq!(refusal(&writes), "an atomic write of 101 writes, and 100 is the limit");
         Limits::NONE.check_together(&writes).unwrap();
     }
 }

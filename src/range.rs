@@ -1,4 +1,4 @@
-//! The parts of a sorted set that can be asked for: by score, or by member.
+//! [`Range`]: a part of a sorted set, selected by score or by member.
 
 use crate::score::Score;
 use crate::{Result, ToValue, Value};
@@ -7,7 +7,8 @@ use std::ops::{
     RangeToInclusive,
 };
 
-/// A part of a sorted set, by score.
+/// A range of scores, as in Redis's `ZRANGE … BYSCORE`. An excluded end is Redis's `(`, an
+/// unbounded one `-inf` or `+inf`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ScoreRange {
@@ -21,8 +22,8 @@ impl ScoreRange {
     /// Every score.
     pub const ALL: ScoreRange = ScoreRange { min: Bound::Unbounded, max: Bound::Unbounded };
 
-    /// Takes any Rust range of numbers: `..`, `1.0..=2.0`, `(Bound::Excluded(1.0),
-    /// Bound::Unbounded)`.
+    /// Converts any Rust range of `f64`: `..`, `1.0..=2.0`,
+    /// `(Bound::Excluded(1.0), Bound::Unbounded)`.
     ///
     /// # Errors
     /// `InvalidArgument` if an end is NaN.
@@ -32,8 +33,9 @@ impl ScoreRange {
             max: try_map(range.end_bound(), |s| Score::new(*s))?,
         })
     }
-    /// The same range as `first <= score < end`, where no `end` means that there is none; `None` if
-    /// no score can be in it. Every range can be written so, since scores have successors.
+    /// The same range as `first <= score < end`, or `None` if it contains no score. Without an
+    /// `end` the range has no upper bound. Every range has this form, because every score has a
+    /// successor ([`Score::next_up`]).
     pub fn half_open(&self) -> Option<(Score, Option<Score>)> {
         let first = match self.min {
             Bound::Unbounded => Score::MIN,
@@ -49,7 +51,8 @@ impl ScoreRange {
     }
 }
 
-/// A part of a sorted set whose scores are all equal, by member.
+/// A range of members in the order of their bytes, as in Redis's `ZRANGE … BYLEX`. The result is
+/// specified only if all members of the sorted set have the same score.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct LexRange {
@@ -63,7 +66,7 @@ impl LexRange {
     /// Every member.
     pub const ALL: LexRange = LexRange { min: Bound::Unbounded, max: Bound::Unbounded };
 
-    /// Whether no member can be in it.
+    /// Whether the range contains no member.
     pub fn is_empty(&self) -> bool {
         use Bound::*;
         match (&self.min, &self.max) {
@@ -82,14 +85,13 @@ fn try_map<T, U>(bound: Bound<T>, f: impl FnOnce(T) -> Result<U>) -> Result<Boun
     })
 }
 
-/// Any Rust range over text or bytes: `..`, `"a".."b"`, `b"a"..=b"b"`, or a pair of
-/// [`Bound`]s.
-// Not `RangeBounds<T>`: for `..` the compiler could not tell what `T` is.
+/// A Rust range of text or bytes: `..`, `"a".."b"`, `b"a"..=b"b"`, or a pair of [`Bound`]s.
+// Not `RangeBounds<T>`: for `..` the compiler could not infer `T`.
 pub trait ToLexRange {
-    /// Makes the range.
+    /// Converts the range.
     ///
     /// # Errors
-    /// Whatever [`ToValue::to_value`] says of its ends.
+    /// The error of [`ToValue::to_value`] for an end that cannot be converted.
     fn to_lex_range(&self) -> Result<LexRange>;
 }
 
@@ -128,14 +130,13 @@ to_lex_range!(
     (Bound<T>, Bound<T>)
 );
 
-/// Which part of a sorted set a read is about.
+/// The part of a sorted set that a read selects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums)] // a third way to sort is a new data type
 pub enum Range {
     /// By score.
     Score(ScoreRange),
-    /// By member, in a set whose scores are all equal. In a box, so that the reads that have none
-    /// carry no room for it.
+    /// By member, if all scores are equal. Boxed, so that reads without such a range stay small.
     Lex(Box<LexRange>),
 }
 

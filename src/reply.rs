@@ -1,25 +1,25 @@
-//! Replies as data, and the types that callers get them as.
+//! [`Reply`]: what a backend returns, and the Rust types that it converts to.
 
 use crate::{Error, ErrorKind, Result, Value};
 use std::collections::BTreeMap;
 
-/// What a backend answers.
+/// The reply of a backend to one operation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Reply {
-    /// The write was applied and has nothing to tell.
+    /// The write was applied; it has no result.
     Done,
-    /// Whether a condition held, or there was something to remove.
+    /// Whether the write changed something: its condition held, or it removed something.
     Applied(bool),
-    /// The value, if there is one.
+    /// The value, if it exists.
     Value(Option<Value>),
     /// The counter after an increment.
     Integer(i64),
-    /// How many there are.
+    /// The number of members.
     Count(u64),
-    /// The score, if there is one.
+    /// The score, if the member exists.
     Score(Option<f64>),
-    /// Members or values, in the order that the operation promises.
+    /// Members or values, in the order that the operation documents.
     Values(Vec<Value>),
     /// Members or values with their scores.
     Scored(Vec<(Value, f64)>),
@@ -28,7 +28,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// The bytes that it keeps outside of itself.
+    /// The number of bytes on the heap, approximately.
     #[allow(dead_code, reason = "for the cache")]
     pub(crate) fn size(&self) -> usize {
         let value = |value: &Value| size_of::<Value>() + value.len();
@@ -45,15 +45,15 @@ impl Reply {
     }
 }
 
-/// A type that some [`Reply`] decodes to.
+/// A type that a [`Reply`] converts to.
 pub trait FromReply: Sized {
-    /// Decodes it.
+    /// Converts the reply.
     ///
     /// # Errors
-    /// `Other` if it is another variant. The methods of [`Store`](crate::Store) ask for the right
-    /// one, so there it is a bug in a backend; in [`run`](crate::Store::run) and
-    /// [`Batch::push`](crate::Batch::push) the caller says what it is. (A write has been applied
-    /// all the same.)
+    /// `Other` if the reply is another variant. From a method of [`Store`](crate::Store) this is a
+    /// bug in the backend. With [`run`](crate::Store::run) and
+    /// [`Batch::push`](crate::Batch::push) the caller picks the type, and may have picked the wrong
+    /// one. A write has been applied in either case.
     fn from_reply(reply: Reply) -> Result<Self>;
 }
 
@@ -102,5 +102,5 @@ fn unexpected(reply: &Reply, wanted: &str) -> Error {
         Reply::Scored(_) => "Scored",
         Reply::Fields(_) => "Fields",
     };
-    Error::new(ErrorKind::Other, format!("the answer is {name}, which is not a {wanted}"))
+    Error::new(ErrorKind::Other, format!("the reply {name} does not convert to {wanted}"))
 }

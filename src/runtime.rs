@@ -1,23 +1,21 @@
-//! Tokio's drivers, where they may be missing: tokio panics without them, and this makes that an
-//! error.
+//! Returns an error if the tokio runtime lacks a timer or I/O driver, where tokio would panic.
 //!
-//! Tokio offers no way to ask whether a runtime has a timer or an I/O driver. It panics when a
-//! timer or a socket is made, so [`with_drivers`] catches that. Where `panic = "abort"` is set,
-//! nothing can.
+//! Tokio has no API to query the drivers of a runtime. Without a driver it panics when a timer or a
+//! socket is created, and [`with_drivers`] catches that panic. With `panic = "abort"` it cannot.
 
 use crate::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `make`, which makes a timer or a socket of tokio's.
+/// Runs `make`, which creates a timer or a socket of tokio.
 ///
 /// # Errors
-/// `Unsupported` if there is no tokio runtime here, or if it lacks the driver.
+/// `Unsupported` if no tokio runtime is running on this thread, or if it lacks the driver.
 #[inline]
 pub(crate) fn with_drivers<T>(make: impl FnOnce() -> T) -> Result<T> {
     if tokio::runtime::Handle::try_current().is_err() {
-        return Err(missing("a tokio runtime, and there is none here"));
+        return Err(missing("a tokio runtime, and none is running here"));
     }
-    // What `make` has begun is dropped with its panic, and nothing else sees it.
+    // Unwind safe: the unwinding drops everything that `make` has created.
     catch_unwind(AssertUnwindSafe(make)).map_err(|_| without_drivers())
 }
 
@@ -27,15 +25,15 @@ pub(crate) fn without_drivers() -> Error {
     missing("a tokio runtime with timers and I/O: `Builder::enable_all`")
 }
 
-/// Whether timers and sockets work here.
+/// Checks that the runtime has timers and sockets.
 ///
 /// # Errors
-/// `Unsupported` if they do not, as [`with_drivers`] says it.
+/// As for [`with_drivers`].
 #[cfg(feature = "dynamodb")]
 pub(crate) fn require_drivers() -> Result<()> {
     require_timer()?;
-    // The I/O driver can only be asked by giving it a socket. Where none is to be had, nothing is
-    // known.
+    // The only way to test for the I/O driver is to register a socket. If no socket can be
+    // created, the check is skipped.
     let Ok(socket) = std::net::UdpSocket::bind("127.0.0.1:0") else { return Ok(()) };
     if socket.set_nonblocking(true).is_err() {
         return Ok(());
@@ -43,10 +41,10 @@ pub(crate) fn require_drivers() -> Result<()> {
     with_drivers(|| drop(tokio::net::UdpSocket::from_std(socket)))
 }
 
-/// Whether timers work here.
+/// Checks that the runtime has timers.
 ///
 /// # Errors
-/// `Unsupported` if they do not, as [`with_drivers`] says it.
+/// As for [`with_drivers`].
 #[allow(dead_code)]
 pub(crate) fn require_timer() -> Result<()> {
     with_drivers(|| drop(tokio::time::sleep(std::time::Duration::ZERO)))
@@ -66,7 +64,7 @@ mod tests {
     fn a_missing_runtime_and_a_missing_timer_are_errors_that_name_them() {
         let error = require_timer().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains("a tokio runtime, and there is none"), "{error}");
+        assert!(error.to_string().contains("a tokio runtime, and none is running"), "{error}");
 
         let bare = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let error = bare.block_on(async { require_timer() }).unwrap_err();

@@ -1,11 +1,11 @@
-//! [`Score`]: an `f64` in an order.
+//! [`Score`]: an `f64` with a total order.
 
 use crate::{Error, Result};
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
-/// The score of a sorted-set member: an `f64` that is never NaN and never `-0.0`, so that equal
-/// scores have equal bits and all scores have one order.
+/// The score of a sorted-set member: an `f64`, as in Redis, infinities included. It is never NaN
+/// and never `-0.0`, so that scores have a total order and equal scores have equal bits.
 #[derive(Clone, Copy, Debug)]
 pub struct Score(f64);
 
@@ -15,7 +15,7 @@ impl Score {
     /// The highest score.
     pub const MAX: Score = Score(f64::INFINITY);
 
-    /// Takes any number; `-0.0` becomes `0.0`.
+    /// Makes a score of any number except NaN; `-0.0` becomes `0.0`.
     ///
     /// # Errors
     /// `InvalidArgument` for NaN.
@@ -24,14 +24,14 @@ impl Score {
         if score.is_nan() {
             return Err(Error::invalid("a score cannot be NaN"));
         }
-        Ok(Score(score + 0.0)) // -0.0 + 0.0 is 0.0; every other number stays
+        Ok(Score(score + 0.0)) // -0.0 + 0.0 is 0.0; every other number is unchanged
     }
     /// The number.
     #[inline]
     pub fn get(self) -> f64 {
         self.0
     }
-    /// The lowest score above this one, if there is one.
+    /// The lowest score above this one, or `None` for [`Score::MAX`].
     pub fn next_up(self) -> Option<Score> {
         (self.0 < f64::INFINITY).then(|| Score(self.0.next_up() + 0.0))
     }
@@ -56,7 +56,7 @@ impl PartialOrd for Score {
 impl Ord for Score {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.total_cmp(&other.0) // numeric order, as there is no NaN and one zero
+        self.0.total_cmp(&other.0) // numeric order, without NaN and `-0.0`
     }
 }
 impl Hash for Score {

@@ -1,12 +1,11 @@
-//! What [`Store::open`](crate::Store::open) makes of a URL. One arm per scheme; the place for the
-//! next backend's.
+//! [`Store::open`](crate::Store::open): opens the backend that a URL names, and parses the options
+//! of URLs. A new backend adds its scheme to [`SCHEMES`] and to [`open`].
 
 #[cfg(feature = "embedded")]
 use crate::backend::EmbeddedOptions;
 use crate::{Error, ErrorKind, Result, Store};
 
-/// The schemes that some version or build of the library knows, the feature that each needs, and
-/// whether it is on.
+/// Every scheme, the feature that it needs, and whether this build has the feature.
 const SCHEMES: [(&str, &str, bool); 9] = [
     ("memory", "", true),
     ("file", "embedded", cfg!(feature = "embedded")),
@@ -20,7 +19,7 @@ const SCHEMES: [(&str, &str, bool); 9] = [
 ];
 
 pub(crate) async fn open(url: &str) -> Result<Store> {
-    // The rest may hold a password: no error repeats it.
+    // The rest may contain a password, so errors must not contain it.
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err(Error::invalid(format!("the URL has no scheme; {}", known())));
     };
@@ -44,7 +43,7 @@ pub(crate) async fn open(url: &str) -> Result<Store> {
     }
 }
 
-/// The path and the options of `file:relative`, `file:/absolute` or `file:///absolute`.
+/// Parses `file:relative`, `file:/absolute` or `file:///absolute`, and the options.
 #[cfg(feature = "embedded")]
 fn file(rest: &str) -> Result<(std::path::PathBuf, EmbeddedOptions)> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -53,7 +52,7 @@ fn file(rest: &str) -> Result<(std::path::PathBuf, EmbeddedOptions)> {
         Some(path) if path.starts_with('/') => path,
         Some(_) => {
             return Err(Error::invalid(
-                "`file://` is followed by a host; write `file:path`, or `file:///path`",
+                "a `file://` URL names a host; write `file:path` or `file:///path`",
             ));
         }
     };
@@ -86,13 +85,13 @@ fn decoded_path(path: &str) -> Result<std::path::PathBuf> {
     Ok(decoded(path)?.into())
 }
 
-/// Reads what stands behind the `?` of a URL: `name=value` pairs, separated by `&`.
+/// Parses the query of a URL: `name=value` pairs, separated by `&`.
 ///
-/// `known` has an example of every option. `set` gets the name, the value, and the value as it
-/// stands in the URL; it answers `None` for a value that the option does not have.
+/// `known` has an example of every option. `set` gets the name, the decoded value, and the value
+/// before decoding. It returns `None` if the value is not valid.
 ///
 /// # Errors
-/// `InvalidArgument`, which never repeats a value: it may be a password.
+/// `InvalidArgument`. The message never contains a value, which may be a password.
 #[cfg(any(
     feature = "embedded",
     feature = "redis",
@@ -116,17 +115,17 @@ pub(crate) fn read_options(
             )));
         };
         set(name, &decoded(raw)?, raw).ok_or_else(|| {
-            Error::invalid(format!("`{name}` has no such value; it is written like `{example}`"))
+            Error::invalid(format!("the value of `{name}` is not valid; write it like `{example}`"))
         })?;
     }
     Ok(())
 }
 
-/// Undoes percent-encoding.
+/// Decodes percent-encoding.
 ///
 /// # Errors
-/// `InvalidArgument` for a `%` that is not followed by two hexadecimal digits, and for what is not
-/// UTF-8.
+/// `InvalidArgument` for a `%` that is not followed by two hexadecimal digits, and if the result is
+/// not UTF-8.
 #[cfg(any(
     feature = "embedded",
     feature = "redis",
@@ -135,7 +134,7 @@ pub(crate) fn read_options(
 ))]
 pub(crate) fn decoded(text: &str) -> Result<String> {
     String::from_utf8(decoded_bytes(text)?)
-        .map_err(|_| Error::invalid("the URL is not UTF-8 behind its percent-encoding"))
+        .map_err(|_| Error::invalid("the URL is not UTF-8 after percent-decoding"))
 }
 
 #[cfg(any(
@@ -150,14 +149,14 @@ fn decoded_bytes(text: &str) -> Result<Vec<u8>> {
     for (i, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%') {
         if !is_digit(bytes.get(i + 1)) || !is_digit(bytes.get(i + 2)) {
             return Err(Error::invalid(
-                "a `%` in the URL is not followed by two hexadecimal digits; `%` itself is `%25`",
+                "a `%` in the URL is not followed by two hexadecimal digits; write `%` as `%25`",
             ));
         }
     }
     Ok(percent_encoding::percent_decode(bytes).collect())
 }
 
-/// A time in the options of a URL: `500ms`, `5s`.
+/// Parses a duration: `500ms`, `5s`.
 #[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 pub(crate) fn duration(text: &str) -> Option<std::time::Duration> {
     let (n, unit) = number(text)?;
@@ -168,7 +167,7 @@ pub(crate) fn duration(text: &str) -> Option<std::time::Duration> {
     }
 }
 
-/// A number of bytes in the options of a URL: `64MiB`, `512KiB`, `1GiB`, `4096`.
+/// Parses a number of bytes: `64MiB`, `512KiB`, `1GiB`, `4096`.
 #[cfg(feature = "embedded")]
 fn size(text: &str) -> Option<usize> {
     let (n, unit) = number(text)?;
@@ -182,7 +181,7 @@ fn size(text: &str) -> Option<usize> {
     usize::try_from(n.checked_mul(1 << shift)?).ok()
 }
 
-/// A positive number, and what stands behind it.
+/// Parses a positive number. Returns it and the rest of the text.
 #[cfg(any(
     feature = "embedded",
     feature = "redis",
@@ -200,15 +199,15 @@ fn unknown(scheme: &str) -> Error {
         Some((_, feature, _)) => Error::new(
             ErrorKind::Unsupported,
             format!(
-                "`{scheme}:` needs the feature `{feature}`, which this build of keyvaluestore does not \
-                 have; in Cargo.toml: keyvaluestore = {{ features = [\"{feature}\"] }}"
+                "`{scheme}:` needs the feature `{feature}`, which this build of keyvaluestore does \
+                 not have; in Cargo.toml: keyvaluestore = {{ features = [\"{feature}\"] }}"
             ),
         ),
         None => Error::invalid(format!("the scheme `{scheme}:` is not known; {}", known())),
     }
 }
 
-/// All schemes: those of this build, and those that need a feature more.
+/// Lists all schemes for an error message: those of this build, and those that need a feature.
 fn known() -> String {
     let schemes = |on: bool| {
         let those = SCHEMES.iter().filter(|(.., is_on)| *is_on == on);
@@ -216,7 +215,7 @@ fn known() -> String {
     };
     match schemes(false) {
         off if off.is_empty() => format!("use one of {}", schemes(true)),
-        off => format!("use one of {}; this build lacks the features of {off}", schemes(true)),
+        off => format!("use one of {}; this build lacks the features for {off}", schemes(true)),
     }
 }
 

@@ -1,23 +1,23 @@
-//! How many allocations the memory backend takes per call. Counts do not wobble, so they are
-//! asserted.
+//! Asserts the number of allocations per call of the memory backend.
 //!
-//! 1,000 keys and values of 100 bytes. Keys are of 30 bytes, more than fit inline, and so cost an
-//! allocation wherever text is made a key; with shorter ones every count here is lower.
+//! The stores have 1,000 keys of 30 bytes, with values of 100 bytes. Such keys are too long to be
+//! inline, so each conversion from text to `Key` allocates. With shorter keys all counts are lower.
 
 use allocation_counter::measure;
 use futures_util::FutureExt;
 use keyvaluestore::{Backend, Key, Memory, Store, Value};
 use std::future::Future;
 
-const VALUE: &str = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
+const VALUE: &str = "01234567890123456789012345678901234567890123456789\
+                     01234567890123456789012345678901234567890123456789";
 
 fn name(kind: &str, i: usize) -> String {
     format!("{kind}:{i:0width$}", width = 29 - kind.len())
 }
 
-/// What a call answers, now: memory has nothing to wait for.
+/// The result of a call. The futures of the memory backend are always ready.
 fn now<T>(future: impl Future<Output = keyvaluestore::Result<T>>) -> T {
-    future.now_or_never().expect("memory does not wait").expect("it works")
+    future.now_or_never().expect("memory does not wait").expect("the call succeeds")
 }
 
 fn fill<B: Backend>(store: &Store<B>) {
@@ -73,7 +73,7 @@ fn zadd_into_ten_thousand() {
     let store = Store::memory();
     fill(&store);
     let sorted = name("sorted", 0);
-    // A new member sometimes splits a node of the trees, so many are looked at, not one.
+    // The average of many calls, because a new member sometimes splits a node of the tree.
     let members: Vec<_> = (0..1_000).map(|i| name("new", i)).collect();
     let counted = measure(|| {
         for (i, member) in members.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! The conformance suite on every backend. One module per backend: `cargo xtask test` makes its
-//! table of them.
+//! The conformance suite on every backend, one module per backend. The modules are the rows of the
+//! table that `cargo xtask test` prints.
 
 mod support;
 
@@ -23,13 +23,13 @@ mod embedded {
     keyvaluestore::conformance::tests!(subject);
 }
 
-/// The ordered layer on an engine in memory that only does what it is told.
+/// The ordered layer on an engine in memory, without fault injection.
 mod ordered {
     use keyvaluestore::conformance::{SimulatedBackend, Unkindness};
     keyvaluestore::conformance::tests!(async || SimulatedBackend::new(Unkindness::default()));
 }
 
-/// The same where every use as another type is looked for, as in a file.
+/// The ordered layer with checks of the type of a key, as the embedded file has them.
 mod ordered_typed {
     use keyvaluestore::conformance::{SimulatedBackend, Subject, Unkindness};
 
@@ -39,7 +39,8 @@ mod ordered_typed {
     });
 }
 
-/// The same on an engine that conflicts, splits and ages.
+/// The ordered layer with fault injection: conflicts, small rows, pages and transactions, and
+/// snapshots that are replaced by newer ones during a read.
 mod ordered_unkind {
     use keyvaluestore::conformance::{SimulatedBackend, Unkindness};
 
@@ -54,8 +55,8 @@ mod ordered_unkind {
     keyvaluestore::conformance::tests!(async || SimulatedBackend::new(UNKIND));
 }
 
-/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names; what both take, and
-/// the service itself does not, is refused on the way.
+/// DynamoDB on dynoxide in this process, or on the server at `KVS_DYNAMODB_ENDPOINT`. `Strict`
+/// rejects requests that both accept and the AWS service does not.
 #[cfg(feature = "dynamodb")]
 mod dynamodb {
     use super::support::doubles::{Double, Strict};
@@ -70,12 +71,13 @@ mod dynamodb {
         Subject::new(DynamoDb::with_api(api, place.table)).keep(place.kept)
     }
     keyvaluestore::conformance::tests!(subject, opt_out: {
-        an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table has no item for a whole sorted set",
+        an_atomic_delete_of_a_sorted_set_is_wrong_type =>
+            "a table has no item for a sorted set as a whole",
     });
 }
 
-/// A client that does not tell what a condition has found, over a service that throttles,
-/// conflicts, loses answers and leaves items unprocessed.
+/// DynamoDB with fault injection: a service that throttles, conflicts, drops replies and leaves
+/// items unprocessed, and a client that does not return the item of a failed condition.
 #[cfg(feature = "dynamodb")]
 mod dynamodb_faulty {
     use super::support::doubles::{Double, Faulty};
@@ -89,13 +91,14 @@ mod dynamodb_faulty {
         let place = dynamodb::place().await;
         let rules = Faulty { slow: true, tells: false, ..Faulty::new() };
         let api = Double { api: DynamoClient::new(place.client), rules: rules.into() };
-        // As often as in production, but not as long.
-        let short = (Duration::from_micros(100), Duration::from_millis(5));
-        let patient = DynamoDbOptions::new().attempts(100).pauses(short.0, short.1);
-        Subject::new(DynamoDb::with_api(api, place.table).with_options(patient)).keep(place.kept)
+        // A short backoff, so that the tests are fast.
+        let (initial, max) = (Duration::from_micros(100), Duration::from_millis(5));
+        let options = DynamoDbOptions::new().attempts(100).pauses(initial, max);
+        Subject::new(DynamoDb::with_api(api, place.table).with_options(options)).keep(place.kept)
     }
     keyvaluestore::conformance::tests!(subject, opt_out: {
-        an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table has no item for a whole sorted set",
+        an_atomic_delete_of_a_sorted_set_is_wrong_type =>
+            "a table has no item for a sorted set as a whole",
     });
 }
 
@@ -119,7 +122,7 @@ mod redis {
     });
 }
 
-/// As a user with the permissions of the docs of `Redis`, and no others.
+/// Redis as an ACL user that has only the permissions in the docs of `Redis`.
 #[cfg(feature = "redis")]
 mod redis_user {
     use super::support::redis;
@@ -130,7 +133,7 @@ mod redis_user {
     });
 }
 
-/// The same for the keys of a prefix.
+/// Redis as an ACL user that may access only the keys of a prefix.
 #[cfg(feature = "redis")]
 mod redis_user_prefix {
     use super::support::redis;
@@ -144,7 +147,7 @@ mod redis_user_prefix {
     keyvaluestore::conformance::tests!(subject);
 }
 
-/// A cluster of three, each case in a slot of its own.
+/// A Redis cluster of three nodes. A hash tag puts all keys of a case into one slot.
 #[cfg(feature = "redis")]
 mod redis_cluster {
     use super::support::redis;
@@ -158,7 +161,7 @@ mod redis_cluster {
     });
 }
 
-/// The same with the keys of each case all over the cluster.
+/// A Redis cluster of three nodes, with the keys of each case in different slots.
 #[cfg(feature = "redis")]
 mod redis_cluster_spread {
     use super::support::redis;
@@ -173,31 +176,35 @@ mod redis_cluster_spread {
     keyvaluestore::conformance::tests!(
         subject,
         opt_out: {
-            a_dropped_call_leaves_a_whole_write_or_none => "an atomic write stays in one slot",
-            a_failed_condition_is_told_before_an_error => "an atomic write stays in one slot",
-            a_hundred_writes_are_atomic => "an atomic write stays in one slot",
-            a_wrong_type_in_an_atomic_write_applies_nothing => "an atomic write stays in one slot",
-            an_atomic_delete_leaves_a_sorted_set => "an atomic write stays in one slot",
-            an_atomic_delete_of_a_sorted_set_is_wrong_type => "an atomic write stays in one slot",
-            an_atomic_write_changes_what_is_there => "an atomic write stays in one slot",
-            an_error_in_the_middle_applies_nothing => "an atomic write stays in one slot",
-            conditions_are_judged_before_any_write => "an atomic write stays in one slot",
-            conditions_of_set_do_not_see_sorted_sets => "an atomic write stays in one slot",
-            conditions_see_strings_counters_sets_and_hashes => "an atomic write stays in one slot",
-            every_failed_condition_is_told => "an atomic write stays in one slot",
-            every_kind_of_condition_can_fail_and_writes_nothing => "an atomic write stays in one slot",
-            every_kind_of_condition_can_hold => "an atomic write stays in one slot",
-            every_kind_of_write_is_applied => "an atomic write stays in one slot",
-            long_values_are_written_atomically => "an atomic write stays in one slot",
-            nothing_is_left_of_long_values => "an atomic write stays in one slot",
-            of_many_who_claim_two_names_one_gets_both => "an atomic write stays in one slot",
-            one_write_may_be_of_many_members => "an atomic write stays in one slot",
-            transfers_at_once_keep_the_sum => "an atomic write stays in one slot",
+            a_dropped_call_leaves_a_whole_write_or_none => "an atomic write is limited to one slot",
+            a_failed_condition_is_told_before_an_error => "an atomic write is limited to one slot",
+            a_hundred_writes_are_atomic => "an atomic write is limited to one slot",
+            a_wrong_type_in_an_atomic_write_applies_nothing =>
+                "an atomic write is limited to one slot",
+            an_atomic_delete_leaves_a_sorted_set => "an atomic write is limited to one slot",
+            an_atomic_delete_of_a_sorted_set_is_wrong_type =>
+                "an atomic write is limited to one slot",
+            an_atomic_write_changes_what_is_there => "an atomic write is limited to one slot",
+            an_error_in_the_middle_applies_nothing => "an atomic write is limited to one slot",
+            conditions_are_judged_before_any_write => "an atomic write is limited to one slot",
+            conditions_of_set_do_not_see_sorted_sets => "an atomic write is limited to one slot",
+            conditions_see_strings_counters_sets_and_hashes =>
+                "an atomic write is limited to one slot",
+            every_failed_condition_is_told => "an atomic write is limited to one slot",
+            every_kind_of_condition_can_fail_and_writes_nothing =>
+                "an atomic write is limited to one slot",
+            every_kind_of_condition_can_hold => "an atomic write is limited to one slot",
+            every_kind_of_write_is_applied => "an atomic write is limited to one slot",
+            long_values_are_written_atomically => "an atomic write is limited to one slot",
+            nothing_is_left_of_long_values => "an atomic write is limited to one slot",
+            of_many_who_claim_two_names_one_gets_both => "an atomic write is limited to one slot",
+            one_write_may_be_of_many_members => "an atomic write is limited to one slot",
+            transfers_at_once_keep_the_sum => "an atomic write is limited to one slot",
         }
     );
 }
 
-/// Every wrapper, and all of them in either order, on each backend.
+/// Every wrapper, and all wrappers in both orders, on each backend.
 mod wrapped {
     use super::support;
     use super::support::stacks::{self, every_stack};
@@ -205,8 +212,8 @@ mod wrapped {
     use keyvaluestore::conformance::Subject;
     use keyvaluestore::{Backend, Memory};
 
-    /// A module per stack on what `$fresh` makes: a new and empty backend, and what has to live as
-    /// long.
+    /// Defines a module per stack. `$fresh` makes a new, empty backend, and a guard that must
+    /// outlive it.
     macro_rules! on {
         ({ $fresh:ident, $subject:path, out $out:tt, prefixed $prefixed_out:tt }
             $($stack:ident [$($feature:literal),*] $($prefixed:ident)?;)*) => {$(
@@ -279,10 +286,13 @@ mod wrapped {
             (DynamoDb::with_api(api, place.table), place.kept)
         }
         every_stack!(on! { fresh, crate::wrapped::Subject::new, out {
-            an_atomic_delete_of_a_sorted_set_is_wrong_type => "a table has no item for a whole sorted set",
+            an_atomic_delete_of_a_sorted_set_is_wrong_type =>
+                "a table has no item for a sorted set as a whole",
         }, prefixed {
-            what_is_at_its_limit_is_taken => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
-            keys_are_any_bytes_and_neighbours_are_strangers => "the prefix takes its part of DynamoDB's 2,048 bytes of a key",
+            what_is_at_its_limit_is_taken =>
+                "the prefix counts towards the 2,048 bytes of a key of DynamoDB",
+            keys_are_any_bytes_and_neighbours_are_strangers =>
+                "the prefix counts towards the 2,048 bytes of a key of DynamoDB",
         } });
     }
     #[cfg(feature = "foundationdb")]

@@ -1,5 +1,5 @@
-//! The differential test on every backend: 20,000 random programs of 50 steps each, or what
-//! `KVS_PROGRAMS` says.
+//! The differential test on every backend: 20,000 random programs of 50 steps each, or as many as
+//! `KVS_PROGRAMS` sets.
 
 mod support;
 
@@ -7,13 +7,13 @@ use keyvaluestore::Memory;
 use keyvaluestore::conformance::differential::{Plan, check};
 use keyvaluestore::conformance::{SimulatedBackend, Subject, Unkindness};
 
-/// `share` of the programs, for what takes longer.
+/// One in `share` of the programs, for slow backends.
 fn plan(share: u64) -> Plan {
     let programs = match std::env::var("KVS_PROGRAMS") {
         Ok(n) => n.parse().expect("KVS_PROGRAMS is a number"),
         Err(_) => 20_000,
     };
-    // Every test has seeds of its own.
+    // Different seeds for different shares.
     Plan::new((programs / share).max(1)).seed(share * 1_000_000)
 }
 
@@ -33,7 +33,8 @@ async fn the_ordered_layer_agrees_with_memory_on_every_use_as_another_type() {
     check(async || Subject::new(SimulatedBackend::new(typed)).sees_types(), plan(5)).await;
 }
 
-/// Rows of 64 bytes, pages of 2, a conflict at every third commit, readers whose view moves on.
+/// Rows of 64 bytes, pages of 2 rows, a conflict at every third commit, and snapshots that are
+/// replaced by newer ones during a read.
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory_on_an_unkind_engine() {
     let unkind = Unkindness {
@@ -47,15 +48,15 @@ async fn the_ordered_layer_agrees_with_memory_on_an_unkind_engine() {
     check(async || SimulatedBackend::new(unkind), plan(5)).await;
 }
 
-/// Writing transactions that are too old after a few reads and changes, so that nearly every batch
-/// is halved.
+/// Write transactions that expire after a few reads and changes, so that nearly every batch is
+/// split in half.
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory_where_batches_are_too_old() {
     let short_lived = Unkindness { lifetime: 10, ..Unkindness::KIND };
     check(async || SimulatedBackend::new(short_lived), plan(10)).await;
 }
 
-/// Transactions so small that many a batch takes several.
+/// Small transactions, so that many batches need several.
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory_where_batches_are_cut() {
     let small = Unkindness { value: 2_000, transaction: 120_000, page: 5, ..Unkindness::default() };
@@ -71,7 +72,7 @@ async fn embedded_agrees_with_memory() {
     check(subject, plan(1)).await;
 }
 
-/// Without the reads that are answered on the caller's thread.
+/// Without a cache every read runs on another thread.
 #[cfg(feature = "embedded")]
 #[tokio::test]
 async fn embedded_agrees_with_memory_when_every_read_changes_threads() {
@@ -93,7 +94,7 @@ async fn embedded_agrees_with_memory_in_a_file() {
     check(subject, plan(100)).await;
 }
 
-/// A server that others have written: the judge of the memory backend, too.
+/// Redis is an independent implementation, so this checks the memory backend, too.
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn redis_agrees_with_memory() {
@@ -113,7 +114,7 @@ async fn a_redis_cluster_agrees_with_memory() {
     let empty = async || {
         let program = program.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let inner = keyvaluestore::Redis::open(&url).await.unwrap();
-        // One slot for each, as atomic writes stay in one.
+        // A hash tag per backend, because an atomic write is limited to one slot.
         keyvaluestore::wrap::Prefix::new(inner, format!("{{{n}:{program}}}"))
     };
     check(empty, plan(20)).await;
@@ -127,8 +128,8 @@ async fn foundationdb_agrees_with_memory() {
     check(empty, plan(10)).await;
 }
 
-/// On dynoxide in process, or on the server that `KVS_DYNAMODB_ENDPOINT` names; what both take, and
-/// the service itself does not, is refused on the way.
+/// DynamoDB on dynoxide in this process, or on the server at `KVS_DYNAMODB_ENDPOINT`. `Strict`
+/// rejects requests that both accept and the AWS service does not.
 #[cfg(feature = "dynamodb")]
 #[tokio::test]
 async fn dynamodb_agrees_with_memory() {
@@ -136,14 +137,13 @@ async fn dynamodb_agrees_with_memory() {
     check(async || on_dynamodb(Strict).await, plan(10)).await;
 }
 
-/// With every failure that a service has and a caller need not see: it may slow an answer, and
-/// never change it.
+/// With fault injection: failures that the backend handles must not change a reply.
 #[cfg(feature = "dynamodb")]
 #[tokio::test]
 async fn dynamodb_agrees_with_memory_whatever_goes_wrong() {
     use support::doubles::Faulty;
     if support::dynamodb::endpoint().is_none() {
-        // Nobody waits for the pauses in between. (A network cannot be told to hurry.)
+        // Skips the backoff between attempts. A server on a network needs the real time.
         tokio::time::pause();
     }
     let n = std::sync::atomic::AtomicU64::new(0);
@@ -162,15 +162,14 @@ async fn on_dynamodb(rules: impl support::doubles::Rules) -> Subject {
     let (place, prefix) = support::dynamodb::shared().await;
     let api =
         support::doubles::Double { api: DynamoClient::new(place.client), rules: rules.into() };
-    let (short, longer) = (Duration::from_micros(100), Duration::from_millis(5));
-    let patient = DynamoDbOptions::new().attempts(1_000).pauses(short, longer);
-    let inner = DynamoDb::with_api(api, place.table).with_options(patient);
+    let (initial, max) = (Duration::from_micros(100), Duration::from_millis(5));
+    let options = DynamoDbOptions::new().attempts(1_000).pauses(initial, max);
+    let inner = DynamoDb::with_api(api, place.table).with_options(options);
     let backend = keyvaluestore::wrap::Prefix::new(inner, prefix);
     Subject::new(backend).keep(place.kept)
 }
 
-/// Every wrapper, and all of them in either order, on each backend: a share of the programs for
-/// each.
+/// Every wrapper, and all wrappers in both orders, on each backend, with a share of the programs.
 mod wrapped {
     use super::support;
     use super::support::stacks::{self, every_stack};
@@ -179,8 +178,8 @@ mod wrapped {
     use keyvaluestore::conformance::Subject;
     use keyvaluestore::{Backend, Memory};
 
-    /// A test per stack on what `$fresh` makes: a new and empty backend, and what has to live as
-    /// long.
+    /// Defines a test per stack. `$fresh` makes a new, empty backend, and a guard that must
+    /// outlive it.
     macro_rules! on {
         ({ $fresh:ident, $subject:path, share $share:literal }
             $($stack:ident [$($feature:literal),*] $($prefixed:ident)?;)*) => {$(

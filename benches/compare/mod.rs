@@ -1,11 +1,10 @@
-//! The same work through the library and through the bare client, in turns, in one run: wall time
-//! and processor time of this process per call, as ratios. For the benches of backends that have a
-//! client to stand beside.
+//! Compares the library with the bare client. Both do the same work alternately in one run. The
+//! result is the wall time and the CPU time of this process per call, and the ratios.
 
 use cpu_time::ProcessTime;
 use std::time::Instant;
 
-/// The least of so many counts: whatever else runs on the machine only adds.
+/// The number of rounds. The minimum counts, because other load only adds time.
 const ROUNDS: usize = 11;
 
 /// Microseconds per call.
@@ -16,14 +15,14 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    const MOST: Cost = Cost { wall: f64::INFINITY, cpu: f64::INFINITY };
+    const MAX: Cost = Cost { wall: f64::INFINITY, cpu: f64::INFINITY };
 
     fn min(self, other: Cost) -> Cost {
         Cost { wall: self.wall.min(other.wall), cpu: self.cpu.min(other.cpu) }
     }
 }
 
-/// What each call costs when `callers` tasks make `calls` in all. In a `LocalSet`.
+/// The cost per call if `callers` concurrent tasks make `calls` in total. Needs a `LocalSet`.
 async fn cost<F>(callers: usize, calls: usize, call: impl Fn(usize) -> F + Clone + 'static) -> Cost
 where
     F: Future<Output = ()>,
@@ -47,7 +46,7 @@ where
     }
 }
 
-/// The least that either costs.
+/// The minimum costs per call of the library and of the bare client.
 pub(crate) async fn both<O, B>(
     callers: usize,
     calls: usize,
@@ -58,12 +57,12 @@ where
     O: Future<Output = ()>,
     B: Future<Output = ()>,
 {
-    let mut least = (Cost::MOST, Cost::MOST);
+    let mut min = (Cost::MAX, Cost::MAX);
     for _ in 0..ROUNDS {
-        least.0 = least.0.min(cost(callers, calls, ours.clone()).await);
-        least.1 = least.1.min(cost(callers, calls, bare.clone()).await);
+        min.0 = min.0.min(cost(callers, calls, ours.clone()).await);
+        min.1 = min.1.min(cost(callers, calls, bare.clone()).await);
     }
-    least
+    min
 }
 
 pub(crate) fn print_title(callers: usize) {
@@ -86,8 +85,8 @@ pub(crate) fn print_row(row: &str, (ours, bare): (Cost, Cost)) {
     );
 }
 
-/// Rows that are picked by name after `--`, or all: `cargo bench --features redis --bench redis --
-/// set zadd`.
+/// Whether to run a row: all rows, or those named after `--`, as in
+/// `cargo bench --features redis --bench redis -- set zadd`.
 pub(crate) fn picked(row: &str) -> bool {
     let mut names = std::env::args().skip(1).filter(|arg| arg != "--bench").peekable();
     names.peek().is_none() || names.any(|name| name == row)

@@ -1,7 +1,7 @@
-//! Finds NaN and infinities in what is about to become JSON: `serde_json` writes `null` for them,
-//! and what was a number would come back as nothing.
+//! Finds NaN and infinities in a value that is written as JSON. `serde_json` writes them as `null`,
+//! which would not read back as a number.
 //!
-//! A serializer that writes nothing. It is only asked about values whose JSON contains `null`.
+//! This is a serializer that writes nothing. It runs only for values whose JSON contains `null`.
 
 use crate::{Error, Result};
 use serde::ser::{
@@ -9,11 +9,13 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
+/// Checks every number in `value`.
+///
 /// # Errors
-/// `InvalidArgument` if `value` contains a number that JSON does not have.
+/// `InvalidArgument` if one of them is NaN or an infinity.
 pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<()> {
     value.serialize(Finite).map_err(|e| {
-        Error::invalid("the value cannot be written as JSON: NaN and infinities have none")
+        Error::invalid("the value cannot be written as JSON: it contains NaN or an infinity")
             .with_source(e)
     })
 }
@@ -21,7 +23,7 @@ pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<()> {
 #[derive(Clone, Copy)]
 struct Finite;
 
-// The error of `serde_json`, as `serde` wants one that can be made of any message.
+// `serde` requires an error that can be made from any message; that of `serde_json` can.
 type Checked = std::result::Result<(), serde_json::Error>;
 
 fn number(is_finite: bool) -> Checked {
@@ -136,7 +138,7 @@ impl Serializer for Finite {
     }
 }
 
-/// The parts of a compound value: each is looked at.
+/// Compound values: each part is checked.
 macro_rules! parts {
     ($($compound:ident: $($method:ident($($name:ty)?)),+;)*) => {$(
         impl $compound for Finite {

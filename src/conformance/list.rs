@@ -1,7 +1,7 @@
-//! The one list of cases.
+//! The list of all cases.
 
-/// Hands every case, as (module, name), to the macro `$all`. Exported because `tests!` needs it
-/// where it is used.
+/// Passes all cases, as `(module name)` pairs, to the macro `$all`. Exported for the expansion of
+/// `tests!`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {
@@ -119,7 +119,7 @@ macro_rules! __conformance_cases {
             (atomic, every_kind_of_condition_can_fail_and_writes_nothing)
             (atomic, every_kind_of_condition_can_hold)
             (atomic, every_failed_condition_is_told)
-            (atomic, conditions_see_strings_counters_sets_and_hashes)
+            (atomic_types, conditions_see_strings_counters_sets_and_hashes)
             (atomic_types, conditions_of_set_do_not_see_sorted_sets)
             (atomic_types, an_atomic_delete_leaves_a_sorted_set)
             (atomic_types, an_atomic_delete_of_a_sorted_set_is_wrong_type)

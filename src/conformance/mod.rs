@@ -1,23 +1,23 @@
-//! The contract as tests: for whoever writes a [`Backend`], or a wrapper around one.
+//! The conformance suite: tests for your own [`Backend`], or for a wrapper around one.
 //!
-//! Every sentence of the contract is a case, and all cases stand in one list, so no backend can
-//! leave one out without saying so. In `tests/conformance.rs` of your crate, with the feature
-//! `conformance` among the dev-dependencies:
+//! The suite has one case for each rule of the contract. All cases are in one list, so a backend
+//! cannot omit one silently. Enable the feature `conformance` in your dev-dependencies, and write
+//! in `tests/conformance.rs` of your crate:
 //!
 //! ```
 //! mod my_backend {
 //! #   use keyvaluestore::Memory as MyBackend;
 //!     keyvaluestore::conformance::tests!(async || MyBackend::new());
 //! }
-//! # // What the macro makes are tests, which a doc example cannot run; these three lines run one of them.
+//! # // A doc example cannot run the tests that the macro defines. This runs one of the cases.
 //! # fn main() { keyvaluestore::conformance::run("a_missing_key_reads_as_none",
 //! #     async || keyvaluestore::Memory::new()) }
 //! ```
 //!
-//! The factory makes a new, empty backend for every case; what has to outlive it (a server, a
-//! directory) goes along with [`Subject::keep`]. Each case is a `#[test]` of its own. One that your
-//! backend cannot keep is opted out of by name with a reason, which the run prints beside it as
-//! *ignored*:
+//! The factory makes a new, empty backend for every case. Use [`Subject::keep`] for a resource that
+//! must outlive the backend, such as a server or a directory. Each case is a `#[test]` of its own.
+//! If your backend cannot pass a case, opt out of it by name, with a reason. The test run reports
+//! such a case as *ignored*, with the reason:
 //!
 //! ```
 //! mod my_backend {
@@ -31,28 +31,33 @@
 //! }
 //! ```
 //!
-//! [`differential`] goes further: it runs random programs on your backend and on
-//! [`Memory`](crate::Memory), compares every answer, and prints the shortest program on which they
-//! differ.
+//! [`differential`] runs random programs on your backend and on [`Memory`](crate::Memory), compares
+//! every reply, and prints the shortest program that it finds with a difference.
+//!
+//! # Versions
+//!
+//! A minor version may add cases, and a backend outside of this crate may fail them without a
+//! change of its own. Pin the minor version in your dev-dependencies (`keyvaluestore = "~0.1"`), or
+//! expect new cases with each update.
 //!
 //! # How to write a backend
 //!
 //! 1. Implement the four functions of [`Backend`]. Match on [`Read`](crate::op::Read) and
-//!    [`Write`](crate::op::Write); each payload in [`ops`](crate::op) tells which
-//!    [`Reply`](crate::op::Reply) answers it. Arguments have been checked before: see what the
-//!    [trait](Backend) says you may rely on.
-//! 2. Without a batch of your own, call [`batch_sequentially`](crate::backend::batch_sequentially).
-//! 3. Answer `WrongType`, or as though the key were absent, where a key holds another type. A
-//!    backend that always sees it says so with [`Subject::sees_types`], and is then held to
-//!    `WrongType`. Refuse as `Unsupported` what you do not know: operations and conditions are
-//!    `non_exhaustive`.
-//! 4. Map the errors of your storage system to an [`ErrorKind`](crate::ErrorKind), keep them as the
-//!    source, and say [`with_unknown_outcome`](crate::Error::with_unknown_outcome) where a write
-//!    may have been applied.
+//!    [`Write`](crate::op::Write). Each payload in [`op`](crate::op) documents its
+//!    [`Reply`](crate::op::Reply). The store has already checked the arguments: see the contract in
+//!    the docs of the [trait](Backend).
+//! 2. If your storage system has no batches, call
+//!    [`batch_sequentially`](crate::backend::batch_sequentially).
+//! 3. If a key holds another type, return `WrongType`, or reply as if the key did not exist. If
+//!    your backend always returns `WrongType`, call [`Subject::sees_types`], and the suite requires
+//!    it. Return `Unsupported` for unknown operations and conditions: both are `non_exhaustive`.
+//! 4. Map the errors of your storage system to an [`ErrorKind`](crate::ErrorKind) and set them as
+//!    the source. If a write may have been applied, call
+//!    [`with_unknown_outcome`](crate::Error::with_unknown_outcome).
 //! 5. Run this suite, then the differential test.
 //!
-//! Operations that you have no use for can be refused as `Unsupported`. A complete backend of
-//! strings alone:
+//! A backend may return `Unsupported` for operations that it does not implement. This is a complete
+//! backend with strings only:
 //!
 //! ```
 //! use keyvaluestore::backend::{Context, batch_sequentially};
@@ -65,7 +70,7 @@
 //! struct Strings(Mutex<HashMap<Key, Value>>);
 //!
 //! fn unsupported() -> Error {
-//!     Error::new(ErrorKind::Unsupported, "this backend keeps strings alone")
+//!     Error::new(ErrorKind::Unsupported, "this backend has only strings")
 //! }
 //!
 //! fn holds(now: Option<&Value>, condition: &Condition) -> Result<bool> {
@@ -74,7 +79,7 @@
 //!         Condition::NotExists => now.is_none(),
 //!         Condition::Exists => now.is_some(),
 //!         Condition::Equals(old) => now == Some(old),
-//!         // A condition of a later version: to guess would write what must not be written.
+//!         // A condition of a later version. `true` would apply the write unconditionally.
 //!         _ => return Err(unsupported()),
 //!     })
 //! }
@@ -131,8 +136,12 @@
 //!     }
 //! }
 //!
-//! // What it claims to do, it does as the contract says.
-//! for case in ["get_returns_what_set_stored", "set_nx_sets_only_where_nothing_is", "set_eq_compares_and_swaps"] {
+//! // The cases of the operations that it implements.
+//! for case in [
+//!     "get_returns_what_set_stored",
+//!     "set_nx_sets_only_where_nothing_is",
+//!     "set_eq_compares_and_swaps",
+//! ] {
 //!     keyvaluestore::conformance::run(case, async || Strings::default());
 //! }
 //! ```
@@ -152,10 +161,10 @@ use cases::Given;
 use std::any::Any;
 use std::time::Duration;
 
-/// How long a case may take. One that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout of a case.
+const CASE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A backend under test, and what has to live as long as it.
+/// A backend under test, and the resources that must outlive it.
 #[derive(Debug)]
 pub struct Subject {
     store: Store,
@@ -164,26 +173,26 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Takes the backend.
+    /// Makes a subject of a backend.
     pub fn new(backend: impl Backend) -> Self {
         Subject { store: Store::new(backend), sees_types: false, kept: Vec::new() }
     }
-    /// Holds the backend to `WrongType` for every use of a key as another type, with nothing
-    /// changed, as [`Memory`](crate::Memory) and `Embedded` answer it. Without this the suite also
-    /// accepts an answer as though the key were absent, and the differential test leaves such keys
-    /// out of the comparison.
+    /// Requires that every operation on a key of another type returns `WrongType` and changes
+    /// nothing, as with [`Memory`](crate::Memory) and `Embedded`. Without this call, the suite also
+    /// accepts a reply as if the key did not exist, and the differential test does not compare such
+    /// keys.
     #[must_use]
     pub fn sees_types(mut self) -> Self {
         self.sees_types = true;
         self
     }
-    /// Keeps `guard` until the backend is dropped.
+    /// Drops `guard` only after the backend.
     #[must_use]
     pub fn keep(mut self, guard: impl Any + Send) -> Self {
         self.kept.push(Box::new(guard));
         self
     }
-    /// The store on it.
+    /// A store on the backend.
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -199,7 +208,7 @@ type Case = fn(Given) -> BoxFuture<'static, Result<()>>;
 
 macro_rules! table {
     ($(($module:ident, $case:ident))*) => {
-        /// The names of all cases, in the order of the list.
+        /// The names of all cases.
         pub const CASES: &[&str] = &[$(stringify!($case)),*];
 
         const TABLE: &[Case] = &[$(|given| Box::pin(cases::$module::$case(given.into()))),*];
@@ -207,12 +216,12 @@ macro_rules! table {
 }
 crate::__conformance_cases!(table);
 
-/// Runs one case on a backend from `factory`, on a runtime of its own. [`tests!`] makes a test of
-/// each.
+/// Runs one case on a backend from `factory`, on its own tokio runtime. [`tests!`] defines a test
+/// for each case.
 ///
 /// # Panics
-/// If the case fails, hangs, or does not exist.
-#[allow(clippy::panic, clippy::expect_used, reason = "this is how a test fails")]
+/// If the case fails, takes longer than 60 seconds, or does not exist.
+#[allow(clippy::panic, clippy::expect_used, reason = "tests fail by panicking")]
 pub fn run<S: Into<Subject>>(name: &str, factory: impl AsyncFn() -> S) {
     let Some(index) = CASES.iter().position(|case| *case == name) else {
         panic!("there is no case `{name}`");
@@ -226,15 +235,15 @@ pub fn run<S: Into<Subject>>(name: &str, factory: impl AsyncFn() -> S) {
         let subject = factory().await.into();
         let given = Given { store: subject.store.clone(), sees_types: subject.sees_types };
         let case = TABLE[index](given);
-        match tokio::time::timeout(PATIENCE, case).await {
+        match tokio::time::timeout(CASE_TIMEOUT, case).await {
             Ok(Ok(())) => drop(subject),
             Ok(Err(e)) => panic!("{name}: an operation failed: {e:?}"),
-            Err(_) => panic!("{name}: no end after {PATIENCE:?}"),
+            Err(_) => panic!("{name}: did not finish within {CASE_TIMEOUT:?}"),
         }
     });
 }
 
-/// Whether `name` is a case; for [`tests!`], so that an opt-out of nothing does not compile.
+/// Whether `name` is a case. With it, [`tests!`] rejects an unknown opt-out at compile time.
 #[doc(hidden)]
 pub const fn is_case(name: &str) -> bool {
     let mut i = 0;
@@ -255,21 +264,23 @@ const fn equal(a: &[u8], b: &[u8]) -> bool {
     i == a.len() && i == b.len()
 }
 
-/// Makes a `#[test]` of every case, on backends from a factory: see the [module](self).
+/// Defines a `#[test]` for every case, on backends from a factory: see the [module](self).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_tests {
     ($factory:expr $(, opt_out: { $($name:ident => $reason:literal),* $(,)? })? $(,)?) => {
         $crate::__conformance_tests! { @define ($) $factory, { $($($name => $reason,)*)? } }
     };
-    // The dollar sign comes in as a token, so that it can stand in the macro that is defined here.
+    // The dollar sign is an argument, because a macro cannot contain one in the macros that it
+    // defines.
     (@define ($d:tt) $factory:expr, { $($name:ident => $reason:literal,)* }) => {
         $(const _: () = assert!(
             $crate::conformance::is_case(stringify!($name)),
             concat!("there is no case `", stringify!($name), "` to opt out of"),
         );)*
 
-        // The factory is written out once: as a closure it would be of another type in every test.
+        // The factory is expanded once: as a closure it would have another type in every test, and
+        // `run` would be instantiated for each.
         fn __kvs_run(case: &str) {
             $crate::conformance::run(case, $factory);
         }

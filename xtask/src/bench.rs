@@ -1,4 +1,4 @@
-//! The benches, and the instruction counts that are kept in `benches/instructions.tsv`.
+//! `cargo xtask bench`: the benches, and the instruction counts in `benches/instructions.tsv`.
 
 use crate::command::{cargo, root, run};
 use std::collections::BTreeMap;
@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{fs, str};
 
-/// The features that the wrappers are.
+/// The features of the wrappers.
 const WRAPPERS: &str = "cache,retry,timeout,metrics,tracing";
 
-/// The most instructions that a `get` on a concrete backend with a shared key may take.
+/// A call and the maximum number of instructions that it may take.
 const GET: (&str, u64) = ("get, concrete, shared key", 650);
 
-/// The benches that tell times: files of `benches/`.
+/// The benches that measure time: files of `benches/`.
 const TIMED: [&str; 5] = ["memory", "embedded", "redis", "dynamodb", "foundationdb"];
 
 pub(crate) fn run_all(what: &[&str]) -> io::Result<bool> {
@@ -30,13 +30,14 @@ pub(crate) fn run_all(what: &[&str]) -> io::Result<bool> {
         ["instructions"] => instructions(false),
         ["instructions", "--save"] => instructions(true),
         _ => Err(Error::other(
-            "bench takes memory, embedded, redis, dynamodb, foundationdb, wrap, or instructions [--save]",
+            "bench takes memory, embedded, redis, dynamodb, foundationdb, wrap, or \
+             instructions [--save]",
         )),
     }
 }
 
 fn time(bench: &str) -> io::Result<bool> {
-    // Each with what it needs alone: a backend whose client is missing stops no other bench.
+    // Only the feature that the bench needs, so that a missing client affects no other bench.
     let feature = match bench {
         "memory" => "embedded",
         "wrap" => WRAPPERS,
@@ -45,15 +46,15 @@ fn time(bench: &str) -> io::Result<bool> {
     run(&mut cargo(&["bench", "--quiet", "--features", feature, "--bench", bench]))
 }
 
-/// Counts the instructions of each call with callgrind, and shows how they have moved.
+/// Counts the instructions of each call with callgrind, and prints the change from the saved count.
 fn instructions(save: bool) -> io::Result<bool> {
     let bench = build("memory")?;
-    let kept = kept()?;
+    let saved = saved_counts()?;
     let mut counts = Vec::new();
-    println!("{:<28}{:>14}{:>10}{:>9}", "instructions per call", "now", "kept", "change");
+    println!("{:<28}{:>14}{:>10}{:>9}", "instructions per call", "now", "saved", "change");
     for call in calls(&bench)? {
         let now = per_call("memory", &bench, &call)?;
-        match kept.get(&call) {
+        match saved.get(&call) {
             Some(then) => {
                 let change = (now as f64 / *then as f64 - 1.0) * 100.0;
                 println!("{call:<28}{now:>14}{then:>10}{change:>+8.1}%");
@@ -81,7 +82,7 @@ fn file() -> PathBuf {
     root().join("benches/instructions.tsv")
 }
 
-fn kept() -> io::Result<BTreeMap<String, u64>> {
+fn saved_counts() -> io::Result<BTreeMap<String, u64>> {
     let text = match fs::read_to_string(file()) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
         text => text?,
@@ -93,7 +94,7 @@ fn kept() -> io::Result<BTreeMap<String, u64>> {
     Ok(text.lines().filter_map(line).collect())
 }
 
-/// The wrappers: nanoseconds, instructions, and what a hit of the read caches of others takes
+/// The wrappers: nanoseconds and instructions, with the figures of two other read caches for a hit
 /// (100-byte values, 1,000 keys).
 fn wrappers() -> io::Result<bool> {
     let fine = time("wrap")?;
@@ -103,15 +104,17 @@ fn wrappers() -> io::Result<bool> {
         println!("{call:<30}{:>14}", per_call("wrap", &bench, &call)?);
     }
     println!(
-        "elsewhere, a hit of a get: Go original 34 ns, no allocation; Rust port 107 ns, 907 instructions, 2 allocations"
+        "for comparison, a hit of get: Go original 34 ns, no allocation; Rust port 107 ns, \
+         907 instructions, 2 allocations"
     );
     println!(
-        "elsewhere, a hit of smembers of 10: Go original 22 ns (its own slice); Rust port 268 ns, 12 allocations"
+        "for comparison, a hit of smembers of 10: Go original 22 ns (returns its own slice); \
+         Rust port 268 ns, 12 allocations"
     );
     Ok(fine)
 }
 
-/// Builds a bench, and tells where it is.
+/// Builds a bench and returns the path of its executable.
 fn build(name: &str) -> io::Result<PathBuf> {
     let args = ["bench", "--bench", name, "--no-run", "--message-format=json"];
     let mut build = cargo(&args);
@@ -130,7 +133,7 @@ fn build(name: &str) -> io::Result<PathBuf> {
             let (_, path) = line.split_once("\"executable\":\"")?;
             path.split_once('"').map(|(path, _)| PathBuf::from(path))
         });
-    path.ok_or_else(|| Error::other("cargo did not say where the bench is"))
+    path.ok_or_else(|| Error::other("cargo did not report the path of the bench"))
 }
 
 fn calls(bench: &PathBuf) -> io::Result<Vec<String>> {
@@ -138,7 +141,7 @@ fn calls(bench: &PathBuf) -> io::Result<Vec<String>> {
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
-/// Counts in the one function that makes the calls, so that the set-up does not count.
+/// The instructions per call. Only the function `counted` is measured, without the set-up.
 fn per_call(name: &str, bench: &PathBuf, call: &str) -> io::Result<u64> {
     const CALLS: u64 = 2_000;
     let output = Command::new("valgrind")
@@ -147,13 +150,11 @@ fn per_call(name: &str, bench: &PathBuf, call: &str) -> io::Result<u64> {
         .arg(bench)
         .args(["--count", call, &CALLS.to_string()])
         .output()
-        .map_err(|e| {
-            Error::new(e.kind(), format!("valgrind counts instructions; install it: {e}"))
-        })?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    let collected = told.lines().find_map(|line| line.split_once("Collected : "));
+        .map_err(|e| Error::new(e.kind(), format!("the instruction counts need valgrind: {e}")))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let collected = stderr.lines().find_map(|line| line.split_once("Collected : "));
     match collected.and_then(|(_, count)| count.trim().parse::<u64>().ok()) {
         Some(count) if count > 0 => Ok(count / CALLS),
-        _ => Err(Error::other(format!("valgrind did not count: {told}"))),
+        _ => Err(Error::other(format!("valgrind reported no count: {stderr}"))),
     }
 }

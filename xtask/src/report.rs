@@ -1,13 +1,13 @@
-//! The table of what each backend has passed, read off what `cargo test` prints.
+//! The table of results per backend, parsed from the output of `cargo test`.
 
 use std::collections::BTreeMap;
 
-/// What the conformance suite said of one backend.
+/// The results of the conformance suite on one backend.
 #[derive(Debug, Default)]
 struct Tally {
     passed: u32,
     failed: u32,
-    /// Names and reasons.
+    /// The names of cases, with the reasons.
     opted_out: Vec<(String, String)>,
 }
 
@@ -20,37 +20,37 @@ impl Tally {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     backends: BTreeMap<String, Tally>,
-    /// All tests, those of the conformance suite included.
+    /// The number of tests, including those of the conformance suite.
     pub(crate) passed: u32,
     pub(crate) failed: u32,
     in_conformance: bool,
-    /// Added to the names of backends: the suite is run again on another server.
+    /// The suffix of the backends' names, for a run on another server.
     server: &'static str,
-    /// Tests that a server cannot run, with the server and the reason.
+    /// Tests that a server cannot run: server, test, reason.
     left_out: Vec<(&'static str, &'static str, &'static str)>,
-    /// Backends whose server is missing, and how to get it.
+    /// Backends whose server is missing, with the instructions to install it.
     not_run: Vec<(String, String)>,
 }
 
 impl Report {
-    /// From here on the suite runs on `server`.
+    /// Sets the server of the following runs.
     pub(crate) fn on(&mut self, server: &'static str) {
         self.server = server;
     }
-    /// The row `backend` cannot be run.
+    /// Records that `backend` was not run.
     pub(crate) fn not_run(&mut self, backend: impl Into<String>, why: &str) {
         self.not_run.push((backend.into(), why.to_owned()));
     }
-    /// The server cannot run `test`.
+    /// Records that the server cannot run `test`.
     pub(crate) fn left_out(&mut self, test: &'static str, why: &'static str) {
         self.left_out.push((self.server, test, why));
     }
-    /// Whether all that was run has passed. A run that was not understood is not a run that passed.
+    /// Whether all tests have passed. False if no output could be parsed.
     pub(crate) fn is_fine(&self) -> bool {
         self.failed == 0 && self.passed > 0 && !self.backends.is_empty()
     }
 
-    /// Takes note of a line of `cargo test`.
+    /// Parses a line of the output of `cargo test`.
     pub(crate) fn line(&mut self, line: &str) {
         let line = line.trim();
         if line.starts_with("Running ") || line.starts_with("Doc-tests ") {
@@ -79,9 +79,9 @@ impl Report {
     }
 
     pub(crate) fn print(&self) {
-        // Every backend is asked every case, so whoever was asked most tells how many there are.
-        let asked = |tally: &Tally| tally.run() + tally.opted_out.len() as u32;
-        let cases = self.backends.values().map(asked).max().unwrap_or(0);
+        // Every backend lists every case, so the longest list has the number of cases.
+        let listed = |tally: &Tally| tally.run() + tally.opted_out.len() as u32;
+        let cases = self.backends.values().map(listed).max().unwrap_or(0);
         println!(
             "\n{:<42}{:>8}{:>8}{:>8}{:>11}{:>9}",
             "backend", "run", "passed", "failed", "opted out", "not run"
@@ -93,7 +93,7 @@ impl Report {
                 tally.passed,
                 tally.failed,
                 tally.opted_out.len(),
-                cases - asked(tally)
+                cases - listed(tally)
             );
         }
         for (backend, _) in &self.not_run {
@@ -110,7 +110,7 @@ impl Report {
         for (server, test, why) in &self.left_out {
             println!("tests/redis{server} leaves out {test}: {why}");
         }
-        println!("\nall tests of this run, the cases above included:");
+        println!("\nall tests of this run, including the cases above:");
         println!("{} passed, {} failed", self.passed, self.failed);
     }
 }

@@ -1,28 +1,29 @@
-//! The servers that tests need: whether they are there, and how to get them.
+//! The servers that tests need: finds them, and installs them on Debian.
 
 use crate::command;
+use crate::environment::fdb_home;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A backend whose tests need a program.
+/// A server that the tests of a backend need.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// The feature, which is left out where the program is missing.
+    /// The feature, which is disabled if the server is missing.
     pub(crate) feature: &'static str,
     /// The rows of the table: modules of `tests/conformance.rs`.
     pub(crate) rows: &'static [&'static str],
     programs: &'static [&'static str],
-    /// What its client links to.
+    /// The library that its client links to.
     library: Option<&'static str>,
     from: From,
 }
 
 #[derive(Debug)]
 enum From {
-    /// A package of Debian.
+    /// A Debian package.
     Debian(&'static str),
-    /// Nowhere that this program could fetch it from.
+    /// No package: instructions for a manual installation.
     Elsewhere(&'static str),
 }
 
@@ -39,17 +40,12 @@ pub(crate) const SERVERS: [Server; 2] = [
         rows: &["foundationdb"],
         programs: &["fdbserver", "fdbcli"],
         library: Some("libfdb_c.so"),
-        from: From::Elsewhere("docs/foundationdb.md tells where it comes from"),
+        from: From::Elsewhere("docs/foundationdb.md has the instructions"),
     },
 ];
 
-/// The folder of a FoundationDB that is not installed: `bin` and `lib` are in it.
-fn fdb_home() -> Option<PathBuf> {
-    std::env::var_os("FDB_HOME").map(PathBuf::from)
-}
-
-/// Where `name` is: in `home`, in `PATH`, or where packages put it; `tests/support` looks there,
-/// too.
+/// The path of the file `name`: in the directory `home` of `FDB_HOME`, in `PATH`, or in `dirs`.
+/// `tests/support` searches the same directories.
 fn find(name: &str, home: &str, dirs: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let home = fdb_home().map(|dir| dir.join(home));
@@ -67,56 +63,45 @@ fn find_library(name: &str) -> Option<PathBuf> {
     find(name, "lib", &dirs)
 }
 
-/// Lets programs find the client library of FoundationDB, if it is in `FDB_HOME`; `build.rs` lets
-/// the linker.
-pub(crate) fn with_libraries(command: &mut Command) {
-    if let Some(lib) = fdb_home().map(|home| home.join("lib")) {
-        let known = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-        let all = std::iter::once(lib).chain(std::env::split_paths(&known));
-        if let Ok(all) = std::env::join_paths(all.filter(|dir| !dir.as_os_str().is_empty())) {
-            command.env("LD_LIBRARY_PATH", all);
-        }
-    }
-}
-
-/// Whether the run has to fail without the server `name`: `KVS_REQUIRE` names them, separated by
-/// commas.
+/// Whether the run must fail without the server `name`. `KVS_REQUIRE` lists the required servers,
+/// separated by commas.
 pub(crate) fn is_required(name: &str) -> bool {
     std::env::var("KVS_REQUIRE")
         .is_ok_and(|names| names.split(',').any(|required| required.trim() == name))
 }
 
 impl Server {
-    fn lacks(&self) -> Option<&'static str> {
+    /// The program or library that is missing.
+    fn missing_file(&self) -> Option<&'static str> {
         let program = self.programs.iter().find(|program| find_program(program).is_none());
         program.copied().or(self.library.filter(|library| find_library(library).is_none()))
     }
 
-    /// Makes sure that it is here: `None`, or why its tests will not run.
+    /// Installs the server if necessary. Returns why its tests cannot run, or `None` if they can.
     ///
     /// # Errors
-    /// If it is required and not to be had.
+    /// If the server is required and cannot be installed.
     pub(crate) fn missing(&self) -> io::Result<Option<String>> {
-        let Some(mut lacks) = self.lacks() else { return self.lacks_libclang() };
+        let Some(mut file) = self.missing_file() else { return self.missing_libclang() };
         let how = match self.from {
             From::Debian(package) => {
                 if install(package)? {
-                    match self.lacks() {
+                    match self.missing_file() {
                         None => return Ok(None),
-                        Some(still) => lacks = still,
+                        Some(still) => file = still,
                     }
                 }
                 format!(
-                    "on Debian: apt-get install {package} (as root, this command does it by itself)"
+                    "on Debian: apt-get install {package} (as root, this command runs it itself)"
                 )
             }
             From::Elsewhere(how) => how.to_owned(),
         };
-        self.not_run(format!("there is no `{lacks}`; {how}"))
+        self.not_run(format!("there is no `{file}`; {how}"))
     }
 
-    /// The client of FoundationDB is built with bindgen.
-    fn lacks_libclang(&self) -> io::Result<Option<String>> {
+    /// The build of the FoundationDB client needs libclang, for bindgen.
+    fn missing_libclang(&self) -> io::Result<Option<String>> {
         match self.library.is_some() && !has_libclang()? {
             true => self.not_run(NO_LIBCLANG.to_owned()),
             false => Ok(None),
@@ -131,10 +116,12 @@ impl Server {
     }
 }
 
-pub(crate) const NO_LIBCLANG: &str = "there is no libclang, which the feature `foundationdb` is built with; on Debian: apt-get install libclang-dev (as \
-     root, this command does it by itself)";
+pub(crate) const NO_LIBCLANG: &str = concat!(
+    "there is no libclang, which the build of the feature `foundationdb` needs; on Debian: ",
+    "apt-get install libclang-dev (as root, this command runs it itself)",
+);
 
-/// Whether libclang is here, or can be installed.
+/// Whether libclang is installed. Tries to install it.
 pub(crate) fn has_libclang() -> io::Result<bool> {
     Ok(finds_libclang() || (install("libclang-dev")? && finds_libclang()))
 }
@@ -159,7 +146,8 @@ fn finds_libclang() -> bool {
     entries.into_iter().any(|entry| is_libclang(&entry))
 }
 
-/// Whether a package could be installed: on Debian, as root.
+/// Installs a Debian package. Returns false if this is not Debian, not root, or the installation
+/// fails.
 fn install(package: &str) -> io::Result<bool> {
     let apt = |args: &[&str]| {
         let mut apt = Command::new("apt-get");
@@ -170,7 +158,7 @@ fn install(package: &str) -> io::Result<bool> {
         }
     };
     let install = ["install", "--yes", "--no-install-recommends", package];
-    // The list of packages may be old, or not there at all.
+    // The package lists may be outdated or missing.
     Ok(is_root() && (apt(&install)? || (apt(&["update"])? && apt(&install)?)))
 }
 

@@ -1,4 +1,4 @@
-//! Every test, and at the end a table of what each backend has passed.
+//! `cargo xtask test`: runs every test, and prints a table of the results per backend.
 
 use crate::command::{cargo, run_lines};
 use crate::lint::FEATURES;
@@ -9,11 +9,11 @@ use crate::servers::{SERVERS, is_required};
 use std::ffi::OsStr;
 use std::io;
 
-/// As many random programs as a Python server gets through in a minute; in process it is twenty
-/// times as many.
+/// The number of random programs that a server in Python runs in a minute. An emulator in process
+/// runs twenty times as many.
 const MINISTACK_PROGRAMS: &str = "1000";
 
-/// The features of the library, but for those whose server is missing.
+/// The features of the library, except those in `without`, whose server is missing.
 fn features(without: &[&str]) -> String {
     let all = FEATURES.iter().filter(|feature| !without.contains(feature));
     all.copied().collect::<Vec<_>>().join(",")
@@ -54,7 +54,7 @@ fn tests(report: &mut Report, args: &[&str], env: &[(&str, &OsStr)]) -> io::Resu
     })
 }
 
-/// The suite and the differential test of DynamoDB once more, on a stand-in of other people's.
+/// Repeats the conformance suite and the differential test of DynamoDB on ministack.
 fn on_ministack(report: &mut Report, features: &[&str]) -> io::Result<bool> {
     let ministack = match Ministack::start() {
         Ok(ministack) => ministack,
@@ -67,18 +67,18 @@ fn on_ministack(report: &mut Report, features: &[&str]) -> io::Result<bool> {
         }
     };
     report.on(" on ministack");
-    // The wrappers have been there, on dynoxide.
+    // Without the wrappers, which have run on dynoxide.
     let which = ["--test", "conformance", "--test", "differential", "dynamodb"];
-    let but = ["--", "--skip", "wrapped"];
+    let skip = ["--", "--skip", "wrapped"];
     let endpoint = ministack.endpoint();
     let env = [
         ("KVS_DYNAMODB_ENDPOINT", OsStr::new(&endpoint)),
         ("KVS_PROGRAMS", OsStr::new(MINISTACK_PROGRAMS)),
     ];
-    tests(report, &[features, &which[..], &but[..]].concat(), &env)
+    tests(report, &[features, &which[..], &skip[..]].concat(), &env)
 }
 
-/// The suite and the tests of Redis once more, on another version of it.
+/// Repeats the conformance suite and the tests of Redis on another version of Redis.
 fn on_redis(report: &mut Report, features: &[&str], version: &Version) -> io::Result<bool> {
     let program = match version.program() {
         Ok(program) => program,
@@ -90,10 +90,10 @@ fn on_redis(report: &mut Report, features: &[&str], version: &Version) -> io::Re
     };
     report.on(version.on);
     let env = [("KVS_REDIS_SERVER", program.as_os_str())];
-    // The wrappers have been there, on the system's Redis.
+    // Without the wrappers, which have run on the installed Redis.
     let suite = ["--test", "conformance", "redis", "--", "--skip", "wrapped"];
     let fine = tests(report, &[features, &suite[..]].concat(), &env)?;
-    // They wait more than they compute.
+    // Four threads on any machine: these tests mostly wait.
     let mut args = [features, &["--test", "redis", "--", "--test-threads", "4"]].concat();
     for (test, why) in version.left_out {
         report.left_out(test, why);

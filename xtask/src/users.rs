@@ -1,11 +1,10 @@
-//! `cargo xtask users`: writes `examples/users/users.jsonl`, 10,000 invented users for the example
-//! `users`.
+//! `cargo xtask users`: generates `examples/users/users.jsonl`, 10,000 invented users for the
+//! example `users`.
 //!
-//! The same file every time: the seed is fixed, and the generator of random numbers is pinned by
-//! `Cargo.lock`. About 6% of the users cannot be added because another one has their username,
-//! address or id. Whom they collide with is an earlier user who is in no other collision, so that
-//! it makes no difference to the counts which of the two comes first when users are added
-//! concurrently.
+//! The output is always the same: the seed is fixed, and `Cargo.lock` pins the random number
+//! generator. About 6% of the users cannot be added, because an earlier user has the same username,
+//! address or id. Each user is in at most one collision. So the counts do not depend on which of
+//! the two is added first when users are added concurrently.
 
 mod names;
 mod text;
@@ -18,13 +17,13 @@ use text::{ascii, quote};
 
 const SEED: u64 = 20_090_403;
 const USERS: usize = 10_000;
-/// How many users share which part with an earlier one.
+/// The number of users that collide with an earlier one, by kind.
 const COLLISIONS: [(Clash, usize); 4] =
     [(Clash::Username, 300), (Clash::Address, 200), (Clash::Both, 100), (Clash::Id, 20)];
-/// So many users at the start collide with nobody before them.
+/// The number of users at the start without a collision.
 const HEAD: usize = 1_000;
 
-/// Names that are reserved for examples, and so are nobody's.
+/// Host names that are reserved for examples.
 const HOSTS: [&str; 12] = [
     "example.com",
     "example.org",
@@ -79,7 +78,7 @@ pub(crate) fn run() -> std::io::Result<()> {
 fn users() -> String {
     let mut maker = Maker { rng: Rng::with_seed(SEED), taken: HashSet::new() };
     let mut users: Vec<User> = Vec::with_capacity(USERS);
-    // Those who are in no collision yet.
+    // The users without a collision so far.
     let mut alone: Vec<usize> = Vec::new();
     for clash in clashes(&mut maker.rng) {
         let mut user = maker.user();
@@ -94,7 +93,7 @@ fn users() -> String {
     users.iter().map(line).collect()
 }
 
-/// What is wrong with each user, at random, but as often as it should be.
+/// The kind of collision of each user, in random order, as often as `COLLISIONS` sets.
 fn clashes(rng: &mut Rng) -> Vec<Clash> {
     let mut clashes = vec![Clash::None; USERS];
     let mut at = HEAD;
@@ -118,7 +117,7 @@ fn line(user: &User) -> String {
 
 struct Maker {
     rng: Rng,
-    /// Every id, username and address so far, in lower case.
+    /// All ids, usernames and addresses so far, in lower case.
     taken: HashSet<String>,
 }
 
@@ -149,8 +148,8 @@ impl Maker {
         }
     }
 
-    /// The same text, often with capitals elsewhere. Only ASCII letters change: all others, such as
-    /// `ß`, need not become the same again in lower case.
+    /// The same text, often in another case. Only ASCII letters change, because other letters, such
+    /// as `ß`, may not convert back.
     fn in_some_case(&mut self, text: &str) -> String {
         match self.rng.u32(..4) {
             0 => text.to_ascii_uppercase(),
@@ -161,7 +160,7 @@ impl Maker {
 
     fn display_name(&mut self, culture: &Culture, given: &str, family: &str) -> String {
         if culture.family_first {
-            // Latin letters are written with a space, Chinese characters and Hangul without.
+            // Latin names are separated by a space, Chinese and Korean ones are not.
             let space = if family.chars().all(|c| c < '\u{2000}') { " " } else { "" };
             return format!("{family}{space}{given}");
         }
@@ -174,7 +173,7 @@ impl Maker {
         }
     }
 
-    /// The fields that the example knows nothing about.
+    /// The fields that the example does not use.
     fn rest(&mut self, culture: &Culture, display_name: &str) -> String {
         let city = self.pick(culture.cities);
         let (year, month) = (self.rng.u32(2009..2026), self.rng.u32(1..13));
@@ -204,7 +203,7 @@ impl Maker {
         from[self.rng.usize(..from.len())]
     }
 
-    /// Tries until it is a new one. `make` is told how often it has been tried.
+    /// Calls `make` with the number of the attempt until it returns a text that is not taken.
     fn unique(&mut self, mut make: impl FnMut(&mut Rng, u32) -> String) -> String {
         for attempt in 0.. {
             let text = make(&mut self.rng, attempt);
@@ -212,11 +211,11 @@ impl Maker {
                 return text;
             }
         }
-        unreachable!("every attempt adds a digit sooner or later")
+        unreachable!("later attempts use larger numbers")
     }
 }
 
-/// A name of `names.rs`: how it is written, and how in a username.
+/// A name from `names.rs`: its spelling, and its spelling in a username.
 fn written(name: &str) -> (&str, String) {
     match name.split_once('/') {
         Some((native, latin)) => (native, latin.to_owned()),

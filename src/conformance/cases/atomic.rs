@@ -1,4 +1,4 @@
-//! Atomic writes: all or nothing, and every failed condition told.
+//! Atomic writes: all or nothing, and the outcome lists every failed condition.
 
 use super::*;
 use crate::{Outcome, ToValue};
@@ -179,31 +179,6 @@ pub(crate) async fn every_failed_condition_is_told(s: Store) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn conditions_see_strings_counters_sets_and_hashes(s: Store) -> Result<()> {
-    s.incr_by("counter", 1).await?;
-    s.sadd("set", ["a"]).await?;
-    s.hset("hash", [("f", "v")]).await?;
-    s.sadd("emptied", ["a"]).await?;
-    s.srem("emptied", ["a"]).await?;
-    let mut tx = s.atomic_write();
-    for key in ["counter", "set", "hash", "emptied"] {
-        tx.set_nx(key, "x");
-    }
-    let Outcome::ConditionFailed(failed) = tx.exec().await? else { panic!("three are there") };
-    assert_eq!(failed.indices(), [0, 1, 2]);
-    let mut tx = s.atomic_write();
-    tx.set_xx("counter", "x");
-    tx.delete_xx("set");
-    tx.set_xx("hash", "x");
-    tx.set_nx("emptied", "x");
-    assert_eq!(tx.exec().await?, Outcome::Committed);
-    assert!(!s.delete("set").await?);
-    for key in ["counter", "hash", "emptied"] {
-        assert_eq!(s.get(key).await?.unwrap(), "x", "{key}");
-    }
-    Ok(())
-}
-
 pub(crate) async fn conditions_are_judged_before_any_write(s: Store) -> Result<()> {
     s.set("a", "1").await?;
     let mut tx = s.atomic_write();
@@ -211,7 +186,7 @@ pub(crate) async fn conditions_are_judged_before_any_write(s: Store) -> Result<(
     let b = tx.set_eq("b", "2", "1");
     let Outcome::ConditionFailed(failed) = tx.exec().await? else { panic!("b is missing") };
     assert!(!failed.contains(a) && failed.contains(b));
-    // Two members of one sorted set: each condition sees the set as it was.
+    // Each condition sees the sorted set as it was before the atomic write.
     let mut tx = s.atomic_write();
     tx.zadd_nx("z", "m", 1.0);
     tx.zadd_nx("z", "n", 1.0);
@@ -427,7 +402,7 @@ pub(crate) async fn of_many_who_claim_two_names_one_gets_both(s: Store) -> Resul
         let s = s.clone();
         async move {
             let mut tx = s.atomic_write();
-            // Half of them ask in the other order.
+            // Half of the tasks write in the reverse order.
             let names = if i % 2 == 0 { ["a", "b"] } else { ["b", "a"] };
             for name in names {
                 tx.set_nx(name, i);
@@ -453,7 +428,7 @@ pub(crate) async fn of_many_who_claim_two_names_one_gets_both(s: Store) -> Resul
     Ok(())
 }
 
-/// None if it lost to others and may be tried again.
+/// Whether the atomic write was committed, or `None` after a conflict, which is retried.
 fn tx_outcome(outcome: Result<Outcome>) -> Result<Option<bool>> {
     match outcome {
         Ok(outcome) => Ok(Some(outcome.is_committed())),

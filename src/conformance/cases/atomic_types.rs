@@ -1,4 +1,4 @@
-//! Keys used as another type in atomic writes: nothing of the whole is applied.
+//! Atomic writes and the types of keys: what conditions see, and that a wrong type applies nothing.
 
 use super::types::{TYPES, fits, is_intact, make, writes};
 use super::*;
@@ -45,10 +45,35 @@ pub(crate) async fn a_wrong_type_in_an_atomic_write_applies_nothing(given: Given
     Ok(())
 }
 
-/// Whether it is a condition of `set*` that fails because it does not see the sorted set that is
-/// there.
+/// Whether `write` is a conditional `set`, which does not see a sorted set, so that its condition
+/// fails.
 fn unseen(write: &Write, kind: &str) -> bool {
     kind == "sorted" && matches!(write.name(), "set_xx" | "set_eq")
+}
+
+pub(crate) async fn conditions_see_strings_counters_sets_and_hashes(s: Store) -> Result<()> {
+    s.incr_by("counter", 1).await?;
+    s.sadd("set", ["a"]).await?;
+    s.hset("hash", [("f", "v")]).await?;
+    s.sadd("emptied", ["a"]).await?;
+    s.srem("emptied", ["a"]).await?;
+    let mut tx = s.atomic_write();
+    for key in ["counter", "set", "hash", "emptied"] {
+        tx.set_nx(key, "x");
+    }
+    let Outcome::ConditionFailed(failed) = tx.exec().await? else { panic!("three are there") };
+    assert_eq!(failed.indices(), [0, 1, 2]);
+    let mut tx = s.atomic_write();
+    tx.set_xx("counter", "x");
+    tx.delete_xx("set");
+    tx.set_xx("hash", "x");
+    tx.set_nx("emptied", "x");
+    assert_eq!(tx.exec().await?, Outcome::Committed);
+    assert!(!s.delete("set").await?);
+    for key in ["counter", "hash", "emptied"] {
+        assert_eq!(s.get(key).await?.unwrap(), "x", "{key}");
+    }
+    Ok(())
 }
 
 pub(crate) async fn conditions_of_set_do_not_see_sorted_sets(given: Given) -> Result<()> {
@@ -67,9 +92,9 @@ pub(crate) async fn conditions_of_set_do_not_see_sorted_sets(given: Given) -> Re
             Ok(Outcome::ConditionFailed(failed)) => {
                 assert!(condition < 2 && failed.contains(handle), "condition {condition}");
             }
-            Ok(Outcome::Committed) if given.sees_types => panic!("it is written over"),
+            Ok(Outcome::Committed) if given.sees_types => panic!("the sorted set was overwritten"),
             Ok(Outcome::Committed) => {
-                // Written as though nothing were there.
+                // Written as if the key did not exist.
                 assert_eq!(condition, 2);
                 assert_eq!(s.get("z").await?.unwrap(), "x");
                 return Ok(());
@@ -99,7 +124,7 @@ pub(crate) async fn an_atomic_delete_leaves_a_sorted_set(s: Store) -> Result<()>
     tx.set("another", "x");
     match tx.exec().await {
         Ok(Outcome::ConditionFailed(failed)) => assert!(failed.contains(delete)),
-        Ok(Outcome::Committed) => panic!("there is nothing that it removes"),
+        Ok(Outcome::Committed) => panic!("`delete_xx` has removed nothing"),
         Err(e) => assert_eq!(e.kind(), ErrorKind::WrongType, "{e:?}"),
     }
     assert_eq!(s.zhrange("z").await?, ["v"]);
@@ -107,7 +132,7 @@ pub(crate) async fn an_atomic_delete_leaves_a_sorted_set(s: Store) -> Result<()>
     Ok(())
 }
 
-/// It was applied, with everything beside it, and removed nothing.
+/// Regression: the delete removed nothing, and the other writes were applied.
 pub(crate) async fn an_atomic_delete_of_a_sorted_set_is_wrong_type(s: Store) -> Result<()> {
     s.zadd("set", "m", 1.0).await?;
     s.zhadd("hash", "f", "v", 1.0).await?;
@@ -123,14 +148,14 @@ pub(crate) async fn an_atomic_delete_of_a_sorted_set_is_wrong_type(s: Store) -> 
     }
     assert_eq!(s.zrange("set").await?, ["m"]);
     assert_eq!(s.zhrange("hash").await?, ["v"]);
-    // A condition that fails is told before it.
+    // A failed condition takes precedence over the error.
     let mut tx = s.atomic_write();
     tx.delete("set");
     let failing = tx.set_xx("missing", "x");
     let Outcome::ConditionFailed(failed) = tx.exec().await? else { panic!("nothing is there") };
     assert!(failed.contains(failing));
     assert_eq!(failed.indices(), [1]);
-    // Once it is empty it is no sorted set.
+    // An emptied key has no type.
     s.zrem("set", "m").await?;
     let mut tx = s.atomic_write();
     tx.delete("set");

@@ -1,4 +1,4 @@
-//! Batches: every operation its own result, operations on one key in their order.
+//! Batches: each operation has its own result, and operations on one key run in order.
 
 use super::*;
 use crate::Value;

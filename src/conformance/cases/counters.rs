@@ -1,4 +1,4 @@
-//! Counters: `incr_by`, and the strings that are the same thing.
+//! Counters: `incr_by`, and strings of decimal digits.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The portable limits, errors, values in and out, and what holds for the store as a whole.
+//! Limits, errors, consistency, and cancelled calls.
 
 use super::*;
 use crate::{Limits, Outcome};
@@ -130,7 +130,7 @@ pub(crate) async fn a_collection_too_large_for_the_backend_is_refused_whole(
     }
     assert_eq!(r.take(last)?, 1);
     assert_eq!(s.get("first").await?.unwrap(), "v");
-    // One that grows ends whole, too.
+    // A set that grows by 100 members a call: each call is applied whole, or fails.
     let mut there = 0;
     for part in 0..6 {
         match s.sadd("grown", (0..100).map(|i| member(part * 100 + i))).await {
@@ -160,7 +160,7 @@ pub(crate) async fn empty_keys_and_empty_sorted_members_are_refused(s: Store) ->
 }
 
 pub(crate) async fn errors_tell_the_operation_and_no_data(s: Store) -> Result<()> {
-    // One slot of a cluster, as an atomic write stays in one.
+    // A hash tag, because an atomic write is limited to one slot of a cluster.
     s.set("{secret}-key", "secret-value").await?;
     let error = assert_kind(s.incr_by("{secret}-key", 1).await, ErrorKind::WrongType);
     assert_eq!(error.operation(), Some("incr_by"));
@@ -175,7 +175,7 @@ pub(crate) async fn errors_tell_the_operation_and_no_data(s: Store) -> Result<()
     tx.set("{secret}-other", "secret-value");
     tx.incr_by("{secret}-key", 1);
     let atomic = assert_kind(tx.exec().await, ErrorKind::WrongType);
-    assert!(atomic.to_string().contains("write 1"), "which one it was: {atomic}");
+    assert!(atomic.to_string().contains("write 1"), "the position is missing: {atomic}");
     assert_eq!((atomic.operation(), nan.operation()), (Some("atomic_write"), Some("zadd")));
     assert_eq!(twice.operation(), Some("atomic_write"));
     let mut b = s.batch();
@@ -197,8 +197,7 @@ pub(crate) async fn errors_tell_the_operation_and_no_data(s: Store) -> Result<()
 
 pub(crate) async fn lifted_limits_are_the_backends_own(s: Store) -> Result<()> {
     let free = s.with_limits(Limits::NONE);
-    // What the portable limits allow works as ever, and what they forbid is taken or refused, not
-    // lost.
+    // A call within the portable limits works as before. One that exceeds them is applied or fails.
     free.set("k", "v").await?;
     let value = patterned(391 * 1_024);
     match free.set("long", &value).await {
@@ -267,7 +266,7 @@ pub(crate) async fn eventual_reads_come_to_see_every_write(s: Store) -> Result<(
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    panic!("after five seconds an eventual read does not see the write");
+    panic!("an eventual read does not see the write after five seconds");
 }
 
 pub(crate) async fn a_strong_read_sees_the_write_that_was_answered(s: Store) -> Result<()> {
@@ -287,11 +286,11 @@ pub(crate) async fn a_dropped_call_leaves_a_whole_write_or_none(s: Store) -> Res
         let mut tx = s.atomic_write();
         tx.set("a", i);
         tx.zhadd("z", "m", i, f64::from(i));
-        // Polled once, then dropped at the latest after a moment.
+        // Polled at least once, then dropped after at most 120 µs.
         let wait = std::time::Duration::from_micros(20 * (i as u64 % 7));
         let _ = tokio::time::timeout(wait, tx.exec()).await;
     }
-    // Whatever was under way has ended when a later write of the same keys has.
+    // Dropped calls may still be in flight when a later write commits, but not for five seconds.
     let mut tx = s.atomic_write();
     tx.set_nx("end", "x");
     tx.zincr_by("other", "m", 1.0);
@@ -303,5 +302,5 @@ pub(crate) async fn a_dropped_call_leaves_a_whole_write_or_none(s: Store) -> Res
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    panic!("one half of an atomic write is there, and the other is not");
+    panic!("an atomic write was applied in part");
 }

@@ -112,7 +112,7 @@ pub(crate) async fn lex_ranges_over_mixed_scores_are_harmless(s: Store) -> Resul
     for (member, score) in [("a", 3.0), ("b", 1.0), ("c", 2.0)] {
         s.zhadd("k", member, "v", score).await?;
     }
-    // What they answer is not specified; that the set is as before, is.
+    // The replies are unspecified, but the reads must not change the set.
     let _ = s.zrange("k").by_lex("a"..="b").await?;
     let _ = s.zrange("k").by_lex(..).rev().limit(2).await?;
     let _ = s.zlexcount("k", "b"..).await?;

@@ -1,4 +1,4 @@
-//! Sorted hashes: `zhadd*`, `zhrem`, `zhget`, `zhrange`, and that they are sorted sets.
+//! Sorted hashes: `zhadd*`, `zhrem`, `zhget`, `zhrange`, and sorted-set operations on them.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Sorted sets: `zadd*`, `zrem`, `zscore`, `zincr_by`, and what scores and members may be.
+//! Sorted sets: `zadd*`, `zrem`, `zscore`, `zincr_by`, and the valid scores and members.
 
 use super::*;
 

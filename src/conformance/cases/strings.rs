@@ -1,4 +1,4 @@
-//! Strings: `get`, `set*`, `delete`, and what keys and values may be.
+//! Strings: `get`, `set*`, `delete`, and the valid keys and values.
 
 use super::*;
 
@@ -75,7 +75,7 @@ pub(crate) async fn set_replaces_a_counter_a_set_or_a_hash(s: Store) -> Result<(
         assert!(s.delete(key).await?);
         assert!(!s.delete(key).await?);
     }
-    // Nothing of the old type is left to come back.
+    // No data of the old type is left.
     assert!(s.smembers("set").await?.is_empty());
     assert!(s.hgetall("hash").await?.is_empty());
     Ok(())
@@ -155,7 +155,7 @@ pub(crate) async fn set_eq_does_not_care_how_a_number_was_written(s: Store) -> R
     assert!(!s.set_eq("k", "x", "07").await?);
     assert!(!s.set_eq("k", "x", "+7").await?);
     assert!(s.set_eq("k", "-0", "7").await?);
-    assert!(!s.set_eq("k", "x", "0").await?, "-0 is text, and not the text 0");
+    assert!(!s.set_eq("k", "x", "0").await?, "`-0` is text, and different from `0`");
     s.incr_by("n", 10).await?;
     assert!(s.set_eq("n", "x", "10").await?);
     Ok(())
@@ -273,8 +273,8 @@ pub(crate) async fn a_long_value_is_read_whole_while_it_is_replaced(s: Store) ->
         assert_eq!(found.len(), 7);
         for (i, found) in found.iter().enumerate() {
             let whole = values.iter().any(|value| *found == value[..]);
-            assert!(whole, "{i}: {} bytes, of two values", found.len());
+            assert!(whole, "{i}: {} bytes, mixed from two values", found.len());
         }
     }
-    writer.await.expect("a task has panicked")
+    writer.await.expect("the task panicked")
 }

@@ -1,5 +1,5 @@
-//! One key, one type: a key used as another type is a caller's bug, and does no harm.
-//! In atomic writes: `atomic_types.rs`.
+//! Operations on a key of another type. They are a bug of the caller, and must not corrupt data.
+//! For atomic writes see `atomic_types.rs`.
 
 use super::*;
 use crate::Value;
@@ -20,7 +20,7 @@ pub(super) async fn make(s: &Store, kind: &str, key: &str) -> Result<()> {
     }
 }
 
-/// Whether the key still holds what `make` put there.
+/// Whether the key still holds the data that `make` wrote.
 pub(super) async fn is_intact(s: &Store, kind: &str, key: &str) -> Result<bool> {
     Ok(match kind {
         "string" => s.get(key).await?.is_some_and(|v| v == "text"),
@@ -58,7 +58,7 @@ fn reads() -> Vec<Op> {
         ZRange::new(k).into(),
         ZRange { range: Range::Lex(Box::new(LexRange::ALL)), ..ZRange::new(k) }.into(),
         ZRange { values: true, scores: true, rev: true, ..ZRange::new(k) }.into(),
-        // What cannot find anything, whatever is there.
+        // Reads with an empty result, whatever the key holds.
         ZRange { limit: Some(0), ..ZRange::new(k) }.into(),
         ZCount::new(k, Range::Score(ScoreRange::new(2.0..1.0).unwrap())).into(),
     ]
@@ -82,7 +82,7 @@ pub(super) fn writes() -> Vec<Op> {
         ZAdd::new(k, "x".into(), one()).value("y".into()).nx(true).into(),
         ZRem::new(k, "f".into()).into(),
         ZIncrBy::new(k, "x".into(), one()).into(),
-        // What would change nothing, whatever is there.
+        // Writes that change nothing, whatever the key holds.
         SAdd::new(k, vec![]).into(),
         SRem::new(k, vec![]).into(),
         HSet::new(k, vec![]).into(),
@@ -114,7 +114,7 @@ pub(crate) async fn reading_as_another_type_finds_nothing_or_says_so(given: Give
         for op in reads().into_iter().filter(|op| !fits(op, kind)) {
             match s.run::<Reply>(op.clone()).await {
                 Ok(reply) if !given.sees_types => {
-                    assert!(is_empty(&reply), "{op:?} on a {kind} answers {reply:?}");
+                    assert!(is_empty(&reply), "{op:?} on a {kind} returns {reply:?}");
                 }
                 result => assert_wrong_type(&result, &op, kind),
             }
@@ -143,14 +143,14 @@ pub(crate) async fn writing_as_another_type_leaves_the_old_value_decodable(
                 assert_wrong_type(&result, &op, kind);
                 assert!(is_intact(s, kind, "k").await?, "{op:?} on a {kind}");
             }
-            // Answered as though the key were absent: nothing may be garbled for that, and the old
-            // value is there or is not.
+            // A reply as if the key did not exist. The old value may be there or not, but every
+            // read must still decode.
             let intact = is_intact(s, kind, "k").await.unwrap_or(false);
             for read in reads() {
                 match s.run::<Reply>(read.clone()).await {
                     Ok(reply) => assert!(
                         intact || !fits(&read, kind) || is_empty(&reply),
-                        "{op:?}; {read:?} on a {kind} answers {reply:?}"
+                        "{op:?}; {read:?} on a {kind} returns {reply:?}"
                     ),
                     result => assert_wrong_type(&result, &read, kind),
                 }
@@ -187,13 +187,12 @@ pub(crate) async fn a_batch_used_as_another_type_does_no_harm_either(given: Give
                 assert!(is_intact(s, kind, &key(n)).await?, "{op:?} on a {kind}");
             }
         }
-        assert!(replies.take(last)? > 0, "what follows is not held up");
+        assert!(replies.take(last)? > 0, "the operations after it must run");
     }
     Ok(())
 }
 
-/// A key that was used as two types may hold both, each as though the other were absent. Each
-/// `delete` then removes one.
+/// A key that was written as two types may hold data of both. Each `delete` then removes one.
 async fn delete_misused(s: &Store, key: &str) -> Result<()> {
     assert!(s.delete(key).await?);
     if s.delete(key).await? {
@@ -231,7 +230,7 @@ pub(crate) async fn set_over_a_sorted_set_is_refused_or_readable(given: Given) -
                 assert_eq!(e.kind(), ErrorKind::WrongType);
                 assert!(is_intact(s, "sorted", "k").await?);
             }
-            Ok(answer) if given.sees_types => panic!("it answers {answer}"),
+            Ok(answer) if given.sees_types => panic!("it returns {answer}"),
             Ok(true) => assert_eq!(s.get("k").await?.unwrap(), "text"),
             Ok(false) => assert!(is_intact(s, "sorted", "k").await?),
         }
@@ -248,7 +247,7 @@ pub(crate) async fn conditional_sets_do_not_see_sorted_sets(given: Given) -> Res
         given.wrong_type_or(s.set_eq("k", "x", old).await, false);
     }
     assert!(is_intact(s, "sorted", "k").await?);
-    // The last, as both may then be there.
+    // Last, because the key may then hold both types.
     given.wrong_type_or(s.set_nx("k", "x").await, true);
     delete_misused(s, "k").await
 }

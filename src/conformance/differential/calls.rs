@@ -1,4 +1,4 @@
-//! A step as the Rust calls that make it, to be pasted into a test.
+//! Prints a step as Rust calls, which can be pasted into a test.
 
 use super::Step;
 use super::generate::pattern;
@@ -63,7 +63,7 @@ fn write(op: &Write) -> String {
         }
         Write::HSet(op) => {
             let pairs = op.fields.iter().map(|(f, v)| format!("({}, {})", slice(f), slice(v)));
-            // An empty list has to have pairs in it, too.
+            // An empty list needs the type of pairs.
             let pairs = list(pairs).replace("[\"\"; 0]", "[(\"\", \"\"); 0]");
             format!("{name}({key}, {pairs})")
         }
@@ -116,13 +116,13 @@ fn bound<T>(bound: &Bound<T>, show: impl Fn(&T) -> String) -> String {
 fn number(score: &Score) -> String {
     Number(*score).to_string()
 }
-/// Both ends of a range have to be of one type.
+/// A byte string as a slice, because both ends of a range need the same type.
 fn slice(bytes: &[u8]) -> String {
     let bytes = Bytes(bytes).to_string();
     format!("&{}[..]", bytes.trim_start_matches('&'))
 }
 
-/// The items of a list have to be of one type.
+/// An array expression; an empty one gets a type.
 fn list(items: impl Iterator<Item = String>) -> String {
     let items: Vec<_> = items.collect();
     match items.is_empty() {
@@ -143,7 +143,7 @@ impl Display for Number {
     }
 }
 
-/// A byte string as an expression that a `Key` and a `Value` can be made of.
+/// A byte string as an expression that converts to `Key` and `Value`.
 struct Bytes<'a>(&'a [u8]);
 
 impl Display for Bytes<'_> {

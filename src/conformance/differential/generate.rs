@@ -1,5 +1,5 @@
-//! Random programs. Few keys and few members, so that operations meet; each of a shape that has
-//! been a bug somewhere: empty, binary, long, next to another.
+//! Generates random programs. There are few keys and few members, so that operations interact. They
+//! are the edge cases that have caused bugs: empty, binary, long, adjacent to another.
 
 use super::{Program, Step};
 use crate::op::WriteTarget;
@@ -9,23 +9,23 @@ use crate::{Key, Value};
 use fastrand::Rng;
 use std::ops::Bound;
 
-/// What a key is for, most of the time.
+/// The usual use of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Family {
     String,
     Counter,
     Set,
     Hash,
-    /// Any scores, asked for by score.
+    /// A sorted set with any scores, read by score.
     ByScore,
-    /// All scores 0, asked for by member, too.
+    /// A sorted set with equal scores, read by member, too.
     ByLex,
 }
 
 const FAMILIES: [Family; 6] =
     [Family::String, Family::Counter, Family::Set, Family::Hash, Family::ByScore, Family::ByLex];
 
-/// Neighbours in the order of bytes belong to different families.
+/// Keys that are adjacent in byte order belong to different families.
 const KEYS: [&[u8]; 13] = [
     b"a",
     b"a\0",
@@ -57,8 +57,8 @@ const MEMBERS: [&[u8]; 12] = [
     &[b'm'; 1_016],
 ];
 
-/// Among them every length near one at which a value may be kept in another way: beside the handle,
-/// in its row or in chunks of 64 bytes, in both rows of a sorted field or once.
+/// They include the lengths around each threshold at which a backend stores values differently:
+/// inline, in the row or in chunks of 64 bytes, in both rows of a sorted field or in one.
 const VALUES: [&[u8]; 22] = [
     b"",
     b"0",
@@ -81,11 +81,11 @@ const VALUES: [&[u8]; 22] = [
     &[b'v'; 1_023],
     &[b'v'; 1_100],
     &patterned::<6_000>(),
-    // In more chunks than a byte can count.
+    // More than 255 chunks.
     &patterned::<17_000>(),
 ];
 
-/// Bytes of which no two chunks are alike, in whatever order.
+/// Bytes in which no two chunks are equal, so that a wrong order of chunks is found.
 const fn patterned<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let mut i = 0;
@@ -119,14 +119,14 @@ const SCORES: [f64; 14] = [
 
 const INCREMENTS: [i64; 8] = [0, 1, 1, -1, 5, -7, i64::MAX, i64::MIN];
 
-/// The program of a seed.
+/// Generates the program of a seed.
 pub(super) fn program(seed: u64, steps: usize) -> Program {
     let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    // A program has a theme: a few keys, more often than not the same.
+    // Each program uses only some of the keys, so that its operations interact.
     let keys = 2 + rng.usize(..KEYS.len() - 1);
     let mut generator = Generator { rng, keys };
     let mut steps: Vec<Step> = (0..steps).map(|_| generator.step()).collect();
-    steps.extend(generator.end());
+    steps.extend(generator.cleanup());
     Program(steps)
 }
 
@@ -135,8 +135,8 @@ struct Generator {
     keys: usize,
 }
 
-/// The reads that tell all that a key holds.
-fn whole(key: &Key, family: Family) -> Vec<Op> {
+/// Reads that return everything that a key of this family holds.
+fn read_all(key: &Key, family: Family) -> Vec<Op> {
     let range = |values| ZRange { values, scores: true, ..ZRange::new(key) };
     match family {
         Family::String | Family::Counter => vec![Get::new(key).into()],
@@ -171,7 +171,7 @@ impl Generator {
             }
         }
     }
-    /// Up to `n` writes, most often such that none gets in the way of another.
+    /// Up to `n` writes, usually with different targets.
     fn atomic(&mut self, n: usize) -> Vec<Write> {
         let careless = self.one_in(8);
         let mut writes: Vec<Write> = Vec::with_capacity(n);
@@ -188,14 +188,14 @@ impl Generator {
         }
         writes
     }
-    /// Reads every key whole, empties it, and looks whether it is gone.
-    fn end(&mut self) -> [Step; 4] {
+    /// Reads every key, empties it, and checks that it does not exist.
+    fn cleanup(&mut self) -> [Step; 4] {
         let (mut reads, mut removals, mut deletions) = (Vec::new(), Vec::new(), Vec::new());
         let mut members: Vec<Value> = MEMBERS.map(Value::from).into();
         for n in 0..self.keys {
             let (key, family) = (Key::from(KEYS[n]), FAMILIES[n % FAMILIES.len()]);
-            reads.extend(whole(&key, family));
-            // A set or hash may have become a string.
+            reads.extend(read_all(&key, family));
+            // The program may have replaced a set or hash with a string.
             if matches!(family, Family::Set | Family::Hash) && self.one_in(2) {
                 deletions.push(Delete::new(&key).into());
                 continue;
@@ -222,7 +222,7 @@ impl Generator {
         if self.rng.bool() { self.write().into() } else { self.read().into() }
     }
 
-    /// A key, and what it is to be used as: now and then not what it is for.
+    /// A key and the family of the operation on it, which is sometimes not the key's own.
     fn key(&mut self) -> (Key, Family) {
         let n = self.rng.usize(..self.keys);
         let family = match self.one_in(30) {
@@ -304,7 +304,7 @@ impl Generator {
         if self.one_in(12) {
             return Delete::new(key).must_exist(self.rng.bool()).into();
         }
-        // Strings may replace counters, sets and hashes.
+        // `set` may replace a counter, set or hash.
         let string =
             matches!(family, Family::Set | Family::Hash | Family::Counter) && self.one_in(8);
         match family {

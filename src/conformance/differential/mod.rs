@@ -1,15 +1,16 @@
-//! Random programs on a backend and on a model, compared answer by answer.
+//! Differential test: random programs run on a backend and on a model, and every reply is compared.
 //!
 //! ```text
-//!  seed ─► generate.rs ─► Program ─┬─► model: Memory, one operation after another ─┐
-//!                                  └─► subject: the backend, as it would be used ──┴─► run.rs: same answers?
-//!                                                       no: shrink.rs ─► calls.rs: the program as Rust
+//!  seed ─► generate.rs ─► Program ─┬─► model: Memory, one by one ─┐
+//!                                  └─► subject: the backend ──────┴─► run.rs: same replies?
+//!                                                                       │ no
+//!                       the program as Rust calls ◄─ calls.rs ◄─ shrink.rs
 //! ```
 //!
-//! The model takes a batch apart and runs it one operation after another, so that what a batch
-//! means is part of the comparison. Where the contract leaves a choice (a key used as another
-//! type), any choice is accepted, and the key is left out of the comparison until it is deleted; on
-//! a backend that [sees types](Subject::sees_types) there is no choice, and that is compared, too.
+//! The model runs the operations of a batch one by one, so that the test also checks the semantics
+//! of batches. If the contract allows several replies (an operation on a key of another type), the
+//! test accepts all of them, and does not compare the key until it is deleted. For a backend that
+//! [sees types](Subject::sees_types) the contract requires `WrongType`, and the test compares it.
 //!
 //! ```
 //! use keyvaluestore::conformance::differential::{Plan, check};
@@ -27,18 +28,18 @@ use super::Subject;
 use crate::op::{Op, Write};
 use std::fmt;
 
-/// How much is tried.
+/// The number and the size of the programs.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Plan {
-    /// How many programs.
+    /// The number of programs.
     pub programs: u64,
-    /// How many steps in each, before four that read its keys whole, empty them, and see that they
-    /// are gone.
+    /// The number of random steps per program. Four more steps then read all keys, empty them, and
+    /// check that they do not exist.
     pub steps: usize,
-    /// Where the random numbers start. The same seed makes the same programs.
+    /// The seed of the first program; the others follow it. The same seed makes the same program.
     pub seed: u64,
-    /// How many programs share a backend before a new one is made. Each uses keys of its own.
+    /// The number of programs that share a backend. Each program uses its own keys.
     pub per_backend: u64,
 }
 
@@ -69,11 +70,11 @@ enum Step {
     Atomic(Vec<Write>),
 }
 
-/// What is run on both sides.
+/// The steps that run on the model and on the subject.
 #[derive(Clone, Debug, Default)]
 struct Program(Vec<Step>);
 
-/// Where the two sides part.
+/// The first step with different replies.
 #[derive(Clone, Debug)]
 struct Difference {
     step: usize,
@@ -84,9 +85,9 @@ struct Difference {
 /// Runs programs on backends from `factory`.
 ///
 /// # Panics
-/// At the first difference, with the seed and the shortest program found that shows one, as Rust
-/// calls.
-#[allow(clippy::panic, reason = "this is how a test fails")]
+/// At the first difference. The message has the seed, and the shortest program that shrinking
+/// found, as Rust calls.
+#[allow(clippy::panic, reason = "tests fail by panicking")]
 pub async fn check<S: Into<Subject>>(factory: impl AsyncFn() -> S, plan: Plan) {
     let mut done = 0;
     while done < plan.programs {
@@ -111,8 +112,8 @@ impl fmt::Display for Report<'_> {
         for step in &self.0.0[..=self.1.step] {
             writeln!(f, "{}", calls::Calls(step))?;
         }
-        writeln!(f, "// the model answers  {}", self.1.model)?;
-        writeln!(f, "// the backend answers {}", self.1.subject)
+        writeln!(f, "// the model returns   {}", self.1.model)?;
+        writeln!(f, "// the backend returns {}", self.1.subject)
     }
 }
 

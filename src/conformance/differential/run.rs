@@ -1,4 +1,4 @@
-//! Runs a program on the model and on the subject, and tells where they part.
+//! Runs a program on the model and on the subject, and returns the first difference.
 
 use super::{Difference, Program, Step, Subject};
 use crate::op::*;
@@ -6,7 +6,7 @@ use crate::{ErrorKind, Key, Limits, Memory, Outcome, Result, Store};
 use std::collections::HashSet;
 use std::fmt::Debug;
 
-/// Runs programs on one subject, each with keys of its own.
+/// Runs programs on one subject, each with its own keys.
 pub(super) struct Runner<'s> {
     subject: &'s Store,
     sees_types: bool,
@@ -18,7 +18,7 @@ impl<'s> Runner<'s> {
     pub(super) fn new(subject: &'s Subject, number: u64) -> Self {
         Runner { subject: &subject.store, sees_types: subject.sees_types, number, runs: 0 }
     }
-    /// Runs `program` on keys that no run before has used.
+    /// Runs `program` with a key prefix that no earlier run has used.
     pub(super) async fn run(&mut self, program: &Program) -> Option<Difference> {
         self.runs += 1;
         let prefix = format!("{:x}.{:x}/", self.number, self.runs);
@@ -27,7 +27,7 @@ impl<'s> Runner<'s> {
             sees_types: self.sees_types,
             model: Store::new(Memory::new()),
             prefix: prefix.into_bytes(),
-            free: HashSet::new(),
+            unspecified: HashSet::new(),
         };
         for (step, what) in program.0.iter().enumerate() {
             if let Err((model, subject)) = run.step(what).await {
@@ -38,23 +38,23 @@ impl<'s> Runner<'s> {
     }
 }
 
-/// The two answers that differ.
-type Parted = (String, String);
+/// The replies of the model and of the subject, which differ.
+type Mismatch = (String, String);
 
 struct Run<'s> {
     subject: &'s Store,
-    /// Then a use as another type is compared like everything else.
+    /// If true, operations on keys of another type are compared, too.
     sees_types: bool,
     model: Store,
     prefix: Vec<u8>,
-    /// Keys that were used as another type: what they hold is the backend's choice until they are
-    /// deleted, alone.
-    free: HashSet<Key>,
+    /// Keys that were written as another type. Their content is unspecified until a `delete` that
+    /// is not part of a batch or an atomic write.
+    unspecified: HashSet<Key>,
 }
 
-/// What a key holds in the model.
+/// The type of a key in the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holds {
+enum KeyType {
     Nothing,
     String,
     Set,
@@ -63,42 +63,41 @@ enum Holds {
 }
 
 impl Run<'_> {
-    fn mine(&self, key: &mut Key) {
+    fn add_prefix(&self, key: &mut Key) {
         *key = [&self.prefix[..], key].concat().into();
     }
-    fn read_of(&self, op: &Read) -> Read {
+    fn prefixed_read(&self, op: &Read) -> Read {
         let mut op = op.clone();
-        self.mine(op.key_mut());
+        self.add_prefix(op.key_mut());
         op
     }
-    fn write_of(&self, op: &Write) -> Write {
+    fn prefixed_write(&self, op: &Write) -> Write {
         let mut op = op.clone();
-        self.mine(op.key_mut());
+        self.add_prefix(op.key_mut());
         op
     }
-    fn op_of(&self, op: &Op) -> Op {
+    fn prefixed_op(&self, op: &Op) -> Op {
         match op {
-            Op::Read(op) => self.read_of(op).into(),
-            Op::Write(op) => self.write_of(op).into(),
+            Op::Read(op) => self.prefixed_read(op).into(),
+            Op::Write(op) => self.prefixed_write(op).into(),
         }
     }
 
-    async fn step(&mut self, step: &Step) -> Result<(), Parted> {
+    async fn step(&mut self, step: &Step) -> Result<(), Mismatch> {
         match step {
             Step::One(op) => {
-                let op = self.op_of(op);
+                let op = self.prefixed_op(op);
                 let subject = self.subject.run(op.clone()).await;
                 self.compare(&op, subject).await?;
-                if matches!(op, Op::Write(Write::Delete(_))) && self.free.remove(op.key()) {
-                    // It may have held two types, each as though the other were absent: a delete
-                    // removes one.
+                if matches!(op, Op::Write(Write::Delete(_))) && self.unspecified.remove(op.key()) {
+                    // The key may have held two types, and a delete removes one of them.
                     while self.subject.delete(op.key()).await.is_ok_and(|was_there| was_there) {}
                 }
                 Ok(())
             }
             Step::Batch(ops) => {
                 let mut batch = self.subject.batch();
-                let ops: Vec<Op> = ops.iter().map(|op| self.op_of(op)).collect();
+                let ops: Vec<Op> = ops.iter().map(|op| self.prefixed_op(op)).collect();
                 let handles: Vec<_> = ops.iter().map(|op| batch.push(op.clone())).collect();
                 let mut replies = batch.exec_each().await;
                 for (op, handle) in ops.iter().zip(handles) {
@@ -110,19 +109,19 @@ impl Run<'_> {
         }
     }
 
-    /// Runs one operation on the model and compares.
-    async fn compare(&mut self, op: &Op, subject: Result<Reply>) -> Result<(), Parted> {
+    /// Runs one operation on the model and compares the replies.
+    async fn compare(&mut self, op: &Op, subject: Result<Reply>) -> Result<(), Mismatch> {
         let misused = self.misuses(op).await;
         let model: Result<Reply> = self.model.run(op.clone()).await;
-        // What is refused before it is sent is refused everywhere.
+        // Every backend rejects invalid arguments.
         let refused = model.as_ref().is_err_and(|e| e.kind() == ErrorKind::InvalidArgument);
-        if !refused && (misused || self.free.contains(op.key())) {
+        if !refused && (misused || self.unspecified.contains(op.key())) {
             if misused && matches!(op, Op::Write(_)) {
-                self.free.insert(op.key().clone());
+                self.unspecified.insert(op.key().clone());
             }
             return match subject {
                 Err(e) if !matches!(e.kind(), ErrorKind::WrongType | ErrorKind::Overflow) => {
-                    Err(("anything but harm".into(), format!("{e:?}")))
+                    Err(("success, WrongType or Overflow".into(), format!("{e:?}")))
                 }
                 _ => Ok(()),
             };
@@ -132,26 +131,26 @@ impl Run<'_> {
         }
         same(sorted(op, model), sorted(op, subject))
     }
-    /// Whether it asks for a lexicographic range of members whose scores are not all equal.
+    /// Whether `op` reads a lexicographic range of members with different scores.
     async fn is_unspecified(&self, op: &Op) -> bool {
         let by_lex = |range: &Range| matches!(range, Range::Lex(_));
         match op {
-            Op::Read(Read::ZCount(op)) if by_lex(&op.range) => self.has_scores(&op.key).await,
-            Op::Read(Read::ZRange(op)) if by_lex(&op.range) => self.has_scores(&op.key).await,
+            Op::Read(Read::ZCount(op)) if by_lex(&op.range) => self.has_mixed_scores(&op.key).await,
+            Op::Read(Read::ZRange(op)) if by_lex(&op.range) => self.has_mixed_scores(&op.key).await,
             _ => false,
         }
     }
-    /// Whether two members of the key differ in their scores.
-    async fn has_scores(&self, key: &Key) -> bool {
+    /// Whether two members of the key have different scores.
+    async fn has_mixed_scores(&self, key: &Key) -> bool {
         let members = self.model.with_limits(Limits::NONE).zrange(key).with_scores().await;
         members.is_ok_and(|members| members.windows(2).any(|pair| pair[0].1 != pair[1].1))
     }
 
-    async fn atomic(&mut self, writes: &[Write]) -> Result<(), Parted> {
-        let writes: Vec<Write> = writes.iter().map(|op| self.write_of(op)).collect();
+    async fn atomic(&mut self, writes: &[Write]) -> Result<(), Mismatch> {
+        let writes: Vec<Write> = writes.iter().map(|op| self.prefixed_write(op)).collect();
         let mut lenient = false;
         for op in &writes {
-            lenient |= self.free.contains(op.key()) || self.misuses_in_atomic(op).await;
+            lenient |= self.unspecified.contains(op.key()) || self.misuses_in_atomic(op).await;
         }
         let model = exec(&self.model, &writes).await;
         let subject = exec(self.subject, &writes).await;
@@ -161,7 +160,7 @@ impl Run<'_> {
         }
         let applied = |outcome: &Result<Outcome>| matches!(outcome, Ok(Outcome::Committed));
         if applied(&model) || applied(&subject) {
-            self.free.extend(writes.iter().map(|op| op.key().clone()));
+            self.unspecified.extend(writes.iter().map(|op| op.key().clone()));
         }
         match subject {
             Err(e)
@@ -170,55 +169,60 @@ impl Run<'_> {
                     ErrorKind::WrongType | ErrorKind::Overflow | ErrorKind::InvalidArgument
                 ) =>
             {
-                Err(("anything but harm".into(), format!("{e:?}")))
+                Err(("success, WrongType, Overflow or InvalidArgument".into(), format!("{e:?}")))
             }
             _ => Ok(()),
         }
     }
 
-    /// Whether the operation uses its key as another type than it has, on a backend that may not
-    /// see it.
+    /// Whether the key has another type than the operation works on, and the backend need not
+    /// return `WrongType`.
     async fn misuses(&self, op: &Op) -> bool {
         if self.sees_types {
             return false;
         }
-        let holds = self.holds(op.key()).await;
+        let key_type = self.key_type(op.key()).await;
         let fits = match op {
-            Op::Read(Read::Get(_)) | Op::Write(Write::IncrBy(_)) => holds == Holds::String,
-            Op::Read(Read::SMembers(_)) => holds == Holds::Set,
-            Op::Write(Write::SAdd(_) | Write::SRem(_)) => holds == Holds::Set,
-            Op::Read(Read::HGet(_) | Read::HGetAll(_)) => holds == Holds::Hash,
-            Op::Write(Write::HSet(_) | Write::HSetNx(_) | Write::HDel(_)) => holds == Holds::Hash,
-            Op::Write(Write::Set(Set { condition: Condition::Equals(_), .. })) => {
-                holds == Holds::String
+            Op::Read(Read::Get(_)) | Op::Write(Write::IncrBy(_)) => key_type == KeyType::String,
+            Op::Read(Read::SMembers(_)) => key_type == KeyType::Set,
+            Op::Write(Write::SAdd(_) | Write::SRem(_)) => key_type == KeyType::Set,
+            Op::Read(Read::HGet(_) | Read::HGetAll(_)) => key_type == KeyType::Hash,
+            Op::Write(Write::HSet(_) | Write::HSetNx(_) | Write::HDel(_)) => {
+                key_type == KeyType::Hash
             }
-            Op::Write(Write::Set(_)) => holds != Holds::Sorted,
+            Op::Write(Write::Set(Set { condition: Condition::Equals(_), .. })) => {
+                key_type == KeyType::String
+            }
+            Op::Write(Write::Set(_)) => key_type != KeyType::Sorted,
             Op::Write(Write::Delete(_)) => true,
-            _ => holds == Holds::Sorted,
+            _ => key_type == KeyType::Sorted,
         };
-        holds != Holds::Nothing && !fits
+        key_type != KeyType::Nothing && !fits
     }
 
-    /// In an atomic write a delete is of no sorted set. Not every backend sees one.
+    /// As [`misuses`](Self::misuses), for an atomic write: a `delete` must not have a sorted set as
+    /// its target, and not every backend returns `WrongType` for it.
     async fn misuses_in_atomic(&self, op: &Write) -> bool {
         match op {
-            Write::Delete(_) => !self.sees_types && self.holds(op.key()).await == Holds::Sorted,
+            Write::Delete(_) => {
+                !self.sees_types && self.key_type(op.key()).await == KeyType::Sorted
+            }
             op => self.misuses(&op.clone().into()).await,
         }
     }
 
-    async fn holds(&self, key: &Key) -> Holds {
+    async fn key_type(&self, key: &Key) -> KeyType {
         let model = self.model.with_limits(Limits::NONE);
         if matches!(model.get(key).await, Ok(Some(_))) {
-            Holds::String
+            KeyType::String
         } else if model.smembers(key).await.is_ok_and(|members| !members.is_empty()) {
-            Holds::Set
+            KeyType::Set
         } else if model.hgetall(key).await.is_ok_and(|fields| !fields.is_empty()) {
-            Holds::Hash
+            KeyType::Hash
         } else if model.zcount(key, ..).await.is_ok_and(|count| count > 0) {
-            Holds::Sorted
+            KeyType::Sorted
         } else {
-            Holds::Nothing
+            KeyType::Nothing
         }
     }
 }
@@ -241,7 +245,7 @@ fn sorted(op: &Op, mut reply: Result<Reply>) -> Result<Reply> {
     reply
 }
 
-fn same<T: Debug + PartialEq>(model: Result<T>, subject: Result<T>) -> Result<(), Parted> {
+fn same<T: Debug + PartialEq>(model: Result<T>, subject: Result<T>) -> Result<(), Mismatch> {
     let same = match (&model, &subject) {
         (Ok(model), Ok(subject)) => model == subject,
         (Err(model), Err(subject)) => model.kind() == subject.kind(),

@@ -1,51 +1,52 @@
-//! Makes a program that shows a difference shorter, as long as it still shows one.
+//! Shrinks a program: removes steps and operations as long as the program still shows a difference.
 
 use super::run::Runner;
 use super::{Difference, Program, Step};
 
-/// How many runs it may take.
-const PATIENCE: u32 = 3_000;
+/// The maximum number of runs.
+const MAX_RUNS: u32 = 3_000;
 
 pub(super) async fn shrink(
     runner: &mut Runner<'_>,
     program: Program,
     found: Difference,
 ) -> (Program, Difference) {
-    let mut best = Best { program, found, patience: PATIENCE };
+    let mut best = Best { program, found, runs_left: MAX_RUNS };
     best.cut();
     loop {
-        let before = best.patience;
+        let before = best.runs_left;
         let shorter = best.without_steps(runner).await | best.without_operations(runner).await;
-        if !shorter || best.patience == 0 || best.patience == before {
+        if !shorter || best.runs_left == 0 || best.runs_left == before {
             return (best.program, best.found);
         }
     }
 }
 
+/// The shortest program so far.
 struct Best {
     program: Program,
     found: Difference,
-    patience: u32,
+    runs_left: u32,
 }
 
 impl Best {
-    /// Nothing after the difference matters.
+    /// Removes the steps after the difference.
     fn cut(&mut self) {
         self.program.0.truncate(self.found.step + 1);
     }
-    /// Takes `program` if it, too, shows a difference.
+    /// Keeps `program` if it still shows a difference.
     async fn try_out(&mut self, runner: &mut Runner<'_>, program: Program) -> bool {
-        if self.patience == 0 {
+        if self.runs_left == 0 {
             return false;
         }
-        self.patience -= 1;
+        self.runs_left -= 1;
         let Some(found) = runner.run(&program).await else { return false };
         (self.program, self.found) = (program, found);
         self.cut();
         true
     }
 
-    /// Leaves out runs of steps, long ones first.
+    /// Removes sequences of steps, long ones first.
     async fn without_steps(&mut self, runner: &mut Runner<'_>) -> bool {
         let mut shorter = false;
         let mut len = self.program.0.len();
@@ -64,7 +65,8 @@ impl Best {
         shorter
     }
 
-    /// Leaves out operations of batches and atomic writes, and takes apart those that hold one.
+    /// Removes operations from batches and atomic writes. One with a single operation becomes that
+    /// operation.
     async fn without_operations(&mut self, runner: &mut Runner<'_>) -> bool {
         let mut shorter = false;
         let mut step = 0;

@@ -1,4 +1,4 @@
-//! That differences are found, made small and printed.
+//! Tests that differences are found, shrunk and printed.
 
 use super::*;
 use crate::backend::{Backend, Context};
@@ -6,7 +6,7 @@ use crate::op::ZRange;
 use crate::op::{Range, Read, Reply};
 use crate::{Memory, Outcome, Result};
 
-/// Loses the last member of every range of more than two.
+/// Drops the last member of every range of more than two.
 #[derive(Debug)]
 struct Faulty(Memory);
 
@@ -40,24 +40,24 @@ async fn first_difference() -> (Program, Difference) {
             return shrink::shrink(&mut runner, program, found).await;
         }
     }
-    panic!("a lost member is not found in 200 programs");
+    panic!("200 programs did not find the dropped member");
 }
 
 #[tokio::test]
 async fn a_lost_member_is_found_and_the_program_is_as_short_as_it_can_be() {
     let (program, found) = first_difference().await;
     let report = Report(&program, &found).to_string();
-    // Three members have to be added, and a range read.
+    // The minimum is three added members and one range.
     let added = report.matches("zadd").count()
         + report.matches("zhadd").count()
         + report.matches("zincr_by").count();
     assert_eq!(added, 3, "{report}");
     assert!(program.0.len() <= 4, "{report}");
     assert!(report.contains("range("), "{report}");
-    assert!(report.contains("// the model answers"), "{report}");
+    assert!(report.contains("// the model returns"), "{report}");
 }
 
-/// Answers lexicographic ranges in the order of scores, as a backend with one index does.
+/// Returns lexicographic ranges in the order of scores, as a backend with one index does.
 #[derive(Debug)]
 struct OneIndex(Memory);
 
@@ -83,14 +83,14 @@ impl Backend for OneIndex {
     }
 }
 
-/// The generator puts other scores into the keys for lexicographic ranges now and then, and the
-/// differential test took what memory makes of that for the only answer.
+/// Regression: the generator sometimes writes other scores to the keys for lexicographic ranges,
+/// and the differential test accepted only the reply of the memory backend.
 #[tokio::test]
 async fn a_lexicographic_range_of_mixed_scores_may_answer_anything() {
     check(async || OneIndex(Memory::new()), Plan::new(300)).await;
 }
 
-/// Adds to a set, whatever else the key holds; `set` then finds two types.
+/// Reports success for every `sadd`, also on a key of another type.
 #[derive(Debug)]
 struct Blind(Memory);
 
@@ -186,18 +186,22 @@ fn a_step_prints_as_the_calls_that_make_it() {
     let hset = HSet::new("k", vec![("f".into(), long.into())]);
     assert_eq!(
         print(&Step::One(hset.into())),
-        r#"store.hset(b"k", [(&b"f"[..], &Vec::from_iter((0..6000).map(|i| (i % 251) as u8))[..])]).await;"#
+        "store.hset(b\"k\", [(&b\"f\"[..], \
+         &Vec::from_iter((0..6000).map(|i| (i % 251) as u8))[..])]).await;"
     );
     let range = ZRange { limit: Some(3), rev: true, ..ZRange::new(b"\0") };
     assert_eq!(
         print(&Step::Batch(vec![range.into()])),
         "let mut batch = store.batch();\n\
-         batch.zrange(b\"\\x00\").by_score((Bound::Unbounded, Bound::Unbounded)).rev().limit(3).queue();\n\
+         batch.zrange(b\"\\x00\").by_score((Bound::Unbounded, Bound::Unbounded))\
+         .rev().limit(3).queue();\n\
          batch.exec_each().await;"
     );
     let sadd = SAdd::new("k", vec!["a".into(), "bb".into()]);
     assert_eq!(
         print(&Step::Atomic(vec![sadd.into()])),
-        "let mut tx = store.atomic_write();\ntx.sadd(b\"k\", [&b\"a\"[..], &b\"bb\"[..]]);\ntx.exec().await;"
+        "let mut tx = store.atomic_write();\n\
+         tx.sadd(b\"k\", [&b\"a\"[..], &b\"bb\"[..]]);\n\
+         tx.exec().await;"
     );
 }

@@ -1,6 +1,6 @@
-//! Text in ASCII, for usernames, and in JSON.
+//! Converts text to ASCII, for usernames, and to JSON.
 
-/// Letters and what is left of them in ASCII.
+/// Letters and their replacement in ASCII.
 const LETTERS: &[(&str, &str)] = &[
     ("áàâãäåăāạảấầẩẫậắằẳẵặ", "a"),
     ("çćč", "c"),
@@ -32,11 +32,11 @@ fn letter(c: char) -> String {
         return c.to_string();
     }
     let found = LETTERS.iter().find(|(letters, _)| letters.contains(c));
-    // Accents of their own, spaces, hyphens and apostrophes leave nothing.
+    // Combining accents, spaces, hyphens and apostrophes are removed.
     found.map_or(String::new(), |(_, ascii)| (*ascii).to_owned())
 }
 
-/// A JSON string. What is not ASCII stays as it is.
+/// A JSON string. Only quotes, backslashes and control characters are escaped.
 pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
