@@ -94,3 +94,19 @@ async fn scripts_forgotten_under_load_lose_and_repeat_nothing() {
         assert_eq!(score, Some((3 * ROUNDS) as f64));
     }
 }
+
+/// The script once decided by the first letters of a name: `zpopmin` would have been a `ZADD`.
+#[tokio::test]
+async fn an_atomic_write_with_a_name_that_the_script_does_not_know_applies_nothing() {
+    let server = Server::start(&[]);
+    let mut admin = Admin::of(&server);
+    let script = include_str!("../../src/backend/redis/scripts/transact.lua");
+    for name in ["zpopmin", "setrange", "hincr_by", "deletes", "SET", ""] {
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(script).arg(3).arg(&["a", "b", "c"]).arg("lost");
+        cmd.arg(&["set", "v", name, "v", "set", "v"]);
+        let error = cmd.query::<redis::Value>(&mut admin.0).unwrap_err();
+        assert!(error.to_string().contains(&format!("unknown write {name}")), "{error}");
+        assert_eq!(admin.run::<usize>(&["DBSIZE"]), 0, "{name}");
+    }
+}
