@@ -1,4 +1,4 @@
-//! A server that forgets its scripts.
+//! Scripts: a server that forgets them (`SCRIPT FLUSH`), and names that are unknown.
 
 use crate::support::redis::Server;
 use crate::{Admin, CALLS, open};
@@ -20,11 +20,11 @@ async fn every_operation_works_on_a_server_that_has_forgotten_its_scripts() {
     }
     let state = |s: keyvaluestore::Store| async move {
         let all: Vec<_> = CALLS.iter().filter(|call| !call.writes).collect();
-        let mut told = Vec::new();
+        let mut replies = Vec::new();
         for call in all {
-            told.push((call.run)(s.clone(), call.kind).await.unwrap());
+            replies.push((call.run)(s.clone(), call.kind).await.unwrap());
         }
-        told
+        replies
     };
     let expected = state(store.clone()).await;
     admin.done(&["FLUSHALL"]);

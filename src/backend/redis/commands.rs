@@ -135,8 +135,8 @@ pub(super) fn may_be_too_long(op: &ZRange, max_bytes: usize) -> bool {
     !is_plain(op) && (many || (op.values && max_bytes < usize::MAX))
 }
 
-/// The `max_bytes` of a read in a batch. A range of at most [`PAGE`] entries is never split there, so
-/// that a write to the same key can be in the same pipeline.
+/// The `max_bytes` of a read in a batch. A range of at most [`PAGE`] entries is never split there,
+/// so that a write to the same key can be in the same pipeline.
 pub(super) fn max_bytes_in_batch(op: &Read) -> usize {
     match op {
         Read::ZRange(op) if op.limit.is_some_and(|limit| limit <= PAGE) => usize::MAX,

@@ -261,8 +261,9 @@ impl Connection {
     }
 }
 
-/// A primary that answers `READONLY` was demoted, and its host name may lead to the new primary: the
-/// next caller reconnects. At most once per [`READONLY_COOLDOWN`], as the URL may name a replica.
+/// A primary that answers `READONLY` was demoted, and its host name may lead to the new primary:
+/// the next caller reconnects. At most once per [`READONLY_COOLDOWN`], as the URL may name a
+/// replica.
 fn reconnect_if_demoted(health: &Health, answer: &RespValue) {
     if let RespValue::ServerError(e) = answer
         && errors::code(e) == "READONLY"

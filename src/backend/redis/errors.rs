@@ -163,8 +163,8 @@ mod tests {
             WrongType,
         ));
         for text in [
-            "ERR The user executing the script can't access at least one of the keys mentioned in the \
-             command arguments script: 37df, on @user_script:1.",
+            "ERR The user executing the script can't access at least one of the keys mentioned in \
+             the command arguments script: 37df, on @user_script:1.",
             "ERR ACL failure in script: User u has no permissions to run the 'zadd' command",
             "NOPERM this user has no permissions to run the 'set' command",
         ] {

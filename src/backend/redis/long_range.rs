@@ -63,7 +63,8 @@ impl Client {
         members: &[Value],
     ) -> Result<Vec<Entry>> {
         let mut entries = vec![None; members.len()];
-        let mut pending = VecDeque::from([0..members.len()]);
+        let mut pending = VecDeque::new();
+        pending.push_back(0..members.len());
         let mut size = PipelineSize::new(FIRST_MEMBERS);
         while !pending.is_empty() {
             let pages = next_pages(&mut pending, size.reads);

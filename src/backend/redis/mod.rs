@@ -15,8 +15,8 @@
 //! | `cluster/` | slot map, redirections, pipelines over several nodes |
 //! | `errors.rs` | Redis errors as errors of this library |
 //!
-//! A call takes this way: `client.rs` encodes it (`commands.rs`), picks a [`Connection`] or asks the
-//! [`Cluster`] for one, and decodes the answer (`replies.rs`).
+//! The path of a call: `client.rs` encodes it (`commands.rs`) and sends it (`connection.rs`, or
+//! `cluster/`, which picks the connection), then decodes the answer (`replies.rs`).
 
 mod atomic;
 mod backoff;
@@ -42,10 +42,6 @@ use super::{Backend, Context};
 use crate::op::{Op, Read, Reply, Write};
 use crate::{Outcome, Result};
 use client::{Client, Servers};
-#[cfg(doc)]
-use cluster::Cluster;
-#[cfg(doc)]
-use connection::Connection;
 use keys::{DefaultMark, KeyScheme};
 use std::sync::Arc;
 
@@ -62,7 +58,8 @@ const BACKEND: &str = "redis";
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// - **Open**: [`Redis::open`] with a URL, or [`Store::open`](crate::Store::open) with the same URL.
+/// - **Open**: [`Redis::open`] with a URL, or [`Store::open`](crate::Store::open) with the same
+///   URL.
 /// - **Configure**: [`RedisOptions`] lists the URLs, timeouts, TLS and replicas.
 /// - **Test**: unit tests can use [`Memory`](crate::Memory), which has the same semantics.
 ///   Integration tests need a `redis-server`.
@@ -97,8 +94,8 @@ const BACKEND: &str = "redis";
 /// take more:
 ///
 /// - `zhrange` of more than 1,000 entries or of more than 4 MiB of values, and `zrange` by member
-///   with scores of more than 1,000 entries: one round trip to detect that, one for the members, and
-///   one for every few megabytes of values.
+///   with scores of more than 1,000 entries: one round trip to detect that, one for the members,
+///   and one for every few megabytes of values.
 /// - A batch of more than 4 MiB of requests, of more than 10,000 commands or of more than 128
 ///   reads. The first pipeline has at most 128 reads. Each later one has as many as fit into 4 MiB
 ///   of replies, estimated from the last replies, and at most 16 times as many as the last one. So
@@ -112,8 +109,8 @@ const BACKEND: &str = "redis";
 /// Strings, counters, sets and hashes are Redis strings, sets and hashes. A sorted set is a Redis
 /// sorted set. The values of a sorted hash are in a second key, its *value hash* (also called
 /// companion hash): `__kvs_zh:` followed by the key. In a cluster it is `__kvs_zh{key}`, so that
-/// both keys are in one slot. The Go library keyvaluestore has the same layout. Keys that start with
-/// `__kvs_zh` are refused.
+/// both keys are in one slot. The Go library keyvaluestore has the same layout. Keys that start
+/// with `__kvs_zh` are refused.
 ///
 /// The field with the empty name in a value hash is its *mark*. The Go library neither reads nor
 /// writes it. It says what a member without a value means: `own`, the member is its own value;
@@ -138,10 +135,10 @@ const BACKEND: &str = "redis";
 ///
 /// # Large values
 ///
-/// The [`response_timeout`](RedisOptions::response_timeout) applies to each command or pipeline, and
-/// all callers share a connection: a large reply delays the replies behind it. Batches and `zhrange`
-/// are sent in pieces of a few megabytes. They succeed as long as each piece is in time, and other
-/// calls are sent between the pieces.
+/// The [`response_timeout`](RedisOptions::response_timeout) applies to each command or pipeline,
+/// and all callers share a connection: a large reply delays the replies behind it. Batches and
+/// `zhrange` are sent in pieces of a few megabytes. They succeed as long as each piece is in time,
+/// and other calls are sent between the pieces.
 ///
 /// These are not split: `smembers`, `hgetall`, and the members of `zrange`; `sadd`, `srem`, `hset`
 /// and `hdel` of many members; atomic writes; within a batch, `zhrange` with a limit of at most
@@ -158,9 +155,9 @@ const BACKEND: &str = "redis";
 /// fail, calls keep using the last slot map, which is refreshed in the background. A call waits for
 /// the refresh only if the map has no server for its key, or an unreachable one.
 ///
-/// A batch is split by server, and all parts run at once. All keys of an atomic write must be in one
-/// slot; otherwise it fails with `InvalidArgument`. Give such keys a common hash tag, `user:{7}` and
-/// `mail:{7}`.
+/// A batch is split by server, and all parts run at once. All keys of an atomic write must be in
+/// one slot; otherwise it fails with `InvalidArgument`. Give such keys a common hash tag,
+/// `user:{7}` and `mail:{7}`.
 ///
 /// # Permissions
 ///

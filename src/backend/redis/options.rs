@@ -21,7 +21,7 @@ use std::time::Duration;
 /// | `redis://[user:password@]host[:port][/database]` | one server |
 /// | `rediss://…` | the same with TLS |
 /// | `redis+unix:///path[?db=1&user=…&pass=…]` | one server, through a Unix socket |
-/// | `redis+cluster://[user:password@]host:port[,host:port…]` | a cluster; one reachable node is enough |
+/// | `redis+cluster://[user:password@]host:port[,host:port…]` | a cluster, by some of its nodes |
 /// | `rediss+cluster://…` | the same with TLS |
 ///
 /// The options below can also be in the URL, after a `?`:
@@ -33,6 +33,7 @@ use std::time::Duration;
 /// | `replica=host:port` | [`replica`](Self::replica); once for each replica |
 /// | `fields_as_values=true` | [`fields_as_values`](Self::fields_as_values) |
 ///
+/// One reachable node is enough to open a cluster.
 /// `redis://` refuses a node of a cluster, which has only a part of the keys, and a Sentinel.
 /// Servers and proxies must support RESP3 (`HELLO 3`), as Redis 6.2 and later do.
 ///
