@@ -20,27 +20,28 @@ fn put(admin: &mut Admin, key: &str, kind: &str) {
 }
 
 const KEYS: [&str; 7] = ["none", "string", "list", "set", "hash", "zset", "stream"];
-const COMPANIONS: [&str; 6] = ["none", "string", "list", "set", "zset", "stream"];
+const VALUE_HASHES: [&str; 6] = ["none", "string", "list", "set", "zset", "stream"];
 
 #[tokio::test]
 async fn other_types_are_refused_or_as_though_absent_and_nothing_is_half_done() {
     let server = Server::start(&[]);
     let (store, mut admin) = (open(&server.url()).await, Admin::of(&server));
     for key in KEYS {
-        for companion in COMPANIONS.into_iter().chain(["hash"]) {
+        for value_hash in VALUE_HASHES.into_iter().chain(["hash"]) {
             for call in CALLS {
                 admin.done(&["FLUSHALL"]);
                 put(&mut admin, "k", key);
-                put(&mut admin, "__kvs_zh:k", companion);
+                put(&mut admin, "__kvs_zh:k", value_hash);
                 let before = admin.digest();
                 let result = (call.run)(store.clone(), "k").await;
-                let what = format!("{key} beside {companion}: {}: {result:?}", call.name);
+                let what = format!("{key} beside {value_hash}: {}: {result:?}", call.name);
                 match result {
                     Ok(_) if call.writes => {}
                     Ok(_) => assert_eq!(admin.digest(), before, "{what}"),
                     Err(e) => {
                         // Without a value hash the values are lost, or never existed.
-                        let lost = key == "zset" && companion == "none" && call.name.contains("zh");
+                        let lost =
+                            key == "zset" && value_hash == "none" && call.name.contains("zh");
                         let kind = if lost { ErrorKind::Corrupt } else { ErrorKind::WrongType };
                         assert_eq!(e.kind(), kind, "{what}");
                         assert_eq!(admin.digest(), before, "{what}");
@@ -85,14 +86,14 @@ async fn an_atomic_write_on_other_types_is_applied_entirely_or_not_at_all() {
     let (store, mut admin) = (open(&server.url()).await, Admin::of(&server));
     let mut applied = 0;
     for key in KEYS {
-        for companion in COMPANIONS.into_iter().chain(["hash"]) {
+        for value_hash in VALUE_HASHES.into_iter().chain(["hash"]) {
             for i in 0..19 {
                 admin.done(&["FLUSHALL"]);
                 put(&mut admin, "k", key);
-                put(&mut admin, "__kvs_zh:k", companion);
+                put(&mut admin, "__kvs_zh:k", value_hash);
                 let before = admin.digest();
                 let result = atomic(&store, i).await;
-                let what = format!("{key} beside {companion}: {i}: {result:?}");
+                let what = format!("{key} beside {value_hash}: {i}: {result:?}");
                 match result {
                     Ok(Outcome::Committed) => {
                         assert_eq!(admin.run::<i64>(&["EXISTS", "first", "last"]), 2, "{what}");
