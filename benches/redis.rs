@@ -1,6 +1,5 @@
-//! Redis through the library beside the bare client, doing the same work on the same server. The
-//! bare side uses the client as well as it can be used: scripts by their hash, and `MGET` for a
-//! hundred gets.
+//! Times of calls to Redis, compared with the same work on the client library alone, on the same
+//! server. The other side uses the client efficiently: `EVALSHA`, and `MGET` for a hundred gets.
 
 mod compare;
 #[path = "../tests/support/mod.rs"]

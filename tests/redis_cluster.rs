@@ -1,5 +1,4 @@
-//! A cluster of real servers: batches over all of them, slots that move, replicas, and a primary
-//! that dies.
+//! A Redis cluster of real servers: batches, resharding, replicas, and failover.
 
 #![cfg(feature = "redis")]
 
@@ -12,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::redis::{Cluster, Server};
 
-/// The slot of keys with the tag `{foo}`, by the cluster specification; with three primaries it is
-/// the last one's.
+/// The slot of keys with the hash tag `{foo}`, from the cluster specification. With three primaries
+/// the last one has it.
 const FOO: u16 = 12_182;
 
 async fn open(cluster: &Cluster) -> Store {
@@ -21,7 +20,7 @@ async fn open(cluster: &Cluster) -> Store {
 }
 
 fn reads(node: &Server) -> u64 {
-    // This question is one itself, and so is signing in; both cost the same every time.
+    // Includes this call itself and its sign-in, which are the same number of reads each time.
     node.info("stats", "total_reads_processed")
 }
 
@@ -40,7 +39,7 @@ async fn a_batch_is_one_round_trip_to_every_server_of_its_keys() {
             assert_eq!(replies.take(handle).unwrap().unwrap(), key.as_bytes());
         }
     };
-    batch().await; // which has made the connections
+    batch().await; // connects
     let cost = |before: &[u64]| -> Vec<u64> {
         cluster.nodes.iter().zip(before).map(|(node, before)| reads(node) - before).collect()
     };
@@ -154,13 +153,13 @@ async fn replicas_answer_eventual_reads_and_no_other() {
     assert_eq!(gets(&cluster), (30, 0));
     assert!(read(&store.eventually_consistent()).await);
     assert_eq!(gets(&cluster), (30, 30));
-    // What was written long ago is there, too.
+    // The replicas receive the writes.
     let eventual = store.eventually_consistent();
     let start = Instant::now();
     while eventual.get("k0").await.unwrap().is_none() {
         assert!(start.elapsed() < Duration::from_secs(10));
     }
-    // Where replicas are gone, or hang, the primaries answer.
+    // If replicas are gone, or hang, the primaries answer.
     let options = RedisOptions::new().connect_timeout(Duration::from_millis(500));
     let options = options.response_timeout(Duration::from_millis(500));
     let store = Store::new(options.open(cluster.url()).await.unwrap()).eventually_consistent();
@@ -174,7 +173,7 @@ async fn replicas_answer_eventual_reads_and_no_other() {
     for (i, handle) in handles.into_iter().enumerate() {
         assert_eq!(replies.take(handle).unwrap().unwrap().to::<usize>().unwrap(), i);
     }
-    // One that hangs is not asked every time.
+    // A replica that hangs is not asked every time.
     let start = Instant::now();
     for i in 0..30 {
         store.get(format!("k{i}")).await.unwrap();
@@ -228,12 +227,12 @@ async fn a_server_without_a_cluster_is_told_apart() {
     assert!(error.to_string().contains("`redis://`"), "{error}");
 }
 
-/// As good as for ever.
+/// A deadline that no `Instant` can represent.
 #[tokio::test]
 async fn a_timeout_of_any_length_is_taken() {
     let cluster = Cluster::start(1, 0);
-    let patient = RedisOptions::new().response_timeout(Duration::MAX);
-    let store = Store::new(patient.open(cluster.url()).await.unwrap());
+    let options = RedisOptions::new().response_timeout(Duration::MAX);
+    let store = Store::new(options.open(cluster.url()).await.unwrap());
     store.set("k", "v").await.unwrap();
     assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
 }

@@ -1,4 +1,4 @@
-//! What a call to Redis allocates beside the same work on the bare client, counted.
+//! Allocations of a call to Redis, compared with the same work on the client library alone.
 
 #![cfg(feature = "redis")]
 
@@ -10,7 +10,7 @@ use support::redis_work::{Bare, Ours, ROWS, fill};
 #[test]
 fn a_call_takes_at_most_4_allocations_more_than_the_bare_client() {
     let url = support::redis::database();
-    // One thread, on which everything is counted.
+    // One thread: the counter is per thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (ours, bare) = runtime.block_on(async {
         fill(&url).await;
@@ -19,7 +19,7 @@ fn a_call_takes_at_most_4_allocations_more_than_the_bare_client() {
     for row in ROWS {
         const CALLS: usize = 50;
         let count = |call: &dyn Fn(usize)| {
-            (0..10).for_each(call); // until buffers have grown and scripts are known
+            (0..10).for_each(call); // warm-up: buffers grow, scripts are loaded
             measure(|| (10..10 + CALLS).for_each(call)).count_total as f64 / CALLS as f64
         };
         let ours = count(&|i| runtime.block_on(ours.call(row, i)));

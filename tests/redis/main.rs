@@ -1,29 +1,29 @@
-//! The Redis backend on real servers: what a call costs there, and what is left when servers,
-//! networks and others fail it.
+//! The Redis backend on real servers: round trips, failures of servers and networks, and data of
+//! other programs.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "this is test code")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
-mod access;
+mod acl;
+mod cluster_topology;
+mod connect_backoff;
+mod connection_urls;
 mod errors;
-mod greeting;
-mod lifetime;
-mod losses;
-mod many;
-mod memory;
-mod nodes;
+mod go_layout_compat;
+mod handshake;
+mod large_replies;
+mod lost_values;
+mod network_faults;
 mod observer;
-mod places;
+mod out_of_memory;
 mod reconnect;
 mod replicas;
+mod round_trips;
 mod runtimes;
 mod scripts;
-mod slow;
-mod strangers;
-mod trips;
-mod wire;
+mod slow_network;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -32,10 +32,10 @@ use std::fmt::Debug;
 use std::time::Duration;
 use support::redis::Server;
 
-/// How one operation is called on a key; it tells its answer as text.
+/// One operation on a key; it returns its reply as text.
 struct Call {
     name: &'static str,
-    /// The type that the operation is for.
+    /// The type of key that the operation is for, which is also the key.
     kind: &'static str,
     writes: bool,
     run: fn(Store, &'static str) -> BoxFuture<'static, Result<String>>,
@@ -52,7 +52,7 @@ macro_rules! calls {
     };
 }
 
-/// Every operation, with every argument that changes what is sent.
+/// Every operation, with every argument that changes its command.
 const CALLS: &[Call] = calls! {
     text false get s k => s.get(k);
     text true set s k => s.set(k, "v");
@@ -106,7 +106,7 @@ async fn pause(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
-/// A connection of an administrator, beside those of the store.
+/// A separate connection, with all permissions.
 struct Admin(redis::Connection);
 
 impl Admin {
@@ -124,7 +124,7 @@ impl Admin {
     fn done(&mut self, args: &[&str]) {
         let _: redis::Value = self.run(args);
     }
-    /// A fingerprint of all that the server holds.
+    /// A digest of all data of the server.
     fn digest(&mut self) -> String {
         self.run(&["DEBUG", "DIGEST"])
     }
@@ -132,7 +132,7 @@ impl Admin {
     fn info(&mut self, section: &str, name: &str) -> u64 {
         figure(&self.run::<String>(&["INFO", section]), name)
     }
-    /// How often the server has run a command.
+    /// How many times the server has run a command.
     fn calls_of(&mut self, command: &str) -> u64 {
         let text: String = self.run(&["INFO", "commandstats"]);
         let prefix = format!("cmdstat_{command}:calls=");

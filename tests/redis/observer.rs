@@ -1,4 +1,4 @@
-//! What an observer hears: every round trip, and everything that is sent again.
+//! Observers: every round trip, and every resend.
 
 use crate::support::redis::database;
 use keyvaluestore::observe::Observer;
@@ -22,7 +22,7 @@ impl Observer for Notes {
 
 #[tokio::test]
 async fn an_observer_hears_every_round_trip_and_what_is_sent_again() {
-    // Of its own, as its scripts are forgotten.
+    // Not the shared server, as the test flushes its scripts.
     let server = crate::Server::start(&[]);
     let notes = Arc::new(Notes::default());
     let observer: Arc<dyn Observer> = Arc::clone(&notes) as _;
@@ -34,7 +34,7 @@ async fn an_observer_hears_every_round_trip_and_what_is_sent_again() {
     batch.zadd("z", "m", 1.0);
     drop(batch.exec().await.unwrap());
     assert_eq!(heard(), ["redis get", "redis batch"]);
-    // The server has seen this script in the batch, and not this one.
+    // The server has the script of `zadd` from the batch, but not that of `set_eq`.
     store.zadd("z", "m", 2.0).await.unwrap();
     assert!(!store.set_eq("k", "v", "old").await.unwrap());
     let again = "redis again: Unavailable";
@@ -46,7 +46,7 @@ async fn an_observer_hears_every_round_trip_and_what_is_sent_again() {
     assert!(store.zhrange("z").await.is_ok());
     let atomic = "redis atomic_write";
     assert_eq!(heard(), [atomic, again, atomic, "redis zhrange", again, "redis zhrange"]);
-    // Others hear nothing of it.
+    // An observer gets only the events of its own store.
     Store::open(database()).await.unwrap().get("k").await.unwrap();
     assert!(heard().is_empty());
 }

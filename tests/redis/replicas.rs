@@ -1,4 +1,4 @@
-//! Replicas: opened by mistake, and opened for eventual reads.
+//! Replicas: opened as a primary by mistake, and opened for eventual reads.
 
 use crate::support::redis::Server;
 use crate::{Admin, CALLS, assert_kind, open, pause};
@@ -6,7 +6,7 @@ use keyvaluestore::{ErrorKind, Store};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A replica that has all that its primary has.
+/// A replica in sync with its primary.
 async fn replica_of(primary: &Server) -> Server {
     let port = primary.port.to_string();
     let delay = ["--repl-diskless-sync-delay", "0"];
@@ -27,7 +27,7 @@ async fn in_sync(primary: &Server, replica: &Server) {
     panic!("the replica does not follow");
 }
 
-/// Sets have no order, and so their text has none.
+/// Compares two texts without the order of their letters, as sets have no order.
 #[track_caller]
 fn assert_same(a: &str, b: &str, what: &str) {
     let sorted = |text: &str| {
@@ -42,7 +42,7 @@ async fn fill(store: &Store) {
     for call in CALLS {
         (call.run)(store.clone(), call.kind).await.unwrap();
     }
-    // So that all that removes has something to remove.
+    // So that each removal has something to remove.
     store.set("text", "v").await.unwrap();
     store.sadd("set", ["b"]).await.unwrap();
     store.hset("hash", [("g", "v")]).await.unwrap();
@@ -61,8 +61,8 @@ async fn a_replica_opened_as_a_primary_reads_and_refuses_writes() {
     for call in CALLS {
         let result = (call.run)(store.clone(), call.kind).await;
         match &result {
-            // Its condition does not hold, or there is nothing to do.
-            Ok(told) if told == "false" => {}
+            // The condition does not hold, or there is nothing to do.
+            Ok(reply) if reply == "false" => {}
             Ok(_) => assert!(!call.writes, "{}", call.name),
             Err(_) => {
                 let error = assert_kind(result, ErrorKind::Unavailable);
@@ -99,12 +99,12 @@ async fn eventual_reads_and_only_they_go_to_the_replica_while_there_is_one() {
 
     let before = count(&mut at_primary);
     for call in reads() {
-        let told = (call.run)(eventual.clone(), call.kind).await.unwrap();
+        let by_replica = (call.run)(eventual.clone(), call.kind).await.unwrap();
         let by_primary = (call.run)(open(&primary.url()).await, call.kind).await.unwrap();
-        assert_same(&told, &by_primary, call.name);
+        assert_same(&by_replica, &by_primary, call.name);
     }
     let after = count(&mut at_primary);
-    // Those that this test has sent to the primary itself.
+    // Those that this test sent to the primary.
     let seen: u64 = after.iter().sum::<u64>() - before.iter().sum::<u64>();
     let total = count(&mut at_replica);
     assert!(total.iter().sum::<u64>() >= seen, "{total:?}");
@@ -114,7 +114,7 @@ async fn eventual_reads_and_only_they_go_to_the_replica_while_there_is_one() {
     assert_eq!(at_primary.calls_of("mget"), 0);
     assert_eq!(at_replica.calls_of("mget"), 1);
 
-    // None of these may be answered by the replica.
+    // The replica must not answer any of these.
     let before = count(&mut at_replica);
     for call in CALLS {
         (call.run)(strong.clone(), call.kind).await.unwrap();
@@ -132,13 +132,13 @@ async fn eventual_reads_and_only_they_go_to_the_replica_while_there_is_one() {
 
     replica.kill();
     for call in reads() {
-        let told = (call.run)(eventual.clone(), call.kind).await.unwrap();
+        let reply = (call.run)(eventual.clone(), call.kind).await.unwrap();
         let by_primary = (call.run)(strong.clone(), call.kind).await.unwrap();
-        assert_same(&told, &by_primary, call.name);
+        assert_same(&reply, &by_primary, call.name);
     }
     replica.restart();
     in_sync(&primary, &replica).await;
-    // It is connected again behind the reads, which the primary answers until then.
+    // It reconnects in the background; until then the primary answers the reads.
     let start = Instant::now();
     while Admin::of(&replica).calls_of("get") == 0 {
         assert_eq!(eventual.get("text").await.unwrap().unwrap(), "new");
@@ -147,7 +147,7 @@ async fn eventual_reads_and_only_they_go_to_the_replica_while_there_is_one() {
     }
 }
 
-/// A connection to a server that is stopped is accepted by the system, and then stands still.
+/// The kernel accepts a connection to a stopped server, which then never answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_hangs_makes_no_reader_wait_twice() {
     let primary = Server::start(&["--repl-diskless-sync-delay", "0"]);
@@ -173,7 +173,7 @@ async fn a_replica_that_hangs_makes_no_reader_wait_twice() {
     let start = Instant::now();
     while Admin::of(&replica).calls_of("get") < 2 {
         eventual.get("k").await.unwrap();
-        assert!(start.elapsed() < Duration::from_secs(10), "it is asked again when it goes on");
+        assert!(start.elapsed() < Duration::from_secs(10), "it is asked again when it answers");
         pause(10).await;
     }
 }
@@ -196,8 +196,7 @@ async fn a_replica_that_has_lost_its_primary_and_says_so_is_passed_over() {
     assert_eq!(b.exec().await.unwrap().take(get).unwrap().unwrap(), "v");
 }
 
-/// As when a proxy, or a name, leads to the replica that was promoted, and the old primary lives on
-/// as a replica.
+/// A proxy or a host name leads to the promoted replica, and the old primary is a replica now.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_has_become_a_replica_is_left() {
     let (old, new) = (Server::start(&[]), Server::start(&[]));
@@ -220,7 +219,7 @@ async fn a_primary_that_has_become_a_replica_is_left() {
     old.command(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]);
     let start = Instant::now();
     let mut refused = 0;
-    // Before Redis 7 what a script was refused is quoted in another error.
+    // Before Redis 7 the error of a command in a script is within another error.
     while let Err(error) = store.zadd("z", "new", 1.0).await {
         assert_eq!((error.kind(), error.outcome_is_unknown()), (ErrorKind::Unavailable, false));
         assert!(start.elapsed() < Duration::from_secs(10), "it stays with the old one");

@@ -1,4 +1,4 @@
-//! Runtimes that lack what a connection needs, or are not there: an error, and no panic.
+//! No tokio runtime, or one without timers or I/O: an error, not a panic.
 
 use crate::support::process::free_port;
 use crate::support::redis::{Cluster, Server};
@@ -43,7 +43,7 @@ fn opening_without_a_runtime_or_without_its_drivers_is_unsupported() {
     names_what_is_needed(timer_alone().block_on(Store::open(&url)).map(drop));
 }
 
-/// Every kind of call on a store that was opened elsewhere.
+/// Every kind of call, on a store that was opened in another runtime.
 async fn calls(store: &Store) {
     names_what_is_needed(store.get("k").await);
     names_what_is_needed(store.eventually_consistent().get("k").await);
@@ -70,7 +70,7 @@ fn used_without_drivers(url: &str, kill: impl Fn()) {
         }
         calls(&store).now_or_never().unwrap();
         bare().block_on(calls(&store));
-        // This was nobody's failed attempt: others connect at once.
+        // That was not a failed attempt: others connect at once, without backoff.
         outer.block_on(store.get("k")).unwrap();
     }
 }
@@ -89,7 +89,7 @@ fn nor_is_a_cluster_used_without_a_runtime() {
     used_without_drivers(&cluster.url(), kill);
 }
 
-/// Connected elsewhere, it needs a timer only; to connect anew it needs I/O.
+/// A connection of another runtime needs only a timer; a reconnect needs I/O.
 #[test]
 fn a_runtime_with_a_timer_alone_may_use_a_connection_and_not_make_one() {
     let server = Server::start(&[]);
@@ -102,7 +102,7 @@ fn a_runtime_with_a_timer_alone_may_use_a_connection_and_not_make_one() {
     assert_eq!(outer.block_on(store.get("k")).unwrap().unwrap(), "v");
 }
 
-/// Also where it has ended in the middle of an attempt that others wait for.
+/// The runtime shuts down during an attempt that other callers wait for.
 #[test]
 fn an_attempt_that_ends_with_its_runtime_keeps_nobody_from_connecting() {
     let server = Server::start(&[]);
@@ -111,7 +111,7 @@ fn an_attempt_that_ends_with_its_runtime_keeps_nobody_from_connecting() {
         server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
         std::thread::sleep(std::time::Duration::from_millis(50));
         let brief = Builder::new_current_thread().enable_all().build().unwrap();
-        // Polled once, it has begun to connect.
+        // One poll starts the attempt.
         brief.block_on(async { assert!(store.set("k", "v").now_or_never().is_none()) });
         drop(brief);
         whole().block_on(store.set("k", "v")).unwrap();

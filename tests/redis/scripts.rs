@@ -1,4 +1,4 @@
-//! A server that forgets its scripts.
+//! Scripts: a server that forgets them (`SCRIPT FLUSH`), and names that are unknown.
 
 use crate::support::redis::Server;
 use crate::{Admin, CALLS, open};
@@ -20,11 +20,11 @@ async fn every_operation_works_on_a_server_that_has_forgotten_its_scripts() {
     }
     let state = |s: keyvaluestore::Store| async move {
         let all: Vec<_> = CALLS.iter().filter(|call| !call.writes).collect();
-        let mut told = Vec::new();
+        let mut replies = Vec::new();
         for call in all {
-            told.push((call.run)(s.clone(), call.kind).await.unwrap());
+            replies.push((call.run)(s.clone(), call.kind).await.unwrap());
         }
-        told
+        replies
     };
     let expected = state(store.clone()).await;
     admin.done(&["FLUSHALL"]);
@@ -92,5 +92,21 @@ async fn scripts_forgotten_under_load_lose_and_repeat_nothing() {
         assert_eq!(store.get(format!("n{task}")).await.unwrap().unwrap(), ROUNDS.to_string());
         let score = store.zscore(format!("z{task}"), "m").await.unwrap();
         assert_eq!(score, Some((3 * ROUNDS) as f64));
+    }
+}
+
+/// The script once decided by the first letters of a name: `zpopmin` would have been a `ZADD`.
+#[tokio::test]
+async fn an_atomic_write_with_a_name_that_the_script_does_not_know_applies_nothing() {
+    let server = Server::start(&[]);
+    let mut admin = Admin::of(&server);
+    let script = include_str!("../../src/backend/redis/scripts/transact.lua");
+    for name in ["zpopmin", "setrange", "hincr_by", "deletes", "SET", ""] {
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(script).arg(3).arg(&["a", "b", "c"]).arg("lost");
+        cmd.arg(&["set", "v", name, "v", "set", "v"]);
+        let error = cmd.query::<redis::Value>(&mut admin.0).unwrap_err();
+        assert!(error.to_string().contains(&format!("unknown write {name}")), "{error}");
+        assert_eq!(admin.run::<usize>(&["DBSIZE"]), 0, "{name}");
     }
 }

@@ -1,5 +1,5 @@
-//! `redis-server` for the tests: one that all tests of a process share, and others for tests that
-//! kill or fill theirs.
+//! `redis-server` for the tests: one that all tests of a process share, and separate ones for tests
+//! that kill or fill theirs; and clusters.
 
 use super::process::{free_port, program, signal, watch};
 use std::path::{Path, PathBuf};
@@ -9,25 +9,25 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const MISSING: &str = "there is no `redis-server`; on Debian: apt-get install redis-server. Without one, leave out the feature \
-                       `redis`, as `cargo xtask test` does";
+const MISSING: &str = "there is no `redis-server`; on Debian: apt-get install redis-server. \
+                       Without one, leave out the feature `redis`, as `cargo xtask test` does";
 
-/// The program, `KVS_REDIS_SERVER` or that of the system, and its major version.
+/// The program, from `KVS_REDIS_SERVER` or the system, and its major version.
 static PROGRAM: LazyLock<(PathBuf, u32)> = LazyLock::new(|| {
     let named = std::env::var_os("KVS_REDIS_SERVER").map(PathBuf::from);
     let program = named.or_else(|| program("redis-server", None)).expect(MISSING);
-    let told = Command::new(&program).arg("--version").output().expect("redis-server starts");
-    let told = String::from_utf8_lossy(&told.stdout).into_owned(); // "Redis server v=7.0.15 sha=…"
-    let version = told.split_once("v=").and_then(|(_, v)| v.split('.').next()?.parse().ok());
-    (program, version.unwrap_or_else(|| panic!("`{told}` tells no version")))
+    let output = Command::new(&program).arg("--version").output().expect("redis-server starts");
+    let text = String::from_utf8_lossy(&output.stdout); // "Redis server v=7.0.15 sha=…"
+    let version = text.split_once("v=").and_then(|(_, v)| v.split('.').next()?.parse().ok());
+    (program, version.unwrap_or_else(|| panic!("`{text}` has no version")))
 });
 
-/// The major version of the server that is run.
+/// The major version of `redis-server`.
 pub(crate) fn version() -> u32 {
     PROGRAM.1
 }
 
-/// A server of one's own. It is killed when this is dropped.
+/// A separate server. It is killed on drop.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) port: u16,
@@ -37,8 +37,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one with more arguments, such as `["--appendonly", "yes"]`, and waits until it
-    /// answers.
+    /// Starts a server with additional arguments, such as `["--appendonly", "yes"]`, and waits
+    /// until it accepts connections.
     pub(crate) fn start(args: &[&str]) -> Server {
         let dir = tempfile::tempdir().expect("a directory");
         let mut server = Server {
@@ -51,11 +51,11 @@ impl Server {
         server
     }
 
-    /// Starts it again where it was, with what it has kept.
+    /// Restarts the server with the same port and directory.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let (program, version) = &*PROGRAM;
-        // Before Redis 7 everybody may debug.
+        // Before Redis 7 `DEBUG` is always enabled.
         let debug: &[&str] = if *version < 7 { &[] } else { &["--enable-debug-command", "yes"] };
         for _ in 0..5 {
             let mut command = Command::new(program);
@@ -83,7 +83,7 @@ impl Server {
     fn answers(&mut self) -> bool {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
-            // The socket comes last.
+            // The server opens the socket last.
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
                 && self.socket().exists()
             {
@@ -105,7 +105,7 @@ impl Server {
         }
     }
 
-    /// Stops it without ending it, or lets it go on.
+    /// SIGSTOP or SIGCONT.
     pub(crate) fn pause(&self, paused: bool) {
         let pid = self.child.as_ref().expect("it runs").id();
         signal(pid, if paused { "STOP" } else { "CONT" });
@@ -124,7 +124,7 @@ impl Server {
         format!("redis://{}/", self.address())
     }
 
-    /// Sends a command as an administrator would, on a connection of its own.
+    /// Sends a command on a separate connection, with all permissions.
     pub(crate) fn command(&self, args: &[&str]) -> redis::Value {
         self.try_command(args).expect("the server takes the command")
     }
@@ -150,9 +150,9 @@ impl Drop for Server {
 
 /// The server that the tests of this process share.
 static SHARED: LazyLock<Mutex<Server>> = LazyLock::new(|| {
-    // Only here: with so many databases `FLUSHALL` takes Redis 8 a tenth of a second.
+    // Only this server has many databases: with them, `FLUSHALL` takes 0.1 s on Redis 8.
     let server = Server::start(&["--databases", "10000"]);
-    // Statics are never dropped, so someone else has to look after it.
+    // Statics are never dropped: a watchdog kills the server.
     watch(server.child.as_ref().expect("it runs").id(), &server.dir);
     Mutex::new(server)
 });
@@ -170,8 +170,8 @@ pub(crate) fn database() -> String {
 const ACL: &str = include_str!("../../src/backend/redis/acl.txt");
 
 impl Server {
-    /// Makes a user with the permissions of the docs for these keys, and `more`. The URL of the
-    /// server for that user.
+    /// Creates a user with the permissions of the docs for these keys, and `more`. Returns the URL
+    /// for that user.
     pub(crate) fn user(&self, name: &str, keys: &[&str], more: &[&str]) -> String {
         let rules = ACL.split_whitespace().flat_map(|rule| match rule {
             "app" => vec![name],
@@ -200,7 +200,7 @@ pub(crate) fn flush(url: &str) {
     redis::cmd("FLUSHDB").exec(&mut connection).expect("FLUSHDB");
 }
 
-/// A cluster of primaries, and replicas of some of them.
+/// A cluster: primaries, and replicas of some of them.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Server>,
@@ -232,7 +232,7 @@ impl Cluster {
             replica.command(&["CLUSTER", "REPLICATE", &primary.id()]);
         }
         cluster.wait(|node| node.cluster_info("cluster_state").as_deref() == Some("ok"));
-        // Each has to have heard of all others, and of what they are.
+        // Each node must know all others and their roles.
         let known = |node: &Server| {
             let slots = format!("{:?}", node.command(&["CLUSTER", "SLOTS"]));
             cluster.nodes.iter().all(|other| slots.contains(&format!("int({})", other.port)))
@@ -261,8 +261,8 @@ impl Cluster {
         format!("redis+cluster://{}", addresses.join(","))
     }
 
-    /// Moves a slot with all its keys from one node to another, step by step as an administrator's
-    /// tool does; `between` runs when the slot is on the move and half of its keys are gone.
+    /// Moves a slot with all its keys to another node, with the steps of `redis-cli --cluster
+    /// reshard`. `between` runs while the slot is migrating, after half of its keys have moved.
     pub(crate) fn move_slot(&self, slot: u16, from: usize, to: usize, between: impl FnOnce()) {
         let slot = slot.to_string();
         let (source, target) = (&self.nodes[from], &self.nodes[to]);
@@ -301,7 +301,7 @@ impl Server {
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name}:")))?;
         Some(line.trim().to_owned())
     }
-    /// How often clients have called a command.
+    /// How many times clients have called a command.
     pub(crate) fn calls(&self, command: &str) -> u64 {
         let text: String =
             redis::from_redis_value(self.command(&["INFO", "commandstats"])).expect("text");
@@ -323,7 +323,7 @@ static SHARED_CLUSTER: LazyLock<Mutex<Cluster>> = LazyLock::new(|| {
     Mutex::new(cluster)
 });
 
-/// The URL of the shared cluster, and a number that no other test has.
+/// The URL of the shared cluster, and a number that is unique to the test.
 pub(crate) fn cluster() -> (String, u32) {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let url = SHARED_CLUSTER.lock().unwrap_or_else(PoisonError::into_inner).url();

@@ -1,5 +1,5 @@
-//! The same work through this library and through the bare client, for what it costs:
-//! `benches/redis.rs` times it, and `tests/redis_cost.rs` counts its allocations.
+//! The same work with this library and with the client library alone. `benches/redis.rs` measures
+//! its time, and `tests/redis_cost.rs` its allocations.
 
 use keyvaluestore::{Redis, Store};
 use redis::aio::MultiplexedConnection;
@@ -20,7 +20,10 @@ pub(crate) const ROWS: [&str; 8] = [
 ];
 
 /// 100 bytes.
-const VALUE: &str = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
+const VALUE: &str = concat!(
+    "01234567890123456789012345678901234567890123456789",
+    "01234567890123456789012345678901234567890123456789",
+);
 
 fn key(i: usize) -> String {
     format!("key:{:06}", i.wrapping_mul(7) % 1_000)
@@ -38,7 +41,7 @@ pub(crate) async fn fill(url: &str) {
     drop(batch.exec().await.expect("it is filled"));
 }
 
-/// A store of the library, its type erased as by `Store::open`.
+/// This library, through `Store::open`.
 #[derive(Clone, Debug)]
 pub(crate) struct Ours(Store);
 
@@ -83,7 +86,7 @@ impl Ours {
     }
 }
 
-/// The client library itself, used as well as it can be.
+/// The client library alone, used in the most efficient way.
 #[derive(Clone)]
 pub(crate) struct Bare {
     connection: MultiplexedConnection,
@@ -97,12 +100,13 @@ impl Bare {
             .set_response_timeout(Some(Duration::from_secs(10)));
         let client = Client::open(url).expect("a URL");
         let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        // What someone would write who needs this one thing.
+        // Minimal scripts, each for this one use.
         let scripts = [
             "if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
              redis.call('SET', KEYS[1], ARGV[1]) return 1",
             "redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2]) redis.call('HDEL', KEYS[2], ARGV[2])",
-            "local f = redis.call('ZRANGE', KEYS[1], ARGV[1], '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[2])
+            "local f = redis.call(
+               'ZRANGE', KEYS[1], ARGV[1], '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[2])
              return redis.call('HMGET', KEYS[2], unpack(f))",
             "for i = 1, 4 do if redis.call('TYPE', KEYS[i]).ok == 'zset' then return 0 end end
              for i = 1, 4 do redis.call('SET', KEYS[i], ARGV[i]) end return 1",

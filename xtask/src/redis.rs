@@ -19,7 +19,7 @@ pub(crate) struct Version {
 }
 
 const NO_TLS: (&str, &str) =
-    ("places::tls_is_spoken_with_who_is_trusted", "the package is built without TLS");
+    ("connection_urls::tls_is_spoken_with_who_is_trusted", "the package is built without TLS");
 
 pub(crate) const VERSIONS: [Version; 2] = [
     Version {
@@ -29,7 +29,7 @@ pub(crate) const VERSIONS: [Version; 2] = [
         left_out: &[
             NO_TLS,
             (
-                "access::an_atomic_write_of_which_one_key_is_denied_changes_none",
+                "acl::an_atomic_write_of_which_one_key_is_denied_changes_none",
                 "ACL selectors, and permission checks in scripts, need Redis 7",
             ),
         ],

@@ -1,12 +1,12 @@
-//! [`Backoff`]: exponential backoff with jitter, for what is tried again when somebody asks for it.
+//! [`Backoff`]: exponential backoff with jitter, for attempts that a caller starts.
 
 use std::time::{Duration, Instant};
 
-const FIRST: Duration = Duration::from_millis(50);
-const MOST: Duration = Duration::from_secs(1);
+const INITIAL: Duration = Duration::from_millis(50);
+const MAX: Duration = Duration::from_secs(1);
 
-/// 50 ms after the first failure in a row, doubling to 1 s; jitter takes up to a half off each
-/// pause.
+/// 50 ms after the first failure in a row, doubling to 1 s. Jitter shortens each delay by up to a
+/// half.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -14,16 +14,16 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// Begins the next pause.
+    /// Starts the next delay.
     pub(super) fn failed(&mut self) {
-        let most = FIRST.saturating_mul(1 << self.failures.min(8)).min(MOST);
+        let delay = INITIAL.saturating_mul(1 << self.failures.min(8)).min(MAX);
         self.failures = self.failures.saturating_add(1);
-        self.until = Some(Instant::now() + most.mul_f64(0.5 + 0.5 * fastrand::f64()));
+        self.until = Some(Instant::now() + delay.mul_f64(0.5 + 0.5 * fastrand::f64()));
     }
     pub(super) fn reset(&mut self) {
         *self = Backoff::default();
     }
-    /// How long the pause lasts yet; `None` if the next attempt may begin.
+    /// The rest of the delay; `None` if the next attempt may start.
     pub(super) fn remaining(&self) -> Option<Duration> {
         self.until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     }
@@ -40,14 +40,14 @@ mod tests {
         for most in [50, 100, 200, 400, 800, 1_000, 1_000, 1_000] {
             backoff.failed();
             let left = backoff.remaining().unwrap().as_millis();
-            // Less what has passed since.
+            // Minus the time that has passed since.
             assert!((most / 2 - 20..=most).contains(&left), "{left} of {most}");
         }
         (0..100).for_each(|_| backoff.failed());
-        assert!(backoff.remaining().unwrap() <= MOST);
+        assert!(backoff.remaining().unwrap() <= MAX);
         backoff.reset();
         assert_eq!(backoff.remaining(), None);
         backoff.failed();
-        assert!(backoff.remaining().unwrap() <= FIRST);
+        assert!(backoff.remaining().unwrap() <= INITIAL);
     }
 }

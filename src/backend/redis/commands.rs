@@ -1,32 +1,33 @@
-//! Every operation as one command.
+//! Each operation as one command.
 //!
-//! What Redis has a command for is that command; the rest is a call of a [script](super::scripts).
-//! A new operation is an arm in `read` or `write` here, and one in [`replies`](super::replies).
+//! An operation is its Redis command, or, if there is none, a call of a [script](super::scripts).
+//! A new operation is an arm in `encode_read` or `encode_write` here, and one in
+//! [`replies`](super::replies); a new write also needs one in [`atomic`](super::atomic).
 
-use super::keys::companion;
-use super::scripts::{self, By, Script};
-use super::window::BYTES;
+use super::keys::KeyScheme;
+use super::pipeline_size::PIPELINE_BYTES;
+use super::scripts::{self, Script, ScriptRef};
 use crate::Value;
 use crate::op::*;
 use crate::op::{Condition, Range, Read, Score, Write};
 use ::redis::Cmd;
 use std::ops::Bound;
 
-/// How many entries a script answers at once, and how many are asked for in one command: enough to
-/// be quick, few enough not to keep others waiting.
+/// The most entries that a script returns, and the most reads that are combined into one command.
+/// Redis runs one command at a time: longer ones would delay other clients.
 pub(super) const PAGE: usize = 1_000;
 
-/// Starts a command, with room for `args` more arguments of `bytes` together.
-pub(super) fn command(name: &str, args: usize, bytes: usize) -> Cmd {
+/// Starts a command, with capacity for `args` more arguments of `bytes` together.
+pub(super) fn start_command(name: &str, args: usize, bytes: usize) -> Cmd {
     let mut cmd = Cmd::with_capacity(1 + args, name.len() + bytes);
     cmd.arg(name);
     cmd
 }
 
-/// A command of a key and some arguments.
-pub(super) fn plain(name: &str, key: &[u8], args: &[&[u8]]) -> Cmd {
+/// A command with a key and some arguments.
+fn plain(name: &str, key: &[u8], args: &[&[u8]]) -> Cmd {
     let bytes = args.iter().map(|arg| arg.len()).sum::<usize>();
-    let mut cmd = command(name, 1 + args.len(), key.len() + bytes);
+    let mut cmd = start_command(name, 1 + args.len(), key.len() + bytes);
     cmd.arg(key);
     for arg in args {
         cmd.arg(*arg);
@@ -34,13 +35,13 @@ pub(super) fn plain(name: &str, key: &[u8], args: &[&[u8]]) -> Cmd {
     cmd
 }
 
-/// A command of a key and a list, which must not be empty.
+/// A command with a key and a list; `None` if the list is empty.
 fn list(name: &str, key: &[u8], members: &[Value]) -> Option<Cmd> {
     if members.is_empty() {
         return None;
     }
     let bytes = members.iter().map(|member| member.len()).sum::<usize>();
-    let mut cmd = command(name, 1 + members.len(), key.len() + bytes);
+    let mut cmd = start_command(name, 1 + members.len(), key.len() + bytes);
     cmd.arg(key);
     for member in members {
         cmd.arg(&member[..]);
@@ -48,8 +49,21 @@ fn list(name: &str, key: &[u8], members: &[Value]) -> Option<Cmd> {
     Some(cmd)
 }
 
-/// A call of a script on a key without a companion.
-fn single(script: &Script, by: By, key: &[u8], args: &[&[u8]]) -> Cmd {
+fn hset(key: &[u8], fields: &[(Value, Value)]) -> Option<Cmd> {
+    if fields.is_empty() {
+        return None;
+    }
+    let bytes = fields.iter().map(|(field, value)| field.len() + value.len()).sum::<usize>();
+    let mut cmd = start_command("HSET", 1 + 2 * fields.len(), key.len() + bytes);
+    cmd.arg(key);
+    for (field, value) in fields {
+        cmd.arg(&field[..]).arg(&value[..]);
+    }
+    Some(cmd)
+}
+
+/// A call of a script with one key.
+fn call_script(script: &Script, by: ScriptRef, key: &[u8], args: &[&[u8]]) -> Cmd {
     let bytes = args.iter().map(|arg| arg.len()).sum::<usize>();
     let mut cmd = script.call(by, 1, args.len(), key.len() + bytes);
     cmd.arg(key);
@@ -79,7 +93,7 @@ fn lex_bound(cmd: &mut Cmd, bound: &Bound<Value>, unbounded: &str) {
     };
 }
 
-/// The ends of a range, in the order in which they are walked.
+/// Adds both ends of a range, in the order that `ZRANGE` takes them.
 fn bounds(cmd: &mut Cmd, range: &Range, rev: bool) {
     let both = [0, 1];
     for end in if rev { [both[1], both[0]] } else { both } {
@@ -92,8 +106,9 @@ fn bounds(cmd: &mut Cmd, range: &Range, rev: bool) {
     }
 }
 
-/// What `ZRANGE` takes after the key; with the scores, if it can answer them.
-pub(super) fn zrange_args(cmd: &mut Cmd, op: &ZRange, limit: Option<usize>) {
+/// Adds the arguments of `ZRANGE` after the key. `WITHSCORES` is used only by score: by member
+/// (`BYLEX`), Redis does not allow it.
+fn zrange_args(cmd: &mut Cmd, op: &ZRange, limit: Option<usize>) {
     bounds(cmd, &op.range, op.rev);
     let by_score = matches!(op.range, Range::Score(_));
     cmd.arg(if by_score { "BYSCORE" } else { "BYLEX" });
@@ -108,67 +123,39 @@ pub(super) fn zrange_args(cmd: &mut Cmd, op: &ZRange, limit: Option<usize>) {
     }
 }
 
-/// Whether `ZRANGE` alone answers it.
+/// Whether the command `ZRANGE` is enough, without a script.
 fn is_plain(op: &ZRange) -> bool {
     !op.values && (!op.scores || matches!(op.range, Range::Score(_)))
 }
 
-/// Whether there may be more of it than a script answers. `bytes` is what [`Naming::read`] was
-/// given.
-pub(super) fn may_be_too_long(op: &ZRange, bytes: usize) -> bool {
+/// Whether the range may be longer than a script returns at once. `max_bytes` is that of
+/// [`KeyScheme::encode_read`].
+pub(super) fn may_be_too_long(op: &ZRange, max_bytes: usize) -> bool {
     let many = op.limit.is_none_or(|limit| limit > PAGE);
-    !is_plain(op) && (many || (op.values && bytes < usize::MAX))
+    !is_plain(op) && (many || (op.values && max_bytes < usize::MAX))
 }
 
-/// The `bytes` of a read within a batch. A range of at most [`PAGE`] entries is not split there: a
-/// write to the same key could not be in the same pipeline.
-pub(super) fn bytes_in_batch(op: &Read) -> usize {
+/// The `max_bytes` of a read in a batch. A range of at most [`PAGE`] entries is never split there,
+/// so that a write to the same key can be in the same pipeline.
+pub(super) fn max_bytes_in_batch(op: &Read) -> usize {
     match op {
         Read::ZRange(op) if op.limit.is_some_and(|limit| limit <= PAGE) => usize::MAX,
-        _ => BYTES,
+        _ => PIPELINE_BYTES,
     }
 }
 
-/// What the names of things depend on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Naming {
-    /// Whether a key and its companion have to be in one slot.
-    pub(super) cluster: bool,
-    pub(super) bare: Bare,
-}
-
-/// What a member without a value is in a sorted set without a companion.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Bare {
-    Own,
-    Lost,
-}
-
-impl Bare {
-    /// As the mark says it.
-    fn mark(self) -> &'static str {
-        match self {
-            Bare::Own => "own",
-            Bare::Lost => "lost",
-        }
-    }
-}
-
-impl Naming {
-    pub(super) fn companion(self, key: &[u8]) -> Vec<u8> {
-        companion(key, self.cluster)
-    }
-
-    /// A call of a script on a sorted set and its companion.
-    fn sorted(self, script: &Script, by: By, key: &[u8], args: usize, bytes: usize) -> Cmd {
-        let companion = self.companion(key);
-        let mut cmd = script.call(by, 2, args, key.len() + companion.len() + bytes);
-        cmd.arg(key).arg(companion);
+impl KeyScheme {
+    /// A call of a script with a sorted set and its value hash as keys.
+    fn sorted(self, script: &Script, by: ScriptRef, key: &[u8], args: usize, bytes: usize) -> Cmd {
+        let value_hash = self.value_hash_key(key);
+        let mut cmd = script.call(by, 2, args, key.len() + value_hash.len() + bytes);
+        cmd.arg(key).arg(value_hash);
         cmd
     }
 
-    /// The script of a range answers no values if they are more than `bytes`.
-    pub(super) fn read(self, op: &Read, by: By, bytes: usize) -> Cmd {
+    /// The command of a read. If a range has more than `max_bytes` of values, its script does not
+    /// return them; see [`long_range`](super::long_range).
+    pub(super) fn encode_read(self, op: &Read, by: ScriptRef, max_bytes: usize) -> Cmd {
         match op {
             Read::Get(Get { key, .. }) => plain("GET", key, &[]),
             Read::SMembers(SMembers { key, .. }) => plain("SMEMBERS", key, &[]),
@@ -177,90 +164,85 @@ impl Naming {
             Read::ZScore(ZScore { key, member, .. }) => plain("ZSCORE", key, &[member]),
             Read::ZHGet(ZHGet { key, field, .. }) => {
                 let mut cmd = self.sorted(&scripts::ZHGET, by, key, 2, field.len() + 4);
-                cmd.arg(&field[..]).arg(self.bare.mark());
+                cmd.arg(&field[..]).arg(self.default_mark.as_str());
                 cmd
             }
             Read::ZCount(ZCount { key, range, .. }) => {
                 let by_score = matches!(range, Range::Score(_));
                 let mut cmd =
-                    command(if by_score { "ZCOUNT" } else { "ZLEXCOUNT" }, 3, key.len() + 64);
+                    start_command(if by_score { "ZCOUNT" } else { "ZLEXCOUNT" }, 3, key.len() + 64);
                 cmd.arg(&key[..]);
                 bounds(&mut cmd, range, false);
                 cmd
             }
-            Read::ZRange(op) if is_plain(op) => self.members(op),
-            Read::ZRange(op) => {
-                // One more than may be answered tells that there is more.
-                let (most, asked) = match op.limit {
-                    Some(limit) if limit <= PAGE => (limit, limit),
-                    _ => (PAGE, PAGE + 1),
-                };
-                let mut cmd = self.sorted(&scripts::ZRANGE, by, &op.key, 13, 112);
-                cmd.arg(most).arg(bytes).arg(flag(op.values)).arg(flag(op.scores));
-                cmd.arg(self.bare.mark());
-                zrange_args(&mut cmd, op, Some(asked));
-                cmd
-            }
+            Read::ZRange(op) if is_plain(op) => self.encode_members(op),
+            Read::ZRange(op) => self.encode_range(op, by, max_bytes),
         }
     }
 
-    /// The members alone of a range, and their scores if it is by score.
-    pub(super) fn members(self, op: &ZRange) -> Cmd {
-        let mut cmd = command("ZRANGE", 8, op.key.len() + 96);
+    /// A range with values, or by member with scores.
+    fn encode_range(self, op: &ZRange, by: ScriptRef, max_bytes: usize) -> Cmd {
+        // One entry more than allowed shows that the range is longer.
+        let (max_entries, limit) = match op.limit {
+            Some(limit) if limit <= PAGE => (limit, limit),
+            _ => (PAGE, PAGE + 1),
+        };
+        let mut cmd = self.sorted(&scripts::ZRANGE, by, &op.key, 13, 112);
+        cmd.arg(max_entries).arg(max_bytes).arg(flag(op.values)).arg(flag(op.scores));
+        cmd.arg(self.default_mark.as_str());
+        zrange_args(&mut cmd, op, Some(limit));
+        cmd
+    }
+
+    /// Only the members of a range; if it is by score, their scores as well.
+    pub(super) fn encode_members(self, op: &ZRange) -> Cmd {
+        let mut cmd = start_command("ZRANGE", 8, op.key.len() + 96);
         cmd.arg(&op.key[..]);
         zrange_args(&mut cmd, op, op.limit);
         cmd
     }
 
-    /// Scores of some members, and values if they are asked for, as they are at one moment.
-    pub(super) fn page(self, op: &ZRange, members: &[Value]) -> Cmd {
+    /// The scores of some members, and the values if the range has values, of one moment.
+    pub(super) fn encode_page(self, op: &ZRange, members: &[Value]) -> Cmd {
         let bytes = members.iter().map(|member| member.len()).sum::<usize>();
-        let mut cmd = self.sorted(&scripts::PAGE, By::Text, &op.key, 3 + members.len(), bytes + 16);
-        cmd.arg(BYTES).arg(flag(op.values)).arg(self.bare.mark());
+        let mut cmd =
+            self.sorted(&scripts::PAGE, ScriptRef::Source, &op.key, 3 + members.len(), bytes + 16);
+        cmd.arg(PIPELINE_BYTES).arg(flag(op.values)).arg(self.default_mark.as_str());
         for member in members {
             cmd.arg(&member[..]);
         }
         cmd
     }
 
-    /// `None` if there is nothing to do.
-    pub(super) fn write(self, op: &Write, by: By) -> Option<Cmd> {
+    /// The command of a write; `None` if there is nothing to do.
+    pub(super) fn encode_write(self, op: &Write, by: ScriptRef) -> Option<Cmd> {
         Some(match op {
             Write::Set(Set { key, value, condition, .. }) => match condition {
                 Condition::Always => plain("SET", key, &[value]),
-                Condition::NotExists => single(&scripts::SET_NX, by, key, &[value]),
-                Condition::Exists => single(&scripts::SET_XX, by, key, &[value]),
-                Condition::Equals(old) => single(&scripts::SET_EQ, by, key, &[value, old]),
+                Condition::NotExists => call_script(&scripts::SET_NX, by, key, &[value]),
+                Condition::Exists => call_script(&scripts::SET_XX, by, key, &[value]),
+                Condition::Equals(old) => call_script(&scripts::SET_EQ, by, key, &[value, old]),
             },
             Write::Delete(Delete { key, .. }) => self.sorted(&scripts::DELETE, by, key, 0, 0),
             Write::IncrBy(IncrBy { key, by, .. }) => {
-                let mut cmd = command("INCRBY", 2, key.len() + 20);
+                let mut cmd = start_command("INCRBY", 2, key.len() + 20);
                 cmd.arg(&key[..]).arg(*by);
                 cmd
             }
             Write::SAdd(SAdd { key, members, .. }) => list("SADD", key, members)?,
             Write::SRem(SRem { key, members, .. }) => list("SREM", key, members)?,
             Write::HDel(HDel { key, fields, .. }) => list("HDEL", key, fields)?,
-            Write::HSet(HSet { key, fields, .. }) => {
-                if fields.is_empty() {
-                    return None;
-                }
-                let bytes = fields.iter().map(|(field, value)| field.len() + value.len());
-                let bytes = bytes.sum::<usize>() + key.len();
-                let mut cmd = command("HSET", 1 + 2 * fields.len(), bytes);
-                cmd.arg(&key[..]);
-                for (field, value) in fields {
-                    cmd.arg(&field[..]).arg(&value[..]);
-                }
-                cmd
-            }
+            Write::HSet(HSet { key, fields, .. }) => hset(key, fields)?,
             Write::HSetNx(HSetNx { key, field, value, .. }) => {
                 plain("HSETNX", key, &[field, value])
             }
             Write::ZAdd(ZAdd { key, member, value, score, nx, .. }) => {
                 let bytes = member.len() + value.as_ref().map_or(0, |value| value.len()) + 29;
                 let mut cmd = self.sorted(&scripts::ZADD, by, key, 5, bytes);
-                cmd.arg(score.get()).arg(&member[..]).arg(flag(*nx)).arg(self.bare.mark());
+                cmd.arg(score.get())
+                    .arg(&member[..])
+                    .arg(flag(*nx))
+                    .arg(self.default_mark.as_str());
                 if let Some(value) = value {
                     cmd.arg(&value[..]);
                 }
@@ -277,87 +259,5 @@ impl Naming {
                 cmd
             }
         })
-    }
-
-    /// All writes as one call of the script that interprets them.
-    pub(super) fn transact(self, writes: &[Write], by: By) -> Cmd {
-        let sorted =
-            |write: &Write| matches!(write, Write::ZAdd(_) | Write::ZRem(_) | Write::ZIncrBy(_));
-        let keys = writes.iter().map(|write| 1 + usize::from(sorted(write))).sum();
-        let mut cmd = scripts::TRANSACT.call(by, keys, 1 + 4 * writes.len(), 160 * writes.len());
-        for write in writes {
-            cmd.arg(&write.key()[..]);
-            if sorted(write) {
-                cmd.arg(self.companion(write.key()));
-            }
-        }
-        cmd.arg(self.bare.mark());
-        for write in writes {
-            instruct(&mut cmd, write);
-        }
-        cmd
-    }
-}
-
-/// Adds one write to the arguments of the script: its name, and what that takes. A list tells its
-/// length first.
-fn instruct(cmd: &mut Cmd, write: &Write) {
-    let list = |cmd: &mut Cmd, name: &str, members: &[Value]| {
-        cmd.arg(name).arg(members.len());
-        for member in members {
-            cmd.arg(&member[..]);
-        }
-    };
-    match write {
-        Write::Set(Set { value, condition, .. }) => {
-            let name = match condition {
-                Condition::Always => "set",
-                Condition::NotExists => "set_nx",
-                Condition::Exists => "set_xx",
-                Condition::Equals(_) => "set_eq",
-            };
-            cmd.arg(name).arg(&value[..]);
-            if let Condition::Equals(old) = condition {
-                cmd.arg(&old[..]);
-            }
-        }
-        Write::Delete(Delete { must_exist, .. }) => {
-            cmd.arg(if *must_exist { "delete_xx" } else { "delete" });
-        }
-        Write::IncrBy(IncrBy { by, .. }) => {
-            // Between which numbers the counter has to be for the sum to fit.
-            let (least, most) = (i64::MIN - by.min(&0), i64::MAX - by.max(&0));
-            cmd.arg("incr_by").arg(*by).arg(least).arg(most);
-        }
-        Write::SAdd(SAdd { members, .. }) => list(cmd, "sadd", members),
-        Write::SRem(SRem { members, .. }) => list(cmd, "srem", members),
-        Write::HDel(HDel { fields, .. }) => list(cmd, "hdel", fields),
-        Write::HSet(HSet { fields, .. }) => {
-            cmd.arg("hset").arg(2 * fields.len());
-            for (field, value) in fields {
-                cmd.arg(&field[..]).arg(&value[..]);
-            }
-        }
-        Write::HSetNx(HSetNx { field, value, .. }) => {
-            cmd.arg("hset_nx").arg(&field[..]).arg(&value[..]);
-        }
-        Write::ZAdd(ZAdd { member, value, score, nx, .. }) => {
-            cmd.arg(match (value, nx) {
-                (None, false) => "zadd",
-                (None, true) => "zadd_nx",
-                (Some(_), false) => "zhadd",
-                (Some(_), true) => "zhadd_nx",
-            });
-            cmd.arg(score.get()).arg(&member[..]);
-            if let Some(value) = value {
-                cmd.arg(&value[..]);
-            }
-        }
-        Write::ZRem(ZRem { member, .. }) => {
-            cmd.arg("zrem").arg(&member[..]);
-        }
-        Write::ZIncrBy(ZIncrBy { member, by, .. }) => {
-            cmd.arg("zincr_by").arg(by.get()).arg(&member[..]);
-        }
     }
 }

@@ -1,19 +1,15 @@
-//! [`Connector`]: makes a connection to one server: TCP or a socket, TLS, the greeting.
-//!
-//! The client library gets a stream that is ready. By itself it would take the provider of TLS from
-//! rustls's process-wide default, and install one where there is none; [`tls`] installs nothing.
+//! [`Connector`]: makes a connection to one server: TCP or a Unix socket, TLS, then `HELLO`.
 
 use super::errors::refused;
-use super::greeting;
-use crate::{Error, ErrorKind, Result};
+use super::{handshake, tls};
+use crate::Result;
 use ::redis::aio::{MultiplexedConnection, SendError};
 use ::redis::{
     AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, Pipeline, PushInfo, PushKind,
-    Value as Answer,
+    Value as RespValue,
 };
 use futures_util::future::select_ok;
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,19 +19,19 @@ use tokio::net::TcpStream;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
+    /// For a connection, sign-in included.
     pub(super) connect: Duration,
-    pub(super) answer: Duration,
+    /// For the answer to a command or pipeline.
+    pub(super) response: Duration,
 }
 
-/// What the server is to the store.
+/// What the server is expected to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// A server without a cluster.
-    Alone,
-    /// A node of a cluster.
-    Node,
-    /// A node of a cluster that is asked for reads, also while it is a replica.
-    Reader,
+    Standalone,
+    ClusterNode,
+    /// A cluster node that answers reads even if it is a replica (`READONLY`).
+    ClusterReader,
 }
 
 pub(super) struct Connector {
@@ -43,44 +39,45 @@ pub(super) struct Connector {
     tls: Option<Arc<ClientConfig>>,
     pub(super) timeouts: Timeouts,
     role: Role,
-    /// Whether the server has been asked what it is: once, not at every new connection.
-    known: AtomicBool,
+    /// Whether the server has the expected role. Checked once, not for each connection.
+    role_checked: AtomicBool,
 }
 
-/// A connection, and what is known of it.
+/// A connection that is ready for commands.
 #[derive(Clone)]
-pub(super) struct Line {
-    pub(super) connection: MultiplexedConnection,
-    pub(super) life: Life,
+pub(super) struct Established {
+    pub(super) client: MultiplexedConnection,
+    pub(super) health: Health,
 }
 
 #[derive(Clone)]
-pub(super) struct Life {
+pub(super) struct Health {
     lost: Arc<AtomicBool>,
+    /// When the connection was established.
     pub(super) since: Instant,
-    /// Ends with the last clone, whether or not a server that hangs has answered.
-    _driver: Arc<Driver>,
+    /// The driver task ends with the last clone, even if the server never answers.
+    _driver: Arc<DriverTask>,
 }
 
-impl Life {
+impl Health {
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
-    /// The next caller connects anew; those that wait on the connection go on waiting.
-    pub(super) fn end(&self) {
+    /// The next caller reconnects. Calls in flight keep waiting on this connection.
+    pub(super) fn set_lost(&self) {
         self.lost.store(true, Ordering::Release);
     }
 }
 
-/// How far an attempt has come.
+/// The progress of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stage {
-    Reach,
+    Connect,
     Tls,
-    Greeting,
+    Hello,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Connector {
@@ -90,7 +87,7 @@ impl Connector {
         timeouts: Timeouts,
         role: Role,
     ) -> Self {
-        Connector { info, tls, timeouts, role, known: AtomicBool::new(false) }
+        Connector { info, tls, timeouts, role, role_checked: AtomicBool::new(false) }
     }
 
     /// `host:port`, or the path of the socket.
@@ -107,27 +104,27 @@ impl Connector {
 
     /// # Errors
     /// Why there is no connection, with the address.
-    pub(super) async fn connect(&self) -> Result<Line> {
-        let mut stage = Stage::Reach;
-        let made = tokio::time::timeout(self.timeouts.connect, self.make(&mut stage)).await;
-        let made = made.unwrap_or_else(|_| Err(greeting::timed_out(stage)));
-        made.map_err(|e| e.at(&self.address()))
+    pub(super) async fn connect(&self) -> Result<Established> {
+        let mut stage = Stage::Connect;
+        let result = tokio::time::timeout(self.timeouts.connect, self.establish(&mut stage)).await;
+        let result = result.unwrap_or_else(|_| Err(handshake::timed_out(stage)));
+        result.map_err(|e| e.at(&self.address()))
     }
 
-    async fn make(&self, stage: &mut Stage) -> Result<Line> {
-        let mut stream = self.reach().await.map_err(greeting::not_reached)?;
-        if let Some(tls) = &self.tls {
+    async fn establish(&self, stage: &mut Stage) -> Result<Established> {
+        let mut stream = self.open_stream().await.map_err(handshake::not_reached)?;
+        if let Some(config) = &self.tls {
             *stage = Stage::Tls;
-            let secured = secure(Arc::clone(tls), self.host(), stream).await;
-            stream = secured.map_err(greeting::not_secured)?;
+            let secured = tls::handshake(Arc::clone(config), self.host(), stream).await;
+            stream = secured.map_err(handshake::not_secured)?;
         }
-        *stage = Stage::Greeting;
-        let mut line = self.greet(stream).await?;
-        self.introduce(&mut line.connection).await?;
-        Ok(line)
+        *stage = Stage::Hello;
+        let mut established = self.hello(stream).await?;
+        self.set_up(&mut established.client).await?;
+        Ok(established)
     }
 
-    async fn reach(&self) -> io::Result<Box<dyn Stream>> {
+    async fn open_stream(&self) -> io::Result<Box<dyn Stream>> {
         match self.info.addr() {
             ConnectionAddr::Tcp(host, port) => {
                 let addresses = tokio::net::lookup_host((&host[..], *port)).await?;
@@ -146,108 +143,75 @@ impl Connector {
         }
     }
 
-    /// Signs in, and speaks RESP3 from then on.
-    async fn greet(&self, stream: Box<dyn Stream>) -> Result<Line> {
+    /// `HELLO 3`: signs in, and switches to RESP3.
+    async fn hello(&self, stream: Box<dyn Stream>) -> Result<Established> {
         let lost = Arc::new(AtomicBool::new(false));
-        let ear = Ear(Arc::clone(&lost));
+        let guard = DisconnectGuard(Arc::clone(&lost));
         let config = AsyncConnectionConfig::new()
             .set_pipeline_buffer_size(256)
-            // A timer of the caller's; see `Link`.
+            // `Connection` applies the response timeout.
             .set_response_timeout(None)
             .set_push_sender(move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection {
-                    ear.tell();
+                    guard.set_lost();
                 }
                 Ok::<_, SendError>(())
             });
         let settings = self.info.redis_settings();
         let made = MultiplexedConnection::new_with_config(settings, stream, config).await;
-        let (connection, driver) = made.map_err(|e| greeting::refused(&e, settings.password()))?;
-        let driver = Arc::new(Driver(tokio::spawn(driver).abort_handle()));
-        Ok(Line { connection, life: Life { lost, since: Instant::now(), _driver: driver } })
+        let (client, driver) = made.map_err(|e| handshake::refused(&e, settings.password()))?;
+        let driver = Arc::new(DriverTask(tokio::spawn(driver).abort_handle()));
+        let health = Health { lost, since: Instant::now(), _driver: driver };
+        Ok(Established { client, health })
     }
 
-    /// Asks a replica to answer reads, and a server that is met for the first time what it is.
-    async fn introduce(&self, connection: &mut MultiplexedConnection) -> Result<()> {
+    /// Lets a replica answer reads (`READONLY`). On the first connection, checks the server's role.
+    async fn set_up(&self, client: &mut MultiplexedConnection) -> Result<()> {
         let mut cmds = Pipeline::new();
-        if self.role == Role::Reader {
+        if self.role == Role::ClusterReader {
             cmds.cmd("READONLY");
         }
-        let ask = !self.known.load(Ordering::Relaxed);
-        if ask {
+        let check_role = !self.role_checked.load(Ordering::Relaxed);
+        if check_role {
             cmds.cmd("HELLO");
         }
         if cmds.is_empty() {
             return Ok(());
         }
-        let answers = connection.send_packed_commands(&cmds, 0, cmds.len()).await;
-        let mut answers = answers.map_err(|e| greeting::refused(&e, None))?;
-        if ask && let Some(hello) = answers.pop() {
-            greeting::check_mode(&hello, self.role)?;
-            self.known.store(true, Ordering::Relaxed);
+        let answers = client.send_packed_commands(&cmds, 0, cmds.len()).await;
+        let mut answers = answers.map_err(|e| handshake::refused(&e, None))?;
+        if check_role && let Some(hello) = answers.pop() {
+            handshake::check_role(&hello, self.role)?;
+            self.role_checked.store(true, Ordering::Relaxed);
         }
         match answers.pop() {
-            Some(Answer::ServerError(e)) => Err(refused(&e)),
+            Some(RespValue::ServerError(e)) => Err(refused(&e)),
             _ => Ok(()),
         }
     }
 }
 
-async fn secure(
-    tls: Arc<ClientConfig>,
-    host: &str,
-    stream: Box<dyn Stream>,
-) -> io::Result<Box<dyn Stream>> {
-    let name = rustls::pki_types::ServerName::try_from(host.to_owned())
-        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-    Ok(Box::new(tokio_rustls::TlsConnector::from(tls).connect(name, stream).await?))
-}
+/// The task that reads from and writes to the stream.
+struct DriverTask(tokio::task::AbortHandle);
 
-/// TLS with the certificates that the system trusts, and with the default provider of the process;
-/// with ring if there is none.
-///
-/// # Errors
-/// `Unsupported` if the system trusts no certificate, or the provider is of no use.
-pub(super) fn tls() -> Result<Arc<ClientConfig>> {
-    let no_certificates =
-        || Error::new(ErrorKind::Unsupported, "the system has no certificates to trust");
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        let why = found.errors.into_iter().next();
-        return Err(why.map_or_else(no_certificates, |why| no_certificates().with_source(why)));
-    }
-    let provider = CryptoProvider::get_default().cloned();
-    let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| {
-            Error::new(ErrorKind::Unsupported, "the provider of TLS cannot be used").with_source(e)
-        })?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
-}
-
-/// The task that reads and writes.
-struct Driver(tokio::task::AbortHandle);
-
-impl Drop for Driver {
+impl Drop for DriverTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// Belongs to the task behind a connection, and so also reports that it has ended with its runtime.
-struct Ear(Arc<AtomicBool>);
+/// Marks the connection as lost when its driver task is dropped. So a connection whose runtime has
+/// shut down is lost as well.
+struct DisconnectGuard(Arc<AtomicBool>);
 
-impl Ear {
-    fn tell(&self) {
+impl DisconnectGuard {
+    fn set_lost(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
-impl Drop for Ear {
+impl Drop for DisconnectGuard {
     fn drop(&mut self) {
-        self.tell();
+        self.set_lost();
     }
 }

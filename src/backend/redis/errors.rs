@@ -1,21 +1,21 @@
-//! What Redis and the connection to it say, as errors of this library.
+//! Errors of Redis and of the connection, as errors of this library.
 
 use crate::{Error, ErrorKind};
 use ::redis::{RedisError, ServerError};
 use std::error::Error as StdError;
 use std::{fmt, io};
 
-/// What the scripts answer as `KVSLOST`.
+/// The message for the code `KVSLOST` of the scripts.
 const LOST: &str = "the value is lost: the hash with the values of the sorted set was evicted, has \
                     expired, or was deleted or left behind by another program";
 
-/// The codes that a refusal within a script may have.
+/// The error codes that a command within a script may have.
 const CODES: [&str; 7] =
     ["WRONGTYPE", "OOM", "READONLY", "NOPERM", "MISCONF", "NOREPLICAS", "MASTERDOWN"];
 
-/// The code of a refusal, wherever the server puts it.
+/// The code of a server error, also of one within a script.
 ///
-/// From Redis 7 on an error within a script starts with its code. Before, the code is in the last
+/// From Redis 7 on, an error within a script starts with its code. Before, the code is in the last
 /// part of the message: `ERR Error running script (…): @user_script:1: @user_script: 1: -OOM …`,
 /// or, if the script catches the error, `@user_script: 1: -OOM …`. A denied permission has no code
 /// in any version.
@@ -32,7 +32,7 @@ pub(super) fn code(error: &ServerError) -> &str {
     if CODES.contains(&word) { word } else { code }
 }
 
-/// A refusal that the server has answered. What it refuses it has not applied.
+/// A server error. The server has not applied the command.
 #[cold]
 pub(super) fn refused(error: &ServerError) -> Error {
     use ErrorKind::*;
@@ -40,106 +40,107 @@ pub(super) fn refused(error: &ServerError) -> Error {
     let (kind, message) = match code(error) {
         "KVSLOST" => (Corrupt, LOST),
         "WRONGTYPE" => (WrongType, "the key holds another type"),
-        "OOM" => (Unavailable, "the server is out of memory, and its policy is to evict nothing"),
+        "OOM" => {
+            (Unavailable, "the server is out of memory, and its `maxmemory-policy` evicts nothing")
+        }
         "READONLY" => (Unavailable, "the server is a read-only replica"),
         "LOADING" => (Unavailable, "the server is loading its data"),
         "MASTERDOWN" => (Unavailable, "the replica has lost its primary"),
-        "MISCONF" => (Unavailable, "the server cannot write to its disk, and so refuses writes"),
-        "NOREPLICAS" => (Unavailable, "too few replicas are in sync, and so writes are refused"),
+        "MISCONF" => (Unavailable, "the server refuses writes, as it cannot write to its disk"),
+        "NOREPLICAS" => (Unavailable, "the server refuses writes, as too few replicas are in sync"),
         "CLUSTERDOWN" => (Unavailable, "the cluster is down"),
-        "TRYAGAIN" | "MOVED" | "ASK" => (Unavailable, "the slot of the key is on the move"),
-        "BUSY" => (Unavailable, "the server is busy with a script"),
+        "TRYAGAIN" | "MOVED" | "ASK" => (Unavailable, "the slot of the key is being moved"),
+        "BUSY" => (Unavailable, "the server is busy running a script"),
         "NOAUTH" | "WRONGPASS" | "NOPERM" => (AccessDenied, "the server denies access"),
         "ERR" if details.contains("not an integer") => {
             (WrongType, "the string is not a decimal integer")
         }
         "ERR" if details.contains("would overflow") => {
-            (Overflow, "the sum does not fit into 64 bits")
+            (Overflow, "the sum does not fit in 64 bits")
         }
         "ERR" if details.contains("not a number (NaN)") => {
             (Overflow, "the new score is not a number")
         }
         "ERR" if details.contains("max number of clients") => {
-            (Unavailable, "the server has as many clients as it allows")
+            (Unavailable, "the server has reached `maxclients`")
         }
         "ERR" if details.contains("maximum allowed size") => {
             (TooLarge, "the string is longer than the server allows")
         }
         _ => (Other, "the server refused the command"),
     };
-    Error::new(kind, message).with_source(said(Some(error.code()), details))
+    Error::new(kind, message).with_source(server_text(Some(error.code()), details))
 }
 
-/// The connection was lost. Whether a write was applied cannot be known.
+/// The connection was lost. The outcome of a write is unknown.
 #[cold]
 pub(super) fn lost(error: &RedisError) -> Error {
     if error.is_timeout() {
         timed_out()
-    } else if is_cut_off(error) {
+    } else if is_disconnect(error) {
         Error::new(ErrorKind::Unavailable, "the connection was lost").with_source(cause(error))
     } else {
-        // The client's own words quote the answer, and so might show data.
-        Error::new(ErrorKind::Other, "the answer makes no sense")
+        // The client's error is not the source: it quotes the answer, which may have user data.
+        Error::new(ErrorKind::Other, "the server's reply cannot be parsed")
     }
 }
 
-/// Whether the connection has ended, before an answer or in the middle of one.
-pub(super) fn is_cut_off(error: &RedisError) -> bool {
+/// Whether the connection was closed, before an answer or in the middle of one.
+pub(super) fn is_disconnect(error: &RedisError) -> bool {
     error.is_io_error()
         || error.is_connection_dropped()
-        // How the parser reports that.
+        // The parser's error for an answer that ends early.
         || error.to_string().contains("Unexpected end of input")
 }
 
-/// The answer did not come in time. Whether a write was applied cannot be known.
+/// The response timeout. The outcome of a write is unknown.
 #[cold]
 pub(super) fn timed_out() -> Error {
-    Error::new(ErrorKind::Timeout, "no answer came in time")
+    Error::new(ErrorKind::Timeout, "the server did not answer in time")
 }
 
-/// An answer of a shape that the command does not have.
+/// The reply has a type or shape that the command never returns.
 #[cold]
 pub(super) fn unexpected() -> Error {
-    Error::new(ErrorKind::Other, "the server answered something that the command does not answer")
+    Error::new(ErrorKind::Other, "the server's reply has another type than the command returns")
 }
 
-/// What the server says, as a source. Of a command that it does not know it would quote the
-/// arguments.
-pub(super) fn said(code: Option<&str>, details: &str) -> Said {
+/// The server's text, as a source. For an unknown command Redis quotes the arguments: they are cut
+/// off.
+pub(super) fn server_text(code: Option<&str>, details: &str) -> Text {
     let details = details.split(", with args beginning with").next().unwrap_or_default();
-    Said(format!("{} {details}", code.unwrap_or_default()).trim().to_owned())
+    Text(format!("{} {details}", code.unwrap_or_default()).trim().to_owned())
 }
 
-/// What the client says, as a source. The client's errors repeat themselves as their own sources.
+/// The client's error, as a source. Without its own source, which has the same text.
 pub(super) fn cause(error: &RedisError) -> Box<dyn StdError + Send + Sync> {
     match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
         Some(io) => match io.raw_os_error() {
             Some(code) => Box::new(io::Error::from_raw_os_error(code)),
             None => Box::new(io::Error::new(io.kind(), io.to_string())),
         },
-        None => Box::new(Said(error.to_string())),
+        None => Box::new(Text(error.to_string())),
     }
 }
 
-/// Words of a server or of the client.
+/// An error text of the server or of the client.
 #[derive(Debug)]
-pub(super) struct Said(String);
+pub(super) struct Text(String);
 
-impl fmt::Display for Said {
+impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl StdError for Said {}
+impl StdError for Text {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use ::redis::Value;
 
-    /// The texts are those of Redis 6.2.14, 7.0.15 and 8.2.3, for a script that calls and one that
-    /// catches.
+    /// The texts of Redis 6.2.14, 7.0.15 and 8.2.3, for `redis.call` and `redis.pcall`.
     #[test]
     fn a_refusal_within_a_script_is_recognised_in_every_version() {
         use ErrorKind::*;
@@ -162,8 +163,8 @@ mod tests {
             WrongType,
         ));
         for text in [
-            "ERR The user executing the script can't access at least one of the keys mentioned in the \
-             command arguments script: 37df, on @user_script:1.",
+            "ERR The user executing the script can't access at least one of the keys mentioned in \
+             the command arguments script: 37df, on @user_script:1.",
             "ERR ACL failure in script: User u has no permissions to run the 'zadd' command",
             "NOPERM this user has no permissions to run the 'set' command",
         ] {

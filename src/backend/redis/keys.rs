@@ -1,21 +1,54 @@
-//! Where things are kept: the slot of a key in a cluster, and the name of the hash beside a sorted
-//! set.
+//! The keys in Redis: cluster slots, the key of a value hash, and the keys that are refused.
 
 use crate::op::{Op, Read, Write, ZAdd, ZHGet, ZIncrBy, ZRem};
 use crate::{Error, Key, Result};
 use crc::{CRC_16_XMODEM, Crc};
 
-/// How many slots a cluster has.
+/// The number of slots of a cluster.
 pub(super) const SLOTS: u16 = 16_384;
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
-/// What the name of every companion starts with.
+/// The prefix of the keys of value hashes.
 const RESERVED: &[u8] = b"__kvs_zh";
 
-/// The part of a key that decides on its slot: what is between its first `{` and the next `}`,
-/// unless that is nothing.
-fn tag(key: &[u8]) -> Option<&[u8]> {
+/// How the keys and marks of sorted sets are written. It depends on the server and on the options.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyScheme {
+    /// In a cluster a key and its value hash must be in one slot.
+    pub(super) cluster: bool,
+    pub(super) default_mark: DefaultMark,
+}
+
+/// The mark that a sorted set without a value hash counts as having: what a member without a value
+/// means.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum DefaultMark {
+    /// The member is its own value.
+    Own,
+    /// The value is lost.
+    Lost,
+}
+
+impl DefaultMark {
+    /// As the scripts and the layout spell it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            DefaultMark::Own => "own",
+            DefaultMark::Lost => "lost",
+        }
+    }
+}
+
+impl KeyScheme {
+    pub(super) fn value_hash_key(self, key: &[u8]) -> Vec<u8> {
+        value_hash_key(key, self.cluster)
+    }
+}
+
+/// The hash tag of a key, which decides on its slot: the bytes between its first `{` and the next
+/// `}`. `None` if there are none.
+fn hash_tag(key: &[u8]) -> Option<&[u8]> {
     let open = key.iter().position(|b| *b == b'{')?;
     let inside = &key[open + 1..];
     let close = inside.iter().position(|b| *b == b'}')?;
@@ -24,21 +57,22 @@ fn tag(key: &[u8]) -> Option<&[u8]> {
 
 /// The slot of a key in a cluster.
 pub(super) fn slot(key: &[u8]) -> u16 {
-    CRC.checksum(tag(key).unwrap_or(key)) % SLOTS
+    CRC.checksum(hash_tag(key).unwrap_or(key)) % SLOTS
 }
 
-/// The name of the hash that keeps the values of the sorted hash at `key`.
+/// The key of the hash with the values of the sorted hash at `key`.
 ///
-/// On one server that is `__kvs_zh:` and the key, as the Go library has it. In a cluster both have
-/// to be in one slot, so a key without a tag of its own becomes one: `__kvs_zh{key}`. No two keys
-/// get the same name.
-pub(super) fn companion(key: &[u8], cluster: bool) -> Vec<u8> {
-    let parts: [&[u8]; 4] = if !cluster || tag(key).is_some() {
+/// On one server that is `__kvs_zh:` and the key, as in the Go library. In a cluster both must be
+/// in one slot, so a key without a hash tag becomes one: `__kvs_zh{key}`. No two keys have the same
+/// value hash.
+fn value_hash_key(key: &[u8], cluster: bool) -> Vec<u8> {
+    let parts: [&[u8]; 4] = if !cluster || hash_tag(key).is_some() {
         [RESERVED, b":", key, b""]
     } else if !key.is_empty() && !key.contains(&b'{') && !key.contains(&b'}') {
         [RESERVED, b"{", key, b"}"]
     } else {
-        // As a tag it would be cut short; a number in the same slot stands in for it.
+        // The key cannot be a hash tag: a brace in it would end the tag. Use the smallest number
+        // that has the same slot.
         let target = slot(key);
         let tag = (0_u32..).map(|n| n.to_string()).find(|n| slot(n.as_bytes()) == target);
         return [RESERVED, b"{", tag.unwrap_or_default().as_bytes(), b"}:", key].concat();
@@ -46,7 +80,7 @@ pub(super) fn companion(key: &[u8], cluster: bool) -> Vec<u8> {
     parts.concat()
 }
 
-/// Refuses keys that are names of companions.
+/// Refuses the keys of value hashes.
 fn check(key: &Key) -> Result<()> {
     if key.starts_with(RESERVED) {
         return Err(reserved());
@@ -54,7 +88,8 @@ fn check(key: &Key) -> Result<()> {
     Ok(())
 }
 
-/// Refuses reads of what is not the user's.
+/// # Errors
+/// `InvalidArgument` for reserved keys and fields.
 pub(super) fn check_read(op: &Read) -> Result<()> {
     if let Read::ZHGet(ZHGet { field, .. }) = op {
         check_field(field)?;
@@ -62,7 +97,8 @@ pub(super) fn check_read(op: &Read) -> Result<()> {
     check(op.key())
 }
 
-/// Refuses writes to what is not the user's.
+/// # Errors
+/// `InvalidArgument` for reserved keys and fields.
 pub(super) fn check_write(op: &Write) -> Result<()> {
     if let Write::ZAdd(ZAdd { member, .. })
     | Write::ZRem(ZRem { member, .. })
@@ -80,7 +116,7 @@ pub(super) fn check_op(op: &Op) -> Result<()> {
     }
 }
 
-/// The empty field of a companion is its mark. The portable limits refuse empty fields, too.
+/// The empty field of a value hash is its mark. The portable limits refuse empty fields as well.
 fn check_field(field: &[u8]) -> Result<()> {
     if field.is_empty() {
         return Err(Error::invalid("a field of a sorted set cannot be empty on Redis"));
@@ -90,7 +126,9 @@ fn check_field(field: &[u8]) -> Result<()> {
 
 #[cold]
 fn reserved() -> Error {
-    Error::invalid("keys that start with `__kvs_zh` keep the values of sorted hashes on Redis")
+    Error::invalid(
+        "keys that start with `__kvs_zh` are reserved on Redis for the values of sorted hashes",
+    )
 }
 
 #[cfg(test)]
@@ -103,16 +141,16 @@ mod tests {
         assert_eq!(CRC.checksum(b"123456789"), 0x31c3);
         assert_eq!(slot(b"foo"), 12_182);
         assert_eq!(slot(b"{user1000}.following"), slot(b"{user1000}.followers"));
-        assert_eq!(tag(b"foo{}{bar}"), None);
-        assert_eq!(tag(b"foo{{bar}}zap"), Some(&b"{bar"[..]));
-        assert_eq!(tag(b"foo{bar}{zap}"), Some(&b"bar"[..]));
-        assert_eq!(tag(b"}{"), None);
+        assert_eq!(hash_tag(b"foo{}{bar}"), None);
+        assert_eq!(hash_tag(b"foo{{bar}}zap"), Some(&b"{bar"[..]));
+        assert_eq!(hash_tag(b"foo{bar}{zap}"), Some(&b"bar"[..]));
+        assert_eq!(hash_tag(b"}{"), None);
     }
 
     #[test]
     fn a_companion_shares_the_slot_of_its_key_and_its_name_with_no_other() {
         let mut keys: Vec<Vec<u8>> = Vec::new();
-        // Every key of up to five of the bytes that matter.
+        // Every key of up to five of the bytes that have a meaning.
         let mut level = vec![Vec::new()];
         for _ in 0..5 {
             level =
@@ -122,10 +160,10 @@ mod tests {
         keys.push(Vec::new());
         let mut names = HashSet::new();
         for key in &keys {
-            let name = companion(key, true);
+            let name = value_hash_key(key, true);
             assert_eq!(slot(&name), slot(key), "{}", key.escape_ascii());
             assert!(names.insert(name), "{}", key.escape_ascii());
-            assert_eq!(companion(key, false), [b"__kvs_zh:", &key[..]].concat());
+            assert_eq!(value_hash_key(key, false), [b"__kvs_zh:", &key[..]].concat());
         }
     }
 }

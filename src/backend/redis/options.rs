@@ -1,10 +1,11 @@
-//! [`RedisOptions`], and the URLs that Redis is named by.
+//! [`RedisOptions`], and the URLs of Redis.
 
+use super::client::Servers;
 use super::cluster::Cluster;
-use super::commands::Bare;
-use super::connect::{Connector, Role, Timeouts, tls};
-use super::link::{Failure, Link};
-use super::{Redis, Servers};
+use super::connect::{Connector, Role, Timeouts};
+use super::connection::{Connection, Failure};
+use super::keys::DefaultMark;
+use super::{Redis, tls};
 use crate::url::{duration, read_options};
 use crate::{Error, ErrorKind, Result};
 use ::redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
@@ -13,28 +14,34 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-/// How to reach Redis.
+/// How to connect to Redis.
 ///
 /// | URL | |
 /// |---|---|
 /// | `redis://[user:password@]host[:port][/database]` | one server |
-/// | `rediss://…` | the same through TLS, see below |
-/// | `redis+unix:///path[?db=1&user=…&pass=…]` | one server, through its socket |
-/// | `redis+cluster://[user:password@]host:port[,host:port…]` | a cluster; one server that answers is enough |
-/// | `rediss+cluster://…` | the same through TLS |
+/// | `rediss://…` | the same with TLS |
+/// | `redis+unix:///path[?db=1&user=…&pass=…]` | one server, through a Unix socket |
+/// | `redis+cluster://[user:password@]host:port[,host:port…]` | a cluster, by some of its nodes |
+/// | `rediss+cluster://…` | the same with TLS |
 ///
-/// Behind a `?` come the same options as here: `connect_timeout=500ms`, `response_timeout=5s`, and
-/// `replica=host:port`, as often as there are replicas; and `fields_as_values=true`.
+/// The options below can also be in the URL, after a `?`:
 ///
-/// A node of a cluster is not opened as `redis://`, which would find a part of the keys, nor is a
-/// Sentinel. Servers and proxies have to know RESP3 (`HELLO 3`), as Redis 6.2 and later do.
+/// | in the URL | |
+/// |---|---|
+/// | `connect_timeout=500ms` | [`connect_timeout`](Self::connect_timeout) |
+/// | `response_timeout=5s` | [`response_timeout`](Self::response_timeout) |
+/// | `replica=host:port` | [`replica`](Self::replica); once for each replica |
+/// | `fields_as_values=true` | [`fields_as_values`](Self::fields_as_values) |
+///
+/// One reachable node is enough to open a cluster.
+/// `redis://` refuses a node of a cluster, which has only a part of the keys, and a Sentinel.
+/// Servers and proxies must support RESP3 (`HELLO 3`), as Redis 6.2 and later do.
 ///
 /// # TLS
 ///
-/// The certificates are those that the system trusts when the store is opened. The provider of
-/// cryptography is the default that the process has installed in rustls
-/// (`CryptoProvider::install_default`), or ring if there is none. The library installs none, so
-/// that a program can install its own before or after.
+/// The system's certificates at the time of `open` are trusted. The provider of cryptography is
+/// rustls's default provider of the process (`CryptoProvider::install_default`), or ring if there
+/// is none. The library installs none, so a program can install its own before or after.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -44,7 +51,7 @@ use std::time::Duration;
 /// let redis = options.replica("10.0.0.2:6379").open("redis://10.0.0.1").await?;
 /// let store = Store::new(redis);
 /// store.set("k", "v").await?;
-/// let _perhaps_old = store.eventually_consistent().get("k").await?;
+/// let _maybe_stale = store.eventually_consistent().get("k").await?;
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone, Debug)]
@@ -58,42 +65,41 @@ pub struct RedisOptions {
 impl Default for RedisOptions {
     fn default() -> Self {
         let timeouts =
-            Timeouts { connect: Duration::from_secs(2), answer: Duration::from_secs(10) };
+            Timeouts { connect: Duration::from_secs(2), response: Duration::from_secs(10) };
         RedisOptions { timeouts, replicas: Vec::new(), fields_as_values: false }
     }
 }
 
 impl RedisOptions {
-    /// The default: 2 seconds to connect, 10 to answer, no replicas.
+    /// The defaults: 2 seconds to connect, 10 seconds for a response, no replicas.
     pub fn new() -> Self {
         RedisOptions::default()
     }
-    /// How long to wait for a connection, sign-in included, before a call fails with `Timeout`.
-    /// Calls after one that fails wait for nothing; see [`Redis`].
+    /// The timeout of connecting, sign-in included: the call fails with `Timeout`. Calls during the
+    /// backoff after a failed attempt do not wait; see [Behavior](Redis#behavior).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.connect = timeout;
         self
     }
-    /// How long to wait for an answer before a call fails with `Timeout`. Of a write it is then not
-    /// known whether it was applied.
+    /// The timeout of a response: the call fails with `Timeout`. The outcome of a write is then
+    /// unknown.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.timeouts.answer = timeout;
+        self.timeouts.response = timeout;
         self
     }
-    /// Names a replica by `host:port`. It answers reads of
-    /// [`eventually_consistent`](crate::Store::eventually_consistent) stores, and the primary does
-    /// where it cannot. One that has failed is asked again when it is connected again, which
-    /// happens in the background. User, password, database and TLS are the primary's. A cluster
-    /// names its replicas itself.
+    /// Adds a replica, `host:port`, with the user, password, database and TLS of the primary. It
+    /// answers the reads of [`eventually_consistent`](crate::Store::eventually_consistent) stores.
+    /// If it cannot, the primary does, and the replica reconnects in the background. A cluster
+    /// reports its replicas itself.
     pub fn replica(mut self, address: impl Into<String>) -> Self {
         self.replicas.push(address.into());
         self
     }
-    /// Whether `zhget` and `zhrange` answer the fields of a sorted set that has no companion hash.
-    /// Otherwise, which is the default, they return `Corrupt`, as the set may have lost its values:
+    /// Whether `zhget` and `zhrange` return the fields of a sorted set that has no value hash. If
+    /// not, which is the default, they fail with `Corrupt`, as the set may have lost its values:
     /// see [Lost values](Redis#lost-values).
     ///
-    /// Turn it on for sorted sets that the Go library has made without any value, and only on a
+    /// Turn it on for sorted sets that the Go library has created without any value, and only on a
     /// server that evicts nothing. In a URL it is `fields_as_values=true`.
     pub fn fields_as_values(mut self, yes: bool) -> Self {
         self.fields_as_values = yes;
@@ -102,14 +108,16 @@ impl RedisOptions {
     /// Connects to the server or cluster that `url` names.
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that cannot be read, and for a server that is of another kind
-    /// than the URL says; `Unavailable`, `Timeout` or `AccessDenied` if no connection can be made;
-    /// `Unsupported` if the server does not know `HELLO 3`, or without a tokio runtime that has
-    /// timers and I/O.
+    /// - `InvalidArgument`: the URL cannot be parsed, or the server is of another kind than the URL
+    ///   says.
+    /// - `Unavailable`, `Timeout` or `AccessDenied`: there is no connection.
+    /// - `Unsupported`: the server does not support `HELLO 3`, or there is no tokio runtime with
+    ///   timers and I/O.
     pub async fn open(self, url: impl AsRef<str>) -> Result<Redis> {
         let url = url.as_ref();
         let (rest, options) = self.take_options(url)?;
-        let bare = if options.fields_as_values { Bare::Own } else { Bare::Lost };
+        let default_mark =
+            if options.fields_as_values { DefaultMark::Own } else { DefaultMark::Lost };
         let Some((scheme, address)) = rest.split_once("://") else {
             return Err(Error::invalid("the URL of Redis is `redis://host:port`"));
         };
@@ -117,13 +125,13 @@ impl RedisOptions {
             return Err(Error::invalid("the URL of Redis has no `#`; in a password it is `%23`"));
         }
         let tls = match scheme {
-            "rediss" | "rediss+cluster" => Some(tls()?),
+            "rediss" | "rediss+cluster" => Some(tls::client_config()?),
             _ => None,
         };
         let servers = match scheme {
             "redis+cluster" | "rediss+cluster" => options.cluster(address, tls)?,
-            "redis" | "rediss" => options.one(&format!("redis://{address}"), tls)?,
-            "redis+unix" => options.one(&rest, None)?,
+            "redis" | "rediss" => options.one_server(&format!("redis://{address}"), tls)?,
+            "redis+unix" => options.one_server(&rest, None)?,
             _ => {
                 return Err(Error::invalid(format!("`{scheme}:` does not name a Redis server")));
             }
@@ -133,13 +141,13 @@ impl RedisOptions {
             Servers::Cluster(cluster) => cluster.connect().await,
         };
         connected.map_err(|failure: Failure| failure.into_error(false))?;
-        Ok(Redis::new(servers, bare))
+        Ok(Redis::new(servers, default_mark))
     }
 
-    /// Takes the options that are ours out of the URL.
+    /// Splits the URL into the part for the client library and the options of this library.
     fn take_options(mut self, url: &str) -> Result<(String, Self)> {
         let Some((address, query)) = url.split_once('?') else { return Ok((url.to_owned(), self)) };
-        // The client reads these itself.
+        // The client library parses these.
         let is_other = |pair: &&str| {
             ["db", "user", "pass", "protocol"].contains(&pair.split('=').next().unwrap_or_default())
         };
@@ -154,7 +162,7 @@ impl RedisOptions {
         read_options(&ours.join("&"), "Redis", &known, |name, value, _| {
             match name {
                 "connect_timeout" => self.timeouts.connect = duration(value)?,
-                "response_timeout" => self.timeouts.answer = duration(value)?,
+                "response_timeout" => self.timeouts.response = duration(value)?,
                 "replica" if !value.is_empty() => self.replicas.push(value.to_owned()),
                 "fields_as_values" => self.fields_as_values = value.parse().ok()?,
                 _ => return None,
@@ -166,23 +174,23 @@ impl RedisOptions {
         Ok((format!("{address}{query}"), self))
     }
 
-    fn one(self, url: &str, tls: Option<Arc<ClientConfig>>) -> Result<Servers> {
+    fn one_server(self, url: &str, tls: Option<Arc<ClientConfig>>) -> Result<Servers> {
         let info = info(url)?;
-        let link = |info: ConnectionInfo, tls: Option<Arc<ClientConfig>>| {
-            Link::new(Connector::new(info, tls, self.timeouts, Role::Alone))
+        let connection = |info: ConnectionInfo, tls: Option<Arc<ClientConfig>>| {
+            Connection::new(Connector::new(info, tls, self.timeouts, Role::Standalone))
         };
         let mut replicas = Vec::with_capacity(self.replicas.len());
         for address in &self.replicas {
             let named = self::info(&format!("redis://{address}"))?;
             let settings = info.redis_settings().clone();
-            replicas.push(link(named.set_redis_settings(settings), tls.clone()));
+            replicas.push(connection(named.set_redis_settings(settings), tls.clone()));
         }
-        Ok(Servers::One { primary: link(info, tls), replicas, turn: AtomicUsize::new(0) })
+        Ok(Servers::One { primary: connection(info, tls), replicas, turn: AtomicUsize::new(0) })
     }
 
     fn cluster(self, address: &str, tls: Option<Arc<ClientConfig>>) -> Result<Servers> {
         if !self.replicas.is_empty() {
-            return Err(Error::invalid("a cluster tells its replicas itself"));
+            return Err(Error::invalid("a cluster reports its replicas itself"));
         }
         let (credentials, hosts) = match address.rsplit_once('@') {
             Some((credentials, hosts)) => (format!("{credentials}@"), hosts),
@@ -190,25 +198,25 @@ impl RedisOptions {
         };
         let hosts = hosts.trim_end_matches('/');
         if hosts.contains('/') {
-            return Err(Error::invalid("a cluster has one database, and its URL no path"));
+            return Err(Error::invalid("a cluster has only one database: its URL has no path"));
         }
         let seeds = hosts.split(',').map(|host| info(&format!("redis://{credentials}{host}")));
         Ok(Servers::Cluster(Cluster::new(seeds.collect::<Result<_>>()?, tls, self.timeouts)))
     }
 }
 
-/// How to connect, by a URL of the client library.
+/// Parses a URL of the client library.
 fn info(url: &str) -> Result<ConnectionInfo> {
-    let info = url.into_connection_info().map_err(unreadable)?;
-    // Nagle's algorithm stays on, as the client has it: with many callers it saves a fifth of the
-    // processor time, and one command is one write, which it does not delay. RESP3 is how a
-    // connection tells that it was lost before the next call is sent.
+    let info = url.into_connection_info().map_err(invalid_url)?;
+    // Nagle's algorithm stays on, the client's default: with many callers it saves a fifth of the
+    // CPU time, and it does not delay a command, which is one write. RESP3 is needed to detect a
+    // disconnect before the next call is sent.
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Ok(info.set_redis_settings(settings))
 }
 
-// The library's message quotes no part of the URL, which may hold a password.
-fn unreadable(error: ::redis::RedisError) -> Error {
+// The client library's message quotes no part of the URL, which may have a password.
+fn invalid_url(error: ::redis::RedisError) -> Error {
     Error::new(ErrorKind::InvalidArgument, "the URL of Redis cannot be read").with_source(error)
 }
 
@@ -247,6 +255,6 @@ mod tests {
         assert_eq!(rest, "redis://h?db=1");
         assert_eq!(options.replicas, ["r:1", "r:2"]);
         assert_eq!(options.timeouts.connect, Duration::from_millis(300));
-        assert_eq!(options.timeouts.answer, Duration::from_secs(7));
+        assert_eq!(options.timeouts.response, Duration::from_secs(7));
     }
 }

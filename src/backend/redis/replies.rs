@@ -1,12 +1,12 @@
-//! Every answer as a reply, whichever version of the protocol it came in.
+//! Decodes RESP2 and RESP3 values into replies.
 
 use super::errors::{refused, unexpected};
 use crate::op::{Read, Reply, Write};
 use crate::{Error, ErrorKind, Outcome, Result, Value};
-use ::redis::Value as Answer;
+use ::redis::Value as RespValue;
 
-pub(super) fn read(op: &Read, answer: Answer) -> Result<Reply> {
-    if let Answer::ServerError(e) = &answer {
+pub(super) fn read(op: &Read, answer: RespValue) -> Result<Reply> {
+    if let RespValue::ServerError(e) = &answer {
         return Err(refused(e));
     }
     Ok(match op {
@@ -15,7 +15,7 @@ pub(super) fn read(op: &Read, answer: Answer) -> Result<Reply> {
         Read::HGetAll(_) => Reply::Fields(pairs(answer, value)?),
         Read::ZScore(_) => Reply::Score(score(answer)?),
         Read::ZCount(_) => match answer {
-            Answer::Int(n) => Reply::Count(n.unsigned_abs()),
+            RespValue::Int(n) => Reply::Count(n.unsigned_abs()),
             _ => return Err(unexpected()),
         },
         Read::ZRange(op) if op.scores => Reply::Scored(scored(answer)?),
@@ -23,20 +23,20 @@ pub(super) fn read(op: &Read, answer: Answer) -> Result<Reply> {
     })
 }
 
-pub(super) fn write(op: &Write, answer: Answer) -> Result<Reply> {
-    if let Answer::ServerError(e) = &answer {
+pub(super) fn write(op: &Write, answer: RespValue) -> Result<Reply> {
+    if let RespValue::ServerError(e) = &answer {
         return Err(refused(e));
     }
     Ok(match op {
-        // `SET` answers OK, or nil where its condition does not hold; the others a number.
+        // `SET` returns OK, or nil if its condition does not hold; the others return a number.
         Write::Set(_) | Write::Delete(_) | Write::HSetNx(_) | Write::ZAdd(_) => match answer {
-            Answer::Okay => Reply::Applied(true),
-            Answer::Nil => Reply::Applied(false),
-            Answer::Int(n) => Reply::Applied(n != 0),
+            RespValue::Okay => Reply::Applied(true),
+            RespValue::Nil => Reply::Applied(false),
+            RespValue::Int(n) => Reply::Applied(n != 0),
             _ => return Err(unexpected()),
         },
         Write::IncrBy(_) => match answer {
-            Answer::Int(n) => Reply::Integer(n),
+            RespValue::Int(n) => Reply::Integer(n),
             _ => return Err(unexpected()),
         },
         Write::ZIncrBy(_) => match score(answer)? {
@@ -49,43 +49,43 @@ pub(super) fn write(op: &Write, answer: Answer) -> Result<Reply> {
     })
 }
 
-fn value(answer: Answer) -> Result<Value> {
+fn value(answer: RespValue) -> Result<Value> {
     match answer {
-        Answer::BulkString(bytes) => Ok(Value::from_answer(bytes)),
-        Answer::SimpleString(text) => Ok(Value::from_answer(text.into_bytes())),
-        Answer::Okay => Ok(Value::from_static(b"OK")),
-        Answer::ServerError(e) => Err(refused(&e)),
+        RespValue::BulkString(bytes) => Ok(Value::from_answer(bytes)),
+        RespValue::SimpleString(text) => Ok(Value::from_answer(text.into_bytes())),
+        RespValue::Okay => Ok(Value::from_static(b"OK")),
+        RespValue::ServerError(e) => Err(refused(&e)),
         _ => Err(unexpected()),
     }
 }
 
-pub(super) fn optional(answer: Answer) -> Result<Option<Value>> {
+pub(super) fn optional(answer: RespValue) -> Result<Option<Value>> {
     match answer {
-        Answer::Nil => Ok(None),
+        RespValue::Nil => Ok(None),
         answer => value(answer).map(Some),
     }
 }
 
-/// The entries of a list or set.
-pub(super) fn entries(answer: Answer) -> Result<Vec<Answer>> {
+/// The entries of an array or set.
+pub(super) fn entries(answer: RespValue) -> Result<Vec<RespValue>> {
     match answer {
-        Answer::Array(entries) | Answer::Set(entries) => Ok(entries),
-        Answer::ServerError(e) => Err(refused(&e)),
+        RespValue::Array(entries) | RespValue::Set(entries) => Ok(entries),
+        RespValue::ServerError(e) => Err(refused(&e)),
         _ => Err(unexpected()),
     }
 }
 
-pub(super) fn values(answer: Answer) -> Result<Vec<Value>> {
+pub(super) fn values(answer: RespValue) -> Result<Vec<Value>> {
     entries(answer)?.into_iter().map(value).collect()
 }
 
-pub(super) fn score(answer: Answer) -> Result<Option<f64>> {
+pub(super) fn score(answer: RespValue) -> Result<Option<f64>> {
     let text = match answer {
-        Answer::Nil => return Ok(None),
+        RespValue::Nil => return Ok(None),
         // Another program may have written `-0.0`.
-        Answer::Double(score) => return Ok(Some(score + 0.0)),
-        Answer::BulkString(text) => text,
-        Answer::ServerError(e) => return Err(refused(&e)),
+        RespValue::Double(score) => return Ok(Some(score + 0.0)),
+        RespValue::BulkString(text) => text,
+        RespValue::ServerError(e) => return Err(refused(&e)),
         _ => return Err(unexpected()),
     };
     let text = std::str::from_utf8(&text).map_err(|_| unexpected())?;
@@ -93,10 +93,10 @@ pub(super) fn score(answer: Answer) -> Result<Option<f64>> {
     Ok(Some(score + 0.0))
 }
 
-/// Pairs, as a map, as a list of lists or as a flat list.
-fn pairs<T>(answer: Answer, second: impl Fn(Answer) -> Result<T>) -> Result<Vec<(Value, T)>> {
+/// Pairs: a map, an array of arrays, or a flat array.
+fn pairs<T>(answer: RespValue, second: impl Fn(RespValue) -> Result<T>) -> Result<Vec<(Value, T)>> {
     let flat = match answer {
-        Answer::Map(pairs) => {
+        RespValue::Map(pairs) => {
             return pairs.into_iter().map(|(a, b)| Ok((value(a)?, second(b)?))).collect();
         }
         answer => entries(answer)?,
@@ -105,7 +105,7 @@ fn pairs<T>(answer: Answer, second: impl Fn(Answer) -> Result<T>) -> Result<Vec<
     let mut flat = flat.into_iter();
     while let Some(first) = flat.next() {
         let (a, b) = match first {
-            Answer::Array(pair) => {
+            RespValue::Array(pair) => {
                 let mut pair = pair.into_iter();
                 (pair.next(), pair.next())
             }
@@ -117,17 +117,17 @@ fn pairs<T>(answer: Answer, second: impl Fn(Answer) -> Result<T>) -> Result<Vec<
     Ok(pairs)
 }
 
-pub(super) fn scored(answer: Answer) -> Result<Vec<(Value, f64)>> {
+pub(super) fn scored(answer: RespValue) -> Result<Vec<(Value, f64)>> {
     pairs(answer, |answer| score(answer)?.ok_or_else(unexpected))
 }
 
-/// What the script of atomic writes answers.
-pub(super) fn outcome(answer: Answer) -> Result<Outcome> {
+/// Decodes what `transact.lua` returns.
+pub(super) fn outcome(answer: RespValue) -> Result<Outcome> {
     let entries = match answer {
-        Answer::Okay => return Ok(Outcome::Committed),
+        RespValue::Okay => return Ok(Outcome::Committed),
         answer => entries(answer)?,
     };
-    if let [Answer::BulkString(error), Answer::Int(position)] = &entries[..] {
+    if let [RespValue::BulkString(error), RespValue::Int(position)] = &entries[..] {
         let error = match &error[..] {
             b"OVERFLOW" => Error::new(ErrorKind::Overflow, "the sum cannot be represented"),
             b"NOPERM" => Error::new(ErrorKind::AccessDenied, "the server denies access"),
@@ -136,7 +136,7 @@ pub(super) fn outcome(answer: Answer) -> Result<Outcome> {
         return Err(error.of_write(usize::try_from(*position).unwrap_or_default()));
     }
     let positions = entries.into_iter().map(|entry| match entry {
-        Answer::Int(position) => usize::try_from(position).map_err(|_| unexpected()),
+        RespValue::Int(position) => usize::try_from(position).map_err(|_| unexpected()),
         _ => Err(unexpected()),
     });
     Ok(Outcome::from_failed_conditions(positions.collect::<Result<Vec<_>>>()?))

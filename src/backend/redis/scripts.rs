@@ -1,49 +1,43 @@
-//! The scripts: each is one operation that Redis has no single command for. Their texts are fixed.
-//! The server is asked for one by its hash, and given the text when it does not know it.
+//! The Lua scripts: each is one operation that Redis has no single command for. Their source is
+//! fixed. They are called with `EVALSHA`, and with `EVAL` if the server does not have them.
 
 use ::redis::Cmd;
 use std::sync::LazyLock;
 
 #[derive(Debug)]
 pub(super) struct Script {
-    /// Without its comments and its indentation: in a batch it is sent with each call.
-    text: String,
+    /// Without comments and indentation: a batch sends it with each call.
+    source: String,
     sha: String,
 }
 
-/// How a script is named to the server.
+/// How a command refers to its script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
-    /// Which the server may have forgotten.
-    Hash,
-    Text,
+pub(super) enum ScriptRef {
+    /// `EVALSHA`. The server may not have it: `NOSCRIPT`.
+    Sha,
+    /// `EVAL`.
+    Source,
 }
 
 impl Script {
-    fn new(source: &str) -> Self {
-        let code = source.lines().map(str::trim_start).filter(|line| !line.starts_with("--"));
-        let text = code.collect::<Vec<_>>().join("\n");
-        let sha = ::redis::Script::new(&text).get_hash().to_owned();
-        Script { text, sha }
+    fn new(file: &str) -> Self {
+        let code = file.lines().map(str::trim_start).filter(|line| !line.starts_with("--"));
+        let source = code.collect::<Vec<_>>().join("\n");
+        let sha = ::redis::Script::new(&source).get_hash().to_owned();
+        Script { source, sha }
     }
 
-    /// Starts a call: keys and arguments come next.
-    pub(super) fn call(&self, by: By, keys: usize, args: usize, bytes: usize) -> Cmd {
-        let (command, name) = match by {
-            By::Hash => ("EVALSHA", &self.sha),
-            By::Text => ("EVAL", &self.text),
+    /// Starts a call: its keys and arguments come next, of `bytes` together.
+    pub(super) fn call(&self, script: ScriptRef, keys: usize, args: usize, bytes: usize) -> Cmd {
+        let (command, name) = match script {
+            ScriptRef::Sha => ("EVALSHA", &self.sha),
+            ScriptRef::Source => ("EVAL", &self.source),
         };
         let mut cmd = Cmd::with_capacity(3 + keys + args, bytes + name.len() + 16);
         cmd.arg(command).arg(name).arg(keys);
         cmd
     }
-}
-
-/// Whether the script of this hash or text reads alone.
-pub(super) fn is_read(named: &[u8]) -> bool {
-    let is_it =
-        |script: &Script| [&script.sha, &script.text].iter().any(|it| it.as_bytes() == named);
-    [&PAGE, &ZHGET, &ZRANGE].into_iter().any(|script| is_it(script))
 }
 
 macro_rules! scripts {

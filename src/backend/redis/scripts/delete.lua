@@ -1,4 +1,4 @@
--- KEYS: the key, its companion. Both at once, as a user may be allowed the one alone.
+-- KEYS: the key, its value hash. One UNLINK of both: a user may be allowed only one of them.
 local there = redis.call('EXISTS', KEYS[1])
 redis.call('UNLINK', KEYS[1], KEYS[2])
 return there

@@ -1,6 +1,6 @@
--- KEYS: the key, its companion. ARGV: how many bytes to answer, 1 for values, the mark of a set
--- without a companion; members. Answers the scores of the members, and the values of the first of
--- them, as of one moment. A nil value means that the member is its own value.
+-- KEYS: the key, its value hash. ARGV: the most bytes of values to return, 1 for values, the
+-- default mark; then members. Returns the scores of all members, and the values of the first of
+-- them, of one moment. A nil value means that the member is its own value.
 local most, count = tonumber(ARGV[1]), #ARGV - 3
 local scores = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 4))
 local values, bytes, bare = {}, 0, false

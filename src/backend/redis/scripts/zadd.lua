@@ -1,17 +1,17 @@
--- KEYS: the key, its companion. ARGV: the score, the member, 1 if it must be absent, the mark of a
--- set without a companion; the value, if it has one. mod.rs documents the marks.
--- The write that can be refused for want of memory comes first. Whether the user may run the others
--- is asked before. Redis 6 cannot be asked: a later refusal, also of another type, is undone.
-local key, beside, member, value = KEYS[1], KEYS[2], ARGV[2], ARGV[5]
+-- KEYS: the key, its value hash. ARGV: the score, the member, 1 if it must be absent, the default
+-- mark; the value, if it has one. mod.rs documents the marks.
+-- The write that may be refused for want of memory comes first. The script asks before it whether
+-- the user may run the others. Redis 6 has no such command: there a later refusal is undone.
+local key, hash, member, value = KEYS[1], KEYS[2], ARGV[2], ARGV[5]
 if ARGV[3] == '1' then
   local score = redis.pcall('ZSCORE', key, member)
   if score then return score.err and score or 0 end
 end
-local found = redis.pcall('HMGET', beside, '', member)
+local found = redis.pcall('HMGET', hash, '', member)
 if found.err then return found end
 local mark, old, first, before = found[1], found[2], nil, nil
 if not mark then
-  if redis.call('EXISTS', key) == 0 or redis.call('EXISTS', beside) == 1 then
+  if redis.call('EXISTS', key) == 0 or redis.call('EXISTS', hash) == 1 then
     first = 'own'
   elseif value then
     first = ARGV[4]
@@ -23,17 +23,17 @@ if first or value then
   if ask and not ask('ZADD', key, '0', member) then
     return redis.error_reply('NOPERM ZADD denied')
   end
-  local set = redis.pcall('HSET', beside, first and '' or member, first or value)
+  local set = redis.pcall('HSET', hash, first and '' or member, first or value)
   if type(set) == 'table' then return set end
-  if first and value then redis.call('HSET', beside, member, value) end
+  if first and value then redis.call('HSET', hash, member, value) end
 end
 if old and not value then
-  if ask and not ask('HDEL', beside, member) then return redis.error_reply('NOPERM HDEL denied') end
+  if ask and not ask('HDEL', hash, member) then return redis.error_reply('NOPERM HDEL denied') end
   before = redis.pcall('ZSCORE', key, member)
 end
 local refused = redis.pcall('ZADD', key, ARGV[1], member)
 if old and not value and type(refused) ~= 'table' then
-  refused = redis.pcall('HDEL', beside, member)
+  refused = redis.pcall('HDEL', hash, member)
   if type(refused) == 'table' then
     if before then
       redis.pcall('ZADD', key, before, member)
@@ -43,7 +43,7 @@ if old and not value and type(refused) ~= 'table' then
   end
 end
 if type(refused) ~= 'table' then return 1 end
-if value and old then redis.pcall('HSET', beside, member, old) end
-if value and not old then redis.pcall('HDEL', beside, member) end
-if first then redis.pcall('HDEL', beside, '') end
+if value and old then redis.pcall('HSET', hash, member, old) end
+if value and not old then redis.pcall('HDEL', hash, member) end
+if first then redis.pcall('HDEL', hash, '') end
 return refused

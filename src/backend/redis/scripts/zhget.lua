@@ -1,4 +1,4 @@
--- KEYS: the key, its companion. ARGV: the field, the mark of a set without a companion.
+-- KEYS: the key, its value hash. ARGV: the field, the default mark.
 local score = redis.pcall('ZSCORE', KEYS[1], ARGV[1])
 if not score or type(score) == 'table' then return score end
 local found = redis.call('HMGET', KEYS[2], ARGV[1], '')

@@ -1,6 +1,6 @@
--- KEYS: the key, its companion. ARGV: how many entries, and how many bytes of values, to answer, 1
--- for values, 1 for scores, the mark of a set without a companion; then the arguments of ZRANGE.
--- Answers one list, each score behind its entry; or 0 if there is more than may be answered.
+-- KEYS: the key, its value hash. ARGV: the most entries and the most bytes of values to return, 1
+-- for values, 1 for scores, the default mark; then the arguments of ZRANGE.
+-- Returns one list, each score after its entry; or 0 if there is more than these limits allow.
 local most, bytes, scores = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4] == '1'
 local found = redis.pcall('ZRANGE', KEYS[1], unpack(ARGV, 6))
 if found.err or #found == 0 then return found end

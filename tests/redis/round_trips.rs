@@ -1,11 +1,11 @@
-//! What a call costs, counted by the server.
+//! The round trips and commands of each call, counted by the server.
 
 use crate::support::redis::Server;
 use crate::{Admin, CALLS, figure, open};
 use futures_util::future::join_all;
 use keyvaluestore::{Outcome, Result, Store};
 
-/// Figures of the server, which rise with every read from and every write to a client.
+/// Counters of the server: reads from and writes to clients, and others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cost {
     reads: u64,
@@ -26,7 +26,7 @@ fn now(admin: &mut Admin) -> Cost {
     }
 }
 
-/// What `call` costs, without what it costs to ask.
+/// The cost of `call`, without that of `INFO`.
 async fn cost(admin: &mut Admin, call: impl Future<Output = ()>) -> Cost {
     let a = now(admin);
     let b = now(admin);
@@ -49,12 +49,12 @@ async fn every_operation_is_one_round_trip() {
         (call.run)(store.clone(), call.kind).await.unwrap();
     }
     for call in CALLS {
-        let told = cost(&mut admin, async {
+        let used = cost(&mut admin, async {
             (call.run)(store.clone(), call.kind).await.unwrap();
         });
-        let told = told.await;
-        assert_eq!((told.reads, told.writes, told.connections), (1, 1, 0), "{}", call.name);
-        assert!(told.commands >= 1, "{}", call.name);
+        let used = used.await;
+        assert_eq!((used.reads, used.writes, used.connections), (1, 1, 0), "{}", call.name);
+        assert!(used.commands >= 1, "{}", call.name);
     }
 }
 
@@ -62,7 +62,7 @@ async fn every_operation_is_one_round_trip() {
 async fn what_has_nothing_to_do_is_not_sent() {
     let server = Server::start(&[]);
     let (store, mut admin) = (open(&server.url()).await, Admin::of(&server));
-    let told = cost(&mut admin, async {
+    let used = cost(&mut admin, async {
         store.sadd("k", [""; 0]).await.unwrap();
         store.srem("k", [""; 0]).await.unwrap();
         store.hset("k", [("", ""); 0]).await.unwrap();
@@ -70,7 +70,7 @@ async fn what_has_nothing_to_do_is_not_sent() {
         store.batch().exec().await.unwrap();
         assert!(store.atomic_write().exec().await.unwrap().is_committed());
     });
-    assert_eq!(told.await.reads, 0);
+    assert_eq!(used.await.reads, 0);
 }
 
 async fn mixed_batch(s: &Store) -> Result<()> {
@@ -93,7 +93,7 @@ async fn mixed_batch(s: &Store) -> Result<()> {
         b.zrange("sorted").with_scores().queue();
         b.zhadd("sorted", "f", i, 2.0);
         b.zhget("sorted", "f");
-        // Without a limit, the write that follows would have to wait for it.
+        // Without a limit, the later write would have to wait for it.
         b.zhrange("sorted").limit(1_000).queue();
         b.zincr_by("sorted", "f", 1.0);
         b.delete("text");
@@ -107,14 +107,14 @@ async fn a_batch_is_one_round_trip() {
     let server = Server::start(&[]);
     let (store, mut admin) = (open(&server.url()).await, Admin::of(&server));
     mixed_batch(&store).await.unwrap();
-    let told = cost(&mut admin, async { mixed_batch(&store).await.unwrap() }).await;
-    // The server reads 16 KiB at a time.
-    let most = 1 + told.bytes / 16_384;
-    assert!(told.bytes < 64 * 1_024, "{told:?}");
-    assert!((1..=most).contains(&told.reads) && (1..=most).contains(&told.writes), "{told:?}");
-    assert_eq!(told.connections, 0);
+    let used = cost(&mut admin, async { mixed_batch(&store).await.unwrap() }).await;
+    // The server reads at most 16 KiB at a time.
+    let most = 1 + used.bytes / 16_384;
+    assert!(used.bytes < 64 * 1_024, "{used:?}");
+    assert!((1..=most).contains(&used.reads) && (1..=most).contains(&used.writes), "{used:?}");
+    assert_eq!(used.connections, 0);
 
-    let told = cost(&mut admin, async {
+    let used = cost(&mut admin, async {
         let mut b = store.batch();
         for i in 0..100 {
             b.set(format!("k{i}"), i);
@@ -122,15 +122,15 @@ async fn a_batch_is_one_round_trip() {
         }
         b.exec().await.unwrap();
     });
-    let told = told.await;
-    assert_eq!((told.reads, told.writes, told.commands), (1, 1, 200), "{told:?}");
+    let used = used.await;
+    assert_eq!((used.reads, used.writes, used.commands), (1, 1, 200), "{used:?}");
 }
 
 #[tokio::test]
 async fn neighbouring_reads_of_a_batch_are_one_command() {
     let server = Server::start(&[]);
     let (store, mut admin) = (open(&server.url()).await, Admin::of(&server));
-    let told = cost(&mut admin, async {
+    let used = cost(&mut admin, async {
         let mut b = store.batch();
         for i in 0..100 {
             b.get(format!("k{i}"));
@@ -144,8 +144,8 @@ async fn neighbouring_reads_of_a_batch_are_one_command() {
         }
         b.exec().await.unwrap();
     });
-    let told = told.await;
-    assert_eq!((told.reads, told.writes), (1, 1), "{told:?}");
+    let used = used.await;
+    assert_eq!((used.reads, used.writes), (1, 1), "{used:?}");
     let counts = ["mget", "get", "hmget", "hget", "zmscore", "zscore", "set"];
     let counts = counts.map(|command| admin.calls_of(command));
     assert_eq!(counts, [1, 0, 1, 0, 1, 0, 1]);
@@ -174,15 +174,15 @@ async fn an_atomic_write_is_one_round_trip_whether_or_not_it_is_applied() {
     let server = Server::start(&[]);
     let (store, mut admin) = (open(&server.url()).await, Admin::of(&server));
     for applied in [true, false, false] {
-        let told = cost(&mut admin, async {
+        let used = cost(&mut admin, async {
             assert_eq!(atomic(&store).await.unwrap().is_committed(), applied);
         });
-        let told = told.await;
-        // The first has to give the text.
+        let used = used.await;
+        // The first is resent with the script's source.
         let trips = if applied { 2 } else { 1 };
-        assert_eq!((told.reads, told.writes, told.connections), (trips, trips, 0), "{told:?}");
+        assert_eq!((used.reads, used.writes, used.connections), (trips, trips, 0), "{used:?}");
         if !applied {
-            assert!(told.bytes < 1_200, "the text of the script is not sent again: {told:?}");
+            assert!(used.bytes < 1_200, "the script's source is sent once: {used:?}");
         }
     }
 }
@@ -191,7 +191,7 @@ async fn an_atomic_write_is_one_round_trip_whether_or_not_it_is_applied() {
 async fn all_callers_share_one_connection() {
     let server = Server::start(&[]);
     let (store, mut admin) = (open(&server.url()).await, Admin::of(&server));
-    let told = cost(&mut admin, async {
+    let used = cost(&mut admin, async {
         let tasks = (0..64).map(|i| {
             let store = store.clone();
             tokio::spawn(async move {
@@ -204,8 +204,8 @@ async fn all_callers_share_one_connection() {
         });
         join_all(tasks).await.into_iter().for_each(Result::unwrap);
     });
-    let told = told.await;
-    assert_eq!(told.connections, 0);
-    assert!(told.commands > 64 * 20 * 100, "{told:?}");
+    let used = used.await;
+    assert_eq!(used.connections, 0);
+    assert!(used.commands > 64 * 20 * 100, "{used:?}");
     assert_eq!(store.get("k63").await.unwrap().unwrap(), "20");
 }

@@ -1,4 +1,4 @@
-//! Networks that cut, and servers that talk nonsense.
+//! Network faults: lost and truncated answers; malformed and unexpected replies.
 
 use crate::support::redis::Server;
 use crate::{Admin, assert_kind};
@@ -10,15 +10,14 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What happens to the next answer: it passes, is cut in half, or is dropped with the connection,
-/// or without.
+/// What the proxy does with the next answer: forward it; cut it in half and disconnect; drop it and
+/// disconnect; drop it and keep the connection.
 const PASS: u8 = 0;
 const CUT: u8 = 1;
 const DROP: u8 = 2;
 const SWALLOW: u8 = 3;
 
-/// Stands between the store and a server. The address to connect to, and what to do with the next
-/// answer.
+/// A proxy in front of a server. Returns its URL, and what to do with the next answer.
 async fn proxy(server: &Server) -> (String, Arc<AtomicU8>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, to) = (format!("redis://{}/", listener.local_addr().unwrap()), server.address());
@@ -58,8 +57,8 @@ async fn forward(client: TcpStream, server: TcpStream, mode: Arc<AtomicU8>) {
 }
 
 async fn open(url: &str) -> Result<Store> {
-    let patience = Duration::from_millis(300);
-    let options = RedisOptions::new().response_timeout(patience).connect_timeout(patience);
+    let timeout = Duration::from_millis(300);
+    let options = RedisOptions::new().response_timeout(timeout).connect_timeout(timeout);
     options.open(url).await.map(Store::new)
 }
 
@@ -102,13 +101,13 @@ async fn a_write_whose_answer_is_lost_has_an_unknown_outcome_and_is_not_sent_aga
             (n, z) = (n + i64::from(call != 1), z + f64::from(call != 0));
             assert_eq!(admin.run::<i64>(&["GET", "n"]), n, "{how} {call}");
             assert_eq!(admin.run::<f64>(&["ZSCORE", "z", "m"]), z, "{how} {call}");
-            // The store goes on.
+            // Later calls succeed.
             assert_eq!(store.get("n").await.unwrap().unwrap(), n.to_string());
         }
         mode.store(how, SeqCst);
         let error = assert_kind(store.get("n").await, kind);
         assert!(!error.outcome_is_unknown(), "a read has no outcome");
-        // Connected again, so that the next answer is that of the next write.
+        // Reconnects, so that the next answer is that of the next write.
         store.get("n").await.unwrap();
     }
 }
@@ -127,12 +126,12 @@ async fn a_long_answer_cut_in_the_middle_is_unavailable() {
         mode.store(CUT, SeqCst);
         let error = assert_kind(store.smembers("set").await, ErrorKind::Unavailable);
         assert!(!format!("{error:?}").contains("SECRET"), "{error:?}");
-        crate::pause(60).await; // it was the greeting that was cut, and attempts back off
+        crate::pause(60).await; // the answer to `HELLO` was cut: the backoff
         assert_eq!(store.smembers("set").await.unwrap().len(), 5_000);
     }
 }
 
-/// How many bytes the first command takes, and its name; `None` if it is not all there.
+/// The length of the first command, and its name; `None` if it is incomplete.
 fn command(bytes: &[u8]) -> Option<(usize, String)> {
     let mut at = 0;
     let line = |at: &mut usize| {
@@ -158,7 +157,8 @@ async fn fake(answer: &[u8]) -> String {
     format!("redis://127.0.0.1:{}/", scripted(move |_, _| answer.clone()).await)
 }
 
-/// Greets like Redis, and answers everything else as it is told to by name and port. Its port.
+/// A test double of a server: answers `HELLO` like Redis, and other commands with `answer`, which
+/// gets their name and the port. Returns the port.
 pub(crate) async fn scripted(answer: impl Fn(&str, u16) -> Vec<u8> + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -171,12 +171,12 @@ pub(crate) async fn scripted(answer: impl Fn(&str, u16) -> Vec<u8> + Send + Sync
                 loop {
                     while let Some((len, name)) = command(&asked) {
                         asked.drain(..len);
-                        let told = match &name[..] {
+                        let reply = match &name[..] {
                             "HELLO" => b"%1\r\n+proto\r\n:3\r\n".to_vec(),
                             "CLIENT" => b"+OK\r\n".to_vec(),
                             _ => answer(&name, port),
                         };
-                        if client.write_all(&told).await.is_err() {
+                        if client.write_all(&reply).await.is_err() {
                             return;
                         }
                     }
@@ -188,12 +188,12 @@ pub(crate) async fn scripted(answer: impl Fn(&str, u16) -> Vec<u8> + Send + Sync
     port
 }
 
-/// While a slot moves, a script may have to wait (`TRYAGAIN`) where a plain read of the same key
+/// While a slot moves, a script may have to wait (`TRYAGAIN`), and a plain read of the same key
 /// does not.
 #[tokio::test]
 async fn a_read_that_overtakes_its_write_while_a_slot_moves_is_asked_again() {
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let asked = Arc::clone(&told);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&log);
     let port = scripted(move |name, port| {
         let mut asked = asked.lock().unwrap();
         let first = !asked.iter().any(|before| before == name);
@@ -215,7 +215,7 @@ async fn a_read_that_overtakes_its_write_while_a_slot_moves_is_asked_again() {
     let score = batch.zscore("z", "m");
     let mut replies = batch.exec().await.unwrap();
     assert_eq!(replies.take(score).unwrap(), Some(2.0));
-    assert_eq!(*told.lock().unwrap(), ["CLUSTER", "EVAL", "ZSCORE", "EVAL", "ZSCORE"]);
+    assert_eq!(*log.lock().unwrap(), ["CLUSTER", "EVAL", "ZSCORE", "EVAL", "ZSCORE"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -271,7 +271,7 @@ async fn nonsense_is_an_error_and_neither_a_panic_nor_a_hang() {
             );
             let took = start.elapsed();
             assert!(took < Duration::from_millis(1_500), "{shown:?} {took:?}");
-            // Whatever is an answer to one of them is none to an increment.
+            // An increment accepts none of these answers.
             let error = incr.expect_err(shown);
             assert!(r.take(n).is_err(), "{shown:?} {round}");
             let kinds = [ErrorKind::Other, ErrorKind::Timeout, ErrorKind::Unavailable];
@@ -283,7 +283,8 @@ async fn nonsense_is_an_error_and_neither_a_panic_nor_a_hang() {
 
 #[tokio::test]
 async fn an_answer_of_the_wrong_type_is_an_error() {
-    // An answer, and whether it is one to: get, incr_by, smembers, zscore, set, an atomic write.
+    // An answer, and whether these accept it: get, incr_by, smembers, zscore, set_nx, an atomic
+    // write.
     let answers: [(&str, [bool; 6]); 9] = [
         (":5\r\n", [false, true, false, false, true, false]),
         ("*1\r\n:5\r\n", [false, false, false, false, false, true]),
@@ -299,7 +300,7 @@ async fn an_answer_of_the_wrong_type_is_an_error() {
         let store = open(&fake(answer.as_bytes()).await).await.unwrap();
         let mut w = store.atomic_write();
         w.set("k", "v");
-        let told = [
+        let results = [
             store.get("k").await.map(drop),
             store.incr_by("k", 1).await.map(drop),
             store.smembers("k").await.map(drop),
@@ -307,8 +308,8 @@ async fn an_answer_of_the_wrong_type_is_an_error() {
             store.set_nx("k", "v").await.map(drop),
             w.exec().await.map(drop),
         ];
-        for (i, (told, expected)) in told.into_iter().zip(expected).enumerate() {
-            match told {
+        for (i, (result, expected)) in results.into_iter().zip(expected).enumerate() {
+            match result {
                 Ok(()) => assert!(expected, "{answer:?} {i}"),
                 Err(e) => {
                     assert!(!expected, "{answer:?} {i}: {e:?}");
@@ -319,7 +320,7 @@ async fn an_answer_of_the_wrong_type_is_an_error() {
     }
 }
 
-/// A read that is a script is one, too: it is asked again behind the write that it has overtaken.
+/// A script that reads is a read as well: it is resent after the write that it has overtaken.
 #[tokio::test]
 async fn a_script_that_reads_follows_the_write_before_it() {
     let asked = Arc::new(Mutex::new(0));

@@ -1,28 +1,26 @@
-//! What goes wrong while a connection is made, as errors that say what to do about it. No command
-//! was sent by then.
+//! Errors of connecting: TCP, TLS, `HELLO`, and a server of another role than the URL says. Each
+//! error says what to change. No command of a caller was sent by then.
 
 use super::connect::{Role, Stage};
-use super::errors::{cause, is_cut_off, said};
+use super::errors::{cause, is_disconnect, server_text};
 use crate::{Error, ErrorKind};
-use ::redis::{ErrorKind as Kind, RedisError, Value as Answer};
+use ::redis::{ErrorKind as Kind, RedisError, Value as RespValue};
 use std::io;
 
-const IS_NODE: &str = "the server is a node of a cluster, which has a part of the keys; the URL of \
-                       a cluster starts with `redis+cluster://`";
+const IS_NODE: &str = "the server is a node of a cluster and has only a part of the keys; the URL \
+                       of a cluster starts with `redis+cluster://`";
 
 #[cold]
 pub(super) fn timed_out(stage: Stage) -> Error {
     Error::new(
         ErrorKind::Timeout,
         match stage {
-            Stage::Reach => "the server did not accept the connection in time",
+            Stage::Connect => "the server did not accept the connection in time",
             Stage::Tls => {
-                "the server did not answer in TLS in time; the URL of a port without TLS starts \
-                 with `redis`, not `rediss`"
+                "the TLS handshake timed out; the URL of a port without TLS starts with `redis`, \
+                 not `rediss`"
             }
-            Stage::Greeting => {
-                "the server accepted the connection, and did not answer the greeting in time"
-            }
+            Stage::Hello => "the server accepted the connection but did not answer `HELLO` in time",
         },
     )
 }
@@ -43,24 +41,24 @@ pub(super) fn not_secured(error: io::Error) -> Error {
         Some(rustls::Error::InvalidCertificate(_)) => {
             (ErrorKind::AccessDenied, "the certificate of the server is not trusted")
         }
-        Some(_) => (ErrorKind::Unavailable, "TLS with the server failed"),
+        Some(_) => (ErrorKind::Unavailable, "the TLS handshake failed"),
         None => (
             ErrorKind::Unavailable,
-            "the server closed the connection instead of answering in TLS; the URL of a port \
-             without TLS starts with `redis`, not `rediss`",
+            "the server closed the connection during the TLS handshake; the URL of a port without \
+             TLS starts with `redis`, not `rediss`",
         ),
     };
     Error::new(kind, message).with_source(error)
 }
 
-/// The server refused the greeting, or answered none.
+/// The server refused `HELLO`, or did not answer it.
 #[cold]
 pub(super) fn refused(error: &RedisError, password: Option<&str>) -> Error {
     let (kind, message) = match error.kind() {
-        _ if is_cut_off(error) => (
+        _ if is_disconnect(error) => (
             ErrorKind::Unavailable,
-            "the server closed the connection at the greeting; the URL of a port with TLS starts \
-             with `rediss`, and some proxies do so at `HELLO`, which this library needs",
+            "the server closed the connection at `HELLO`; the URL of a port with TLS starts with \
+             `rediss`, and some proxies do not support `HELLO`, which this library needs",
         ),
         Kind::Parse => (
             ErrorKind::Unsupported,
@@ -73,34 +71,37 @@ pub(super) fn refused(error: &RedisError, password: Option<&str>) -> Error {
         _ if error.to_string().starts_with("Redis server refused to switch database") => {
             no_database(error.detail().unwrap_or_default())
         }
-        _ => no_greeting(error.code().unwrap_or_default(), error.detail().unwrap_or_default()),
+        _ => hello_refused(error.code().unwrap_or_default(), error.detail().unwrap_or_default()),
     };
-    let told = error.detail().unwrap_or_default();
-    // Some servers quote what they were sent.
+    let text = error.detail().unwrap_or_default();
+    // Some servers quote the command, with the password.
     let is_secret =
-        password.is_some_and(|password| !password.is_empty() && told.contains(password));
+        password.is_some_and(|password| !password.is_empty() && text.contains(password));
     match error.kind() {
         Kind::Io | Kind::Parse => Error::new(kind, message).with_source(cause(error)),
-        _ if is_secret || told.is_empty() => Error::new(kind, message),
-        _ => Error::new(kind, message).with_source(said(error.code(), told)),
+        _ if is_secret || text.is_empty() => Error::new(kind, message),
+        _ => Error::new(kind, message).with_source(server_text(error.code(), text)),
     }
 }
 
-/// What the server says to `SELECT`.
-fn no_database(told: &str) -> (ErrorKind, &'static str) {
-    if told.contains("out of range") {
-        (ErrorKind::InvalidArgument, "the server has no database of that number")
-    } else if told.contains("cluster mode") {
+/// The server refused `SELECT`.
+fn no_database(text: &str) -> (ErrorKind, &'static str) {
+    if text.contains("out of range") {
+        (ErrorKind::InvalidArgument, "the server has no database with that number")
+    } else if text.contains("cluster mode") {
         (ErrorKind::InvalidArgument, IS_NODE)
     } else {
-        (ErrorKind::Unsupported, "the server, or a proxy before it, has no databases (`SELECT`)")
+        (
+            ErrorKind::Unsupported,
+            "the server, or a proxy in front of it, has no databases (`SELECT`)",
+        )
     }
 }
 
-/// What the server says to `HELLO`. Words that are neither about the user nor about the state of
-/// the server are about the command.
-fn no_greeting(code: &str, told: &str) -> (ErrorKind, &'static str) {
-    let says = |words: &[&str]| words.iter().any(|word| told.contains(word));
+/// The server refused `HELLO`. An error that is neither about the user nor about the state of the
+/// server is about the command.
+fn hello_refused(code: &str, text: &str) -> (ErrorKind, &'static str) {
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     match code {
         "NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED" => {
             (ErrorKind::AccessDenied, "the server denies access")
@@ -114,9 +115,9 @@ fn no_greeting(code: &str, told: &str) -> (ErrorKind, &'static str) {
             (ErrorKind::AccessDenied, "the server denies access")
         }
         _ if says(&["max number of clients"]) => {
-            (ErrorKind::Unavailable, "the server has as many clients as it allows")
+            (ErrorKind::Unavailable, "the server has reached `maxclients`")
         }
-        // A proxy, of the server behind it.
+        // From a proxy, about the server behind it.
         _ if says(&["upstream", "refused", "unavailable", "timeout", "timed out"]) => {
             (ErrorKind::Unavailable, "the server refused the connection")
         }
@@ -126,7 +127,7 @@ fn no_greeting(code: &str, told: &str) -> (ErrorKind, &'static str) {
 
 const NO_HELLO: (ErrorKind, &str) = (
     ErrorKind::Unsupported,
-    "the server, or a proxy before it, refuses `HELLO 3`; Redis 6.2 and later know it",
+    "the server, or a proxy in front of it, refuses `HELLO 3`; Redis 6.2 and later support it",
 );
 
 #[cold]
@@ -134,16 +135,15 @@ fn no_hello() -> Error {
     Error::new(NO_HELLO.0, NO_HELLO.1)
 }
 
-/// Whether the server that answers `HELLO` is of use in its role. What does not say what it is
-/// passes.
+/// Checks the `mode` in the answer to `HELLO`. A server that has none is accepted.
 ///
 /// # Errors
-/// `InvalidArgument`, saying which URL is meant.
-pub(super) fn check_mode(hello: &Answer, role: Role) -> Result<(), Error> {
+/// `InvalidArgument` with the URL to use.
+pub(super) fn check_role(hello: &RespValue, role: Role) -> Result<(), Error> {
     match (mode(hello), role) {
-        (Some("cluster"), Role::Alone) => Err(Error::invalid(IS_NODE)),
+        (Some("cluster"), Role::Standalone) => Err(Error::invalid(IS_NODE)),
         (Some("sentinel"), _) => Err(Error::invalid(
-            "the server is a Sentinel, which has no keys; name the server that it watches with \
+            "the server is a Sentinel and has no keys; open the server that it monitors with \
              `redis://`, or a cluster with `redis+cluster://`",
         )),
         _ => Ok(()),
@@ -151,18 +151,18 @@ pub(super) fn check_mode(hello: &Answer, role: Role) -> Result<(), Error> {
 }
 
 /// `standalone`, `cluster` or `sentinel`.
-fn mode(hello: &Answer) -> Option<&str> {
+fn mode(hello: &RespValue) -> Option<&str> {
     match hello {
-        Answer::Map(pairs) => pairs.iter().find(|(name, _)| text(name) == Some("mode")),
+        RespValue::Map(pairs) => pairs.iter().find(|(name, _)| text(name) == Some("mode")),
         _ => None,
     }
     .and_then(|(_, mode)| text(mode))
 }
 
-fn text(answer: &Answer) -> Option<&str> {
+fn text(answer: &RespValue) -> Option<&str> {
     match answer {
-        Answer::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        Answer::SimpleString(text) => Some(text),
+        RespValue::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        RespValue::SimpleString(text) => Some(text),
         _ => None,
     }
 }

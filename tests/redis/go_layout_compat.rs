@@ -1,10 +1,11 @@
-//! What others have put there, and what others find: the layout of the Go library keyvaluestore.
+//! The layout of the Go library keyvaluestore, in both directions; and keys of other types, written
+//! by other programs.
 
 use crate::support::redis::Server;
 use crate::{Admin, CALLS, open};
 use keyvaluestore::{ErrorKind, Outcome, Result, Store};
 
-/// Puts something of a type there.
+/// Creates a key of a type.
 fn put(admin: &mut Admin, key: &str, kind: &str) {
     match kind {
         "none" => {}
@@ -19,27 +20,28 @@ fn put(admin: &mut Admin, key: &str, kind: &str) {
 }
 
 const KEYS: [&str; 7] = ["none", "string", "list", "set", "hash", "zset", "stream"];
-const COMPANIONS: [&str; 6] = ["none", "string", "list", "set", "zset", "stream"];
+const VALUE_HASHES: [&str; 6] = ["none", "string", "list", "set", "zset", "stream"];
 
 #[tokio::test]
 async fn other_types_are_refused_or_as_though_absent_and_nothing_is_half_done() {
     let server = Server::start(&[]);
     let (store, mut admin) = (open(&server.url()).await, Admin::of(&server));
     for key in KEYS {
-        for companion in COMPANIONS.into_iter().chain(["hash"]) {
+        for value_hash in VALUE_HASHES.into_iter().chain(["hash"]) {
             for call in CALLS {
                 admin.done(&["FLUSHALL"]);
                 put(&mut admin, "k", key);
-                put(&mut admin, "__kvs_zh:k", companion);
+                put(&mut admin, "__kvs_zh:k", value_hash);
                 let before = admin.digest();
                 let result = (call.run)(store.clone(), "k").await;
-                let what = format!("{key} beside {companion}: {}: {result:?}", call.name);
+                let what = format!("{key} beside {value_hash}: {}: {result:?}", call.name);
                 match result {
                     Ok(_) if call.writes => {}
                     Ok(_) => assert_eq!(admin.digest(), before, "{what}"),
                     Err(e) => {
-                        // Without a companion the values are lost, or there never were any.
-                        let lost = key == "zset" && companion == "none" && call.name.contains("zh");
+                        // Without a value hash the values are lost, or never existed.
+                        let lost =
+                            key == "zset" && value_hash == "none" && call.name.contains("zh");
                         let kind = if lost { ErrorKind::Corrupt } else { ErrorKind::WrongType };
                         assert_eq!(e.kind(), kind, "{what}");
                         assert_eq!(admin.digest(), before, "{what}");
@@ -84,14 +86,14 @@ async fn an_atomic_write_on_other_types_is_applied_entirely_or_not_at_all() {
     let (store, mut admin) = (open(&server.url()).await, Admin::of(&server));
     let mut applied = 0;
     for key in KEYS {
-        for companion in COMPANIONS.into_iter().chain(["hash"]) {
+        for value_hash in VALUE_HASHES.into_iter().chain(["hash"]) {
             for i in 0..19 {
                 admin.done(&["FLUSHALL"]);
                 put(&mut admin, "k", key);
-                put(&mut admin, "__kvs_zh:k", companion);
+                put(&mut admin, "__kvs_zh:k", value_hash);
                 let before = admin.digest();
                 let result = atomic(&store, i).await;
-                let what = format!("{key} beside {companion}: {i}: {result:?}");
+                let what = format!("{key} beside {value_hash}: {i}: {result:?}");
                 match result {
                     Ok(Outcome::Committed) => {
                         assert_eq!(admin.run::<i64>(&["EXISTS", "first", "last"]), 2, "{what}");
@@ -112,7 +114,7 @@ async fn an_atomic_write_on_other_types_is_applied_entirely_or_not_at_all() {
     assert!(applied > 200, "{applied}");
 }
 
-/// It committed, and the sorted set stayed.
+/// Once it committed, and the sorted set remained.
 #[tokio::test]
 async fn an_atomic_delete_of_a_sorted_set_is_a_wrong_type_and_applies_nothing() {
     let server = Server::start(&[]);
@@ -129,7 +131,7 @@ async fn an_atomic_delete_of_a_sorted_set_is_a_wrong_type_and_applies_nothing() 
         let error = crate::assert_kind(tx.exec().await, ErrorKind::WrongType);
         assert!(error.to_string().contains("write 1"), "{error}");
         assert!(!error.outcome_is_unknown());
-        // A condition that fails is an outcome, and is told before an error.
+        // A failed condition takes precedence over an error.
         let mut tx = store.atomic_write();
         tx.delete(key);
         tx.set_xx("absent", "v");
@@ -142,12 +144,12 @@ async fn an_atomic_delete_of_a_sorted_set_is_a_wrong_type_and_applies_nothing() 
     assert_eq!(admin.digest(), before);
 }
 
-/// A score that another program has written as `-0.0` was answered as that.
+/// Once a score that another program had written as `-0.0` was returned as that.
 #[tokio::test]
 async fn no_score_is_answered_as_minus_zero() {
     let server = Server::start(&[]);
     let (store, mut other) = (open(&server.url()).await, Admin::of(&server));
-    // Few are kept as text; many, or long ones, as numbers.
+    // Redis stores few members as text (listpack), and many as numbers (skiplist).
     for filling in [0, 200] {
         other.done(&["FLUSHALL"]);
         for i in 0..filling {
@@ -172,7 +174,7 @@ async fn no_score_is_answered_as_minus_zero() {
             assert_eq!((score, score.is_sign_negative()), (0.0, false), "{filling}");
         }
     }
-    // In a range that is longer than one answer, too.
+    // The same in a range that is read page by page.
     let mut batch = store.batch();
     for i in 0..1_500 {
         batch.zhadd("long", i, "v", 1.0);
@@ -215,7 +217,7 @@ async fn what_the_go_library_has_written_is_read() {
     go.done(&["INCRBY", "number", "-7"]);
     go.done(&["SADD", "set", "a"]);
     go.done(&["HSET", "hash", "f", "v"]);
-    // Its ZHAdd writes both, its ZAdd the score alone.
+    // Go's ZHAdd writes both keys, its ZAdd only the score.
     go.done(&["ZADD", "z", "1", "f"]);
     go.done(&["HSET", "__kvs_zh:z", "f", "value"]);
     go.done(&["ZADD", "z", "2", "plain"]);
@@ -230,7 +232,7 @@ async fn what_the_go_library_has_written_is_read() {
     assert_eq!(s.zrange("z").await.unwrap(), ["f", "plain"]);
     let scored = s.zhrange("z").rev().with_scores().await.unwrap();
     assert_eq!(scored, [("plain".into(), 2.0), ("value".into(), 1.0)]);
-    // Its ZRem leaves the value behind, which nobody sees.
+    // Go's ZRem leaves the value in the value hash. No read returns it.
     go.done(&["ZREM", "z", "f"]);
     assert_eq!(s.zhget("z", "f").await.unwrap(), None);
     assert_eq!(s.zhrange("z").await.unwrap(), ["plain"]);
@@ -272,7 +274,7 @@ async fn what_is_written_is_found_where_the_go_library_looks() {
         let beside = "__kvs_zh:z";
         let values: Vec<Option<String>> = go.run(&["HMGET", beside, "f", "plain", "sum"]);
         assert_eq!(values, [Some("value".to_owned()), None, None]);
-        // And a mark, for which Go does not ask.
+        // And the mark, which Go does not read.
         let kept = go.run::<Vec<String>>(&["HGETALL", beside]);
         assert_eq!((kept.len(), go.run::<String>(&["HGET", beside, ""])), (4, "own".to_owned()));
         s.zhrem("z", "f").await.unwrap();
@@ -287,7 +289,7 @@ async fn what_is_written_is_found_where_the_go_library_looks() {
 async fn a_value_that_the_go_library_has_left_behind_never_shows() {
     let server = Server::start(&[]);
     let (s, mut go) = (open(&server.url()).await, Admin::of(&server));
-    // The member is there, or is not, when it is added to.
+    // Whether the member exists before the write.
     for member_is_there in [false, true] {
         for how in 0..8 {
             go.done(&["FLUSHALL"]);
@@ -322,7 +324,7 @@ async fn a_value_that_the_go_library_has_left_behind_never_shows() {
             assert_eq!(s.zhrange("z").await.unwrap(), ["value", "f"], "{what}");
         }
     }
-    // Where the member keeps its score, it keeps its value.
+    // A member that keeps its score keeps its value.
     s.zhadd("z2", "f", "value", 1.0).await.unwrap();
     s.zincr_by("z2", "f", 1.0).await.unwrap();
     let mut w = s.atomic_write();

@@ -1,4 +1,4 @@
-//! Servers and proxies that are no Redis of one's own, and say so when they are connected to.
+//! Errors of connecting: cluster nodes, Sentinels, proxies, and servers without `HELLO`.
 
 use crate::support::process::{free_port, program};
 use crate::support::redis::{Cluster, Server};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// It opened, and then failed for two keys of three.
+/// Once `open` succeeded, and two of three keys failed.
 #[tokio::test]
 async fn a_node_of_a_cluster_is_no_server_of_its_own() {
     let cluster = Cluster::start(1, 0);
@@ -21,7 +21,7 @@ async fn a_node_of_a_cluster_is_no_server_of_its_own() {
     }
     let store = Store::open(format!("redis+cluster://{address}")).await.unwrap();
     store.set("k", "v").await.unwrap();
-    // As a replica it answers nothing, and no read fails of it.
+    // As a replica it answers no read, and the primary answers instead.
     let primary = Server::start(&[]);
     let store = Store::open(format!("{}?replica={address}", primary.url())).await.unwrap();
     store.set("k", "of the primary").await.unwrap();
@@ -63,7 +63,7 @@ async fn a_sentinel_is_refused_with_the_url_that_is_meant() {
     }
 }
 
-/// Answers the first bytes of every client, and waits. The address.
+/// Answers each client once, then keeps the connection open. Returns the address.
 async fn answers(answer: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, answer) = (listener.local_addr().unwrap().to_string(), answer.to_owned());
@@ -72,7 +72,7 @@ async fn answers(answer: &str) -> String {
             let answer = answer.clone();
             tokio::spawn(async move {
                 let _ = client.read(&mut [0; 4_096]).await;
-                // One for each of the commands that are sent together.
+                // One answer for each command that the client sends together.
                 let _ = client.write_all(answer.repeat(4).as_bytes()).await;
                 if !answer.is_empty() {
                     let _ = client.read_to_end(&mut Vec::new()).await;
@@ -126,7 +126,7 @@ async fn a_proxy_that_refuses_hello_in_any_words_is_unsupported() {
     }
 }
 
-/// Redis quotes what it was sent, with the password.
+/// Redis quotes the command, with the password.
 #[tokio::test]
 async fn a_server_without_hello_is_unsupported_and_its_words_are_not_repeated() {
     let server = Server::start(&["--requirepass", "hunter1", "--rename-command", "HELLO", ""]);

@@ -1,13 +1,13 @@
-//! Values that are lost: evicted, expired, deleted or left behind. A field is never answered in
-//! place of a lost value.
+//! Lost values of sorted hashes: the value hash was evicted, has expired, was deleted or was left
+//! behind. No read returns the field instead of a lost value.
 
 use crate::support::redis::Server;
 use crate::{Admin, assert_kind, open};
 use keyvaluestore::backend::RedisOptions;
 use keyvaluestore::{ErrorKind, Result, Store};
 
-/// A server ran with `maxmemory` and `allkeys-lru`. `zhget` answered the field of every sorted hash
-/// whose companion had been evicted.
+/// Once, on a server with `maxmemory` and `allkeys-lru`, `zhget` returned the field of every sorted
+/// hash whose value hash had been evicted.
 #[tokio::test]
 async fn after_an_eviction_no_field_is_answered_in_place_of_its_value() {
     const KEYS: usize = 4_000;
@@ -42,7 +42,7 @@ async fn after_an_eviction_no_field_is_answered_in_place_of_its_value() {
     assert!(found > 100 && lost > 100, "{found} found, {lost} lost");
 }
 
-/// Every way to ask for values.
+/// Every operation that reads values.
 async fn values(store: &Store, key: &str) -> Vec<Result<String>> {
     let mut batch = store.batch();
     let get = batch.zhget(key, "f");
@@ -60,7 +60,7 @@ async fn values(store: &Store, key: &str) -> Vec<Result<String>> {
     ]
 }
 
-/// Loses the values of `k`, and answers the key that has the sorted set.
+/// Loses the values of `k`, and returns the key of the sorted set.
 type Lose = fn(&mut Admin) -> &'static str;
 
 const LOSSES: [(&str, Lose); 4] = [
@@ -104,13 +104,13 @@ async fn whatever_loses_the_values_alone_is_corrupt_until_they_are_written_again
                 assert!(error.to_string().contains("lost"), "{what} {i}: {error}");
                 assert!(!error.is_retryable());
             }
-            // What needs no value is answered.
+            // Reads without values work.
             assert_eq!(store.zrange(key).await.unwrap().len(), members);
             assert_eq!(store.zrange(key).by_lex(..).with_scores().await.unwrap().len(), members);
             assert_eq!(store.zscore(key, "f").await.unwrap(), Some(1.0));
             assert_eq!(store.zcount(key, ..).await.unwrap(), members as u64);
 
-            // Others that are written do not bring the lost ones back as their fields.
+            // Writes of other members do not bring the lost values back as fields.
             store.zhadd(key, "new", "value", 2.0).await.unwrap();
             store.zadd(key, "plain", 2.0).await.unwrap();
             let mut tx = store.atomic_write();
@@ -129,7 +129,7 @@ async fn whatever_loses_the_values_alone_is_corrupt_until_they_are_written_again
             assert_kind(store.zhget(key, "f").await, ErrorKind::Corrupt);
             assert_kind(store.zhrange(key).await, ErrorKind::Corrupt);
 
-            // Written again, or removed, they are lost no longer.
+            // Once they are written again or removed, nothing is lost.
             let mut batch = store.batch();
             batch.zhadd(key, "f", "again", 1.0);
             for i in 1..members {
@@ -150,8 +150,8 @@ async fn whatever_loses_the_values_alone_is_corrupt_until_they_are_written_again
     }
 }
 
-/// Whatever came before, a member without a value is its own, and leaves nothing behind when it
-/// goes.
+/// Whatever the state before, a member without a value is its own value, and removing all members
+/// leaves no key.
 #[tokio::test]
 async fn a_member_without_a_value_is_its_own_whatever_came_before() {
     let server = Server::start(&[]);
@@ -166,7 +166,7 @@ async fn a_member_without_a_value_is_its_own_whatever_came_before() {
                 2 => s.zhadd("k", "f", "value", 1.0).await.unwrap(),
                 3 => s.zhadd("k", "f", "f", 1.0).await.unwrap(),
                 4 => {
-                    // As the Go library writes: one with a value, and one without.
+                    // As the Go library writes one with a value, and one without.
                     admin.done(&["ZADD", "k", "1", "f", "1", "plain"]);
                     admin.done(&["HSET", "__kvs_zh:k", "f", "value"]);
                 }
@@ -215,8 +215,8 @@ async fn a_member_without_a_value_is_its_own_whatever_came_before() {
     }
 }
 
-/// A sorted set that the Go library has made without any value looks like one that has lost them.
-/// Who knows that nothing is lost can say so.
+/// A sorted set that the Go library has created without any value looks like one that has lost its
+/// values. `fields_as_values` says that nothing is lost.
 #[tokio::test]
 async fn a_sorted_set_of_another_program_without_any_value_reads_as_its_fields_if_asked_for() {
     let server = Server::start(&[]);
@@ -245,7 +245,7 @@ async fn a_sorted_set_of_another_program_without_any_value_reads_as_its_fields_i
     }
 }
 
-/// What the mark of a sorted set is called cannot be the name of a field.
+/// The empty field is the mark.
 #[tokio::test]
 async fn an_empty_field_is_refused_also_without_limits() {
     let server = Server::start(&[]);

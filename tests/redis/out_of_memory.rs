@@ -1,4 +1,4 @@
-//! A server without memory: what it refuses is not applied by half.
+//! A server that is out of memory: a refused write is not applied in part.
 
 use crate::support::redis::Server;
 use crate::{Admin, CALLS, assert_kind, open};
@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keyvaluestore::{ErrorKind, Outcome, Result, Store};
 
-/// A server with something under every kind of key.
+/// Fills a server with a key of each type.
 async fn filled(admin: &mut Admin, store: &Store) {
     admin.done(&["CONFIG", "SET", "maxmemory", "0"]);
     admin.done(&["FLUSHALL"]);
@@ -18,7 +18,7 @@ async fn filled(admin: &mut Admin, store: &Store) {
         store.zadd("sorted", member, 0.0).await.unwrap();
     }
     store.zhadd("sorted", "f", "old", 0.0).await.unwrap();
-    // As the Go library leaves it.
+    // Leftover values, as the Go library leaves them.
     admin.done(&["HSET", "__kvs_zh:sorted", "b", "stale", "a", "stale", "g", "stale"]);
 }
 

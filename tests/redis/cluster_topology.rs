@@ -1,8 +1,8 @@
-//! Nodes of a cluster that were taken out, hang, or are gone.
+//! The slot map of a cluster: nodes that are removed, hang, or are gone.
 
+use crate::network_faults::scripted;
 use crate::support::process::free_port;
 use crate::support::redis::{Cluster, Server};
-use crate::wire::scripted;
 use crate::{assert_kind, pause};
 use futures_util::future::join_all;
 use keyvaluestore::backend::RedisOptions;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// What `CLUSTER SLOTS` answers: ranges and their primaries.
+/// An answer to `CLUSTER SLOTS`: ranges and the ports of their primaries.
 fn slots(ranges: &[(u16, u16, u16)]) -> Vec<u8> {
     let mut answer = format!("*{}\r\n", ranges.len());
     for (first, last, port) in ranges {
@@ -25,22 +25,22 @@ fn url(ports: &[u16]) -> String {
     format!("redis+cluster://{}", hosts.join(","))
 }
 
-/// As after `del-node`, or when a node comes back without its `nodes.conf`.
+/// Such as after `del-node`, or after a restart without `nodes.conf`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_slots_is_not_believed() {
     let cluster = Cluster::start(3, 0);
     let outside = Server::start(&["--cluster-enabled", "yes", "--databases", "1"]);
     let mut ports = vec![outside.port];
     ports.extend(cluster.nodes.iter().map(|node| node.port));
-    // Whoever answers first.
+    // The node that answers first is random.
     for _ in 0..5 {
         let store = Store::open(url(&ports)).await.unwrap();
         for i in 0..30 {
             store.set(format!("k{i}"), i).await.unwrap();
         }
     }
-    let nobody = Store::open(url(&[outside.port])).await.map(drop);
-    let error = assert_kind(nobody, ErrorKind::Unavailable);
+    let opened = Store::open(url(&[outside.port])).await.map(drop);
+    let error = assert_kind(opened, ErrorKind::Unavailable);
     assert!(error.to_string().contains("slots"), "{error}");
 }
 
@@ -63,7 +63,7 @@ async fn a_map_of_fewer_slots_than_another_node_knows_is_none() {
     }
 }
 
-/// A node that has all slots loses them to another one, and goes on running without any.
+/// A node with all slots loses them to another node, and keeps running without any.
 #[tokio::test]
 async fn a_node_that_is_taken_out_while_it_is_in_use_is_left() {
     let (out, new) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU16::new(0)));
@@ -95,7 +95,7 @@ async fn a_node_that_is_taken_out_while_it_is_in_use_is_left() {
     }
 }
 
-/// While the nodes that know better are away, one that knows nothing does not replace the map.
+/// While the other nodes hang, a node without slots does not replace the map.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_map_serves_until_there_is_a_better_one() {
     let cluster = Cluster::start(2, 0);
@@ -130,7 +130,8 @@ async fn the_last_map_serves_until_there_is_a_better_one() {
     }
 }
 
-/// Callers of the other nodes waited 2 s of every 4 s: the frozen one was asked for the map.
+/// Once, callers of the other nodes waited 2 s of every 4 s, as the frozen node was asked for the
+/// map.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_node_does_not_stop_the_callers_of_others() {
     let cluster = Cluster::start(3, 0);
@@ -139,7 +140,7 @@ async fn a_frozen_node_does_not_stop_the_callers_of_others() {
     }
     let options = RedisOptions::new().response_timeout(Duration::from_secs(1));
     let store = Store::new(options.clone().open(cluster.url()).await.unwrap());
-    // `foo` is the last one's; `bar` and `c` are those of the others.
+    // `foo` is on the last node, `bar` and `c` on the others.
     for key in ["foo", "bar", "c"] {
         store.set(key, 0).await.unwrap();
     }
@@ -178,7 +179,7 @@ async fn a_frozen_node_does_not_stop_the_callers_of_others() {
         })
     });
     let tasks: Vec<_> = healthy.chain(frozen).collect();
-    // Nor does it stop those who open: the first of the URL is the frozen one.
+    // It does not stop `open` either: the first node of the URL is the frozen one.
     let ports = [2, 0, 1].map(|i: usize| cluster.nodes[i].port);
     let before = Instant::now();
     let opened = Store::new(options.open(url(&ports)).await.unwrap());
@@ -192,7 +193,8 @@ async fn a_frozen_node_does_not_stop_the_callers_of_others() {
     assert!(slowest < 500, "{slowest} ms");
 }
 
-/// A command that a dead node has not seen goes to the node that has taken over, in the same call.
+/// After a failover, a command that the dead node did not receive goes to the new primary in the
+/// same call.
 #[tokio::test]
 async fn what_a_dead_node_has_not_seen_goes_to_its_successor() {
     for batched in [false, true] {
@@ -215,7 +217,7 @@ async fn what_a_dead_node_has_not_seen_goes_to_its_successor() {
         let error = assert_kind(incr_by().await, ErrorKind::Unavailable);
         assert!(!error.outcome_is_unknown());
         failed_over.store(true, SeqCst);
-        pause(60).await; // as long as the pause after a refresh that has changed nothing
+        pause(60).await; // the longest backoff after a refresh that has changed nothing
         assert_eq!(incr_by().await.unwrap(), 7, "batched: {batched}");
     }
 }

@@ -1,4 +1,4 @@
-//! Where a URL leads: sockets, databases, TLS.
+//! Connection URLs: Unix sockets, databases, TLS.
 
 use crate::support::process::free_port;
 use crate::support::redis::Server;
@@ -42,7 +42,7 @@ async fn databases_are_apart_also_after_a_new_connection() {
     assert_kind(none, ErrorKind::InvalidArgument);
 }
 
-/// A server with a certificate of its own, for `localhost`. Its TLS port, and the file.
+/// A server with a self-signed certificate for `localhost`; its TLS port; the certificate's file.
 fn with_tls(dir: &std::path::Path) -> (Server, u16, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let file = |name: &str, text: String| {
@@ -87,9 +87,9 @@ async fn tls_is_spoken_with_who_is_trusted() {
     let (mut server, port, cert) = with_tls(dir.path());
     let other_dir = tempfile::tempdir().unwrap();
     let (_other, other_port, _) = with_tls(other_dir.path());
-    // What is trusted is told by the environment, which only another process can be given.
+    // The trusted certificates come from the environment, so this needs another process.
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "places::in_a_process_of_its_own", "--ignored", "--nocapture"]);
+    child.args(["--exact", "connection_urls::in_a_process_of_its_own", "--ignored", "--nocapture"]);
     child.env("SSL_CERT_FILE", &cert).env("KVS_TLS_URL", format!("rediss://localhost:{port}/1"));
     child.env("KVS_TLS_UNTRUSTED", format!("rediss://localhost:{other_port}/"));
     child.env("KVS_TLS_MISNAMED", format!("rediss://127.0.0.1:{port}/"));
@@ -97,19 +97,19 @@ async fn tls_is_spoken_with_who_is_trusted() {
     let http = answers(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     child.env("KVS_TLS_HTTP", format!("rediss://localhost:{http}/"));
     child.env("KVS_TLS_CLOSES", format!("rediss://localhost:{}/", answers(b"").await));
-    let told = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
-    let text = String::from_utf8_lossy(&told.stderr);
-    let out = String::from_utf8_lossy(&told.stdout);
-    assert!(told.status.success() && out.contains("1 passed"), "{out}\n{text}");
+    let output = tokio::task::spawn_blocking(move || child.output().unwrap()).await.unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && out.contains("1 passed"), "{out}\n{text}");
     let mut admin = crate::Admin::new(&format!("{}1", server.url()));
     assert_eq!(admin.run::<String>(&["GET", "k"]), "v");
-    // This process trusts the system alone.
+    // This process trusts only the system's certificates.
     let start = Instant::now();
     let error = Store::open(format!("rediss://localhost:{port}/")).await.map(drop);
     let error = assert_kind(error, ErrorKind::AccessDenied);
     assert!(error.to_string().contains("certificate"), "{error}");
     assert!(start.elapsed() < Duration::from_secs(2));
-    // Without TLS, to the port with TLS.
+    // Without TLS on the TLS port.
     let start = Instant::now();
     let error = Store::open(format!("redis://localhost:{port}/")).await.map(drop);
     let error = assert_kind(error, ErrorKind::Unavailable);
@@ -119,7 +119,7 @@ async fn tls_is_spoken_with_who_is_trusted() {
 }
 
 #[tokio::test]
-#[ignore = "run by the one above"]
+#[ignore = "run by the test above"]
 async fn in_a_process_of_its_own() {
     let url = |name: &str| std::env::var(name).unwrap();
     let store = Store::open(url("KVS_TLS_URL")).await.unwrap();
@@ -141,7 +141,7 @@ async fn in_a_process_of_its_own() {
         assert!(error.to_string().contains(says), "{name}: {error:?}");
         assert!(start.elapsed() < Duration::from_secs(2), "{name}");
     }
-    // What the process uses elsewhere is its own choice, and it can make it afterwards.
+    // The library has not installed a provider: the program can install its own afterwards.
     use rustls::crypto::{CryptoProvider, ring};
     assert!(CryptoProvider::get_default().is_none());
     ring::default_provider().install_default().unwrap();

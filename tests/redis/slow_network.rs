@@ -1,4 +1,4 @@
-//! Links that are slow: what makes progress succeeds, and lets others through.
+//! Slow networks: large calls succeed while they make progress, and do not block other callers.
 
 use crate::support::redis::{Cluster, Server};
 use crate::{Admin, assert_kind, pause};
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How much passes in a second, and how long an answer may take. What is sent below takes longer.
+/// The bytes per second of the proxy, and the response timeout. The batches below take longer.
 const RATE: usize = 12 << 20;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 const VALUES: usize = 300;
 const LENGTH: usize = 100_000;
 
-/// Stands between the store and a server, and lets `RATE` bytes a second through in either
-/// direction. Its URL.
+/// A proxy in front of a server that forwards `RATE` bytes per second in each direction. Returns
+/// its URL.
 async fn slow(server: &Server) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, to) = (format!("redis://{}/", listener.local_addr().unwrap()), server.address());
@@ -41,7 +41,7 @@ async fn throttled(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteE
         if to.write_all(&buffer[..n]).await.is_err() {
             return;
         }
-        // What comes late does not make up for it later.
+        // Idle time is not made up for later.
         free = free.max(Instant::now()) + Duration::from_secs(1) * n as u32 / RATE as u32;
         tokio::time::sleep_until((free - Duration::from_millis(5)).into()).await;
     }
@@ -56,14 +56,14 @@ fn value(i: usize) -> Vec<u8> {
     vec![i as u8; LENGTH]
 }
 
-/// Increments until it is told to end; how long the longest took.
+/// Increments until `over` is true, and returns the longest time that one took.
 fn neighbour(store: &Store, over: &Arc<AtomicBool>) -> tokio::task::JoinHandle<Duration> {
     let (store, over) = (store.clone(), Arc::clone(over));
     tokio::spawn(async move {
         let mut worst = Duration::ZERO;
         while !over.load(Relaxed) {
             let start = Instant::now();
-            store.incr_by("neighbour", 1).await.expect("others get between");
+            store.incr_by("neighbour", 1).await.expect("calls are sent between the pieces");
             worst = worst.max(start.elapsed());
             pause(1).await;
         }
@@ -71,8 +71,8 @@ fn neighbour(store: &Store, over: &Arc<AtomicBool>) -> tokio::task::JoinHandle<D
     })
 }
 
-/// 2,000 `set`s of 100 KB over 100 Mbit/s were 2,000 timeouts, and so was a neighbour's `incr_by`;
-/// as many `get`s never succeeded.
+/// Once 2,000 `set`s of 100 KB over 100 Mbit/s were 2,000 timeouts, and so was a neighbour's
+/// `incr_by`; as many `get`s never succeeded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_batch_over_a_slow_link_succeeds_and_lets_others_through() {
     let server = Server::start(&[]);
@@ -100,7 +100,7 @@ async fn a_large_batch_over_a_slow_link_succeeds_and_lets_others_through() {
     assert!(worst < TIMEOUT, "{worst:?}");
 }
 
-/// A range of few entries may be as long.
+/// A range of few entries can be as large.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_range_of_large_values_over_a_slow_link_comes_in_pieces() {
     let server = Server::start(&[]);
@@ -130,12 +130,12 @@ async fn a_range_of_large_values_over_a_slow_link_comes_in_pieces() {
     assert!(worst < TIMEOUT, "{worst:?}");
 }
 
-/// What is sent in pieces does not wait for every piece.
+/// The timeout of one piece ends the whole batch.
 #[tokio::test]
 async fn a_large_batch_to_a_server_that_hangs_is_one_timeout() {
     let server = Server::start(&[]);
-    let patience = Duration::from_millis(300);
-    let options = RedisOptions::new().response_timeout(patience).connect_timeout(patience);
+    let timeout = Duration::from_millis(300);
+    let options = RedisOptions::new().response_timeout(timeout).connect_timeout(timeout);
     let store = Store::new(options.open(server.url()).await.unwrap());
     let mut batch = store.batch();
     let sets: Vec<_> = (0..400).map(|i| batch.set(format!("k{i}"), value(i))).collect();
@@ -149,14 +149,14 @@ async fn a_large_batch_to_a_server_that_hangs_is_one_timeout() {
         let error = assert_kind(replies.take(set), ErrorKind::Timeout);
         unknown += usize::from(error.outcome_is_unknown());
     }
-    // Of what was not sent it is known that it was not applied.
+    // Writes that were not sent are known not to be applied.
     assert!((1..200).contains(&unknown), "{unknown}");
     server.pause(false);
     pause(100).await;
     assert!(Admin::of(&server).run::<usize>(&["DBSIZE"]) <= unknown);
 }
 
-/// How many values go out together follows from how long they are.
+/// The reads of a pipeline depend on the size of the last replies.
 #[tokio::test]
 async fn small_values_are_read_in_few_trips_and_large_ones_in_many() {
     let server = Server::start(&[]);
@@ -193,7 +193,7 @@ async fn a_large_batch_to_a_cluster_reaches_the_servers_that_answer() {
     cluster.nodes[2].pause(true);
     let start = Instant::now();
     let mut replies = batch.exec_each().await;
-    // Ten pipelines hold 4 MiB each. Every failure doubles the next, so that five are enough.
+    // Ten pipelines of 4 MiB. Each failure doubles the next one, so five are enough.
     let took = start.elapsed();
     assert!(took < 6 * timeout + Duration::from_secs(1), "{took:?}");
     let applied = sets.into_iter().map(|set| replies.take(set)).filter(Result::is_ok).count();

@@ -1,4 +1,4 @@
-//! Long answers and long requests, and that they keep nobody waiting.
+//! Large replies and requests, which must not delay other clients.
 
 use crate::support::redis::Server;
 use crate::{Admin, assert_kind, open};
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 const MANY: usize = 200_000;
 
-/// Fills a sorted hash: fields `f000000`, …, the first of which have values, in the order of their
-/// scores.
+/// Fills a sorted hash with the fields `f000000`, … in the order of their scores, with or without
+/// values.
 fn fill(admin: &mut Admin, key: &str, n: usize, score: impl Fn(usize) -> usize, values: bool) {
     let ids: Vec<usize> = (0..n).collect();
     for ids in ids.chunks(5_000) {
@@ -27,7 +27,7 @@ fn fill(admin: &mut Admin, key: &str, n: usize, score: impl Fn(usize) -> usize, 
     }
 }
 
-/// The longest that a `PING` takes until it is told to end.
+/// Sends `PING` until `over` is true, and returns the longest time that one took.
 fn pinging(server: &Server, over: &Arc<AtomicBool>) -> std::thread::JoinHandle<Duration> {
     let (mut admin, over) = (Admin::of(server), Arc::clone(over));
     std::thread::spawn(move || {
@@ -57,7 +57,7 @@ async fn long_ranges_are_complete_and_keep_nobody_waiting() {
         let scored = s.zhrange("scores").rev().with_scores().await.unwrap();
         over.store(true, Relaxed);
         worst.push(pings.join().unwrap());
-        // Once it is the machine that is busy; it is not every time.
+        // Repeated, as the machine may be busy.
         if worst.iter().any(|worst| *worst < Duration::from_millis(200)) {
             break (values, scored);
         }
@@ -80,7 +80,7 @@ async fn long_ranges_are_complete_and_keep_nobody_waiting() {
     assert!(lex.iter().zip(&members).all(|((a, score), b)| a == b && *score == 0.0));
     let lex = s.zrange("lex").by_lex("f1"..).rev().limit(50_000).with_scores().await.unwrap();
     assert_eq!((lex.len(), &lex[0].0), (50_000, &members[MANY - 1]));
-    // At, and on both sides of, what is answered at once.
+    // Around the 1,000 entries that a script returns at once.
     for n in [999, 1_000, 1_001, 2_000, 2_001] {
         let values = s.zhrange("scores").limit(n).await.unwrap();
         assert_eq!((values.len(), &values[n - 1]), (n, &format!("v{:06}", n - 1).into()));
@@ -114,7 +114,7 @@ async fn large_collections_are_written_and_read_in_one_call() {
         assert_eq!(admin.run::<usize>(&["SCARD", &format!("s{i}")]), 1_000);
         assert_eq!(admin.run::<usize>(&["HLEN", &format!("h{i}")]), 1_000);
     }
-    // More than Lua can unpack at once.
+    // More than Lua can `unpack` at once.
     let mut w = s.atomic_write();
     w.srem("set", 0..100_000);
     w.hdel("hash", 20_000..90_001);

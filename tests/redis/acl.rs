@@ -1,4 +1,4 @@
-//! Who may do what, and that no password is told.
+//! Users and permissions (ACL), and passwords, which no error shows.
 
 use crate::support::redis::{Cluster, Server, version};
 use crate::{Admin, CALLS, assert_kind, open};
@@ -7,13 +7,13 @@ use keyvaluestore::{Error, ErrorKind, Redis, Store};
 use std::error::Error as _;
 
 fn assert_no_secret(error: &Error) {
-    let mut told = format!("{error} {error:?}");
+    let mut texts = format!("{error} {error:?}");
     let mut source = error.source();
     while let Some(error) = source {
-        told.push_str(&format!("{error} {error:?}"));
+        texts.push_str(&format!("{error} {error:?}"));
         source = error.source();
     }
-    assert!(!told.contains("hunter"), "{told}");
+    assert!(!texts.contains("hunter"), "{texts}");
 }
 
 #[tokio::test]
@@ -53,12 +53,12 @@ async fn a_password_that_is_changed_denies_the_next_connection() {
     let error = assert_kind(store.set("k", "w").await, ErrorKind::AccessDenied);
     assert_no_secret(&error);
     assert!(!error.outcome_is_unknown());
-    // Until the next attempt, too: waiting does not help.
+    // During the backoff it is the same error: a retry does not help.
     let error = assert_kind(store.set("k", "w").await, ErrorKind::AccessDenied);
     assert_no_secret(&error);
     assert!(!error.is_retryable() && !error.outcome_is_unknown());
     admin.done(&["CONFIG", "SET", "requirepass", "hunter1"]);
-    crate::pause(100).await; // as long as the pauses after two attempts may last
+    crate::pause(100).await; // the longest backoff after two attempts
     assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
 }
 
@@ -72,7 +72,7 @@ async fn what_a_user_may_not_do_is_denied_and_changes_nothing() {
     admin.done(&["SET", "k:text", "old"]);
     let before = admin.digest();
     let mut atomic = store.atomic_write();
-    // Before Redis 7 a script cannot ask what the user may do; the first write is denied, or none.
+    // Before Redis 7 a script cannot ask for permissions: only the first write may be denied.
     if version() >= 7 {
         atomic.sadd("k:set", ["a"]);
     }
@@ -101,13 +101,13 @@ async fn what_a_user_may_not_do_is_denied_and_changes_nothing() {
         assert_no_secret(&error);
     }
     assert_eq!(admin.digest(), before);
-    // The value can be written, and the score cannot.
+    // The user may write the value, but not the score.
     admin.done(&["ACL", "SETUSER", "clerk", "+hset"]);
     assert_kind(store.zhadd("k:z", "f", "v", 1.0).await, ErrorKind::AccessDenied);
     assert_eq!(admin.digest(), before);
 }
 
-/// What a user may do can depend on the key, from Redis 7 on.
+/// From Redis 7 on, permissions can depend on the key (selectors).
 #[tokio::test]
 async fn an_atomic_write_of_which_one_key_is_denied_changes_none() {
     let server = Server::start(&[]);
@@ -124,14 +124,14 @@ async fn an_atomic_write_of_which_one_key_is_denied_changes_none() {
     assert_eq!(store.get("a:1").await.unwrap().unwrap(), "old");
 }
 
-/// A sorted hash is in two places. Who may change one of them alone changes none.
+/// A sorted hash has two keys. A user who may change only one of them changes neither.
 #[tokio::test]
 async fn a_call_of_which_one_half_is_denied_changes_nothing() {
     let server = Server::start(&[]);
     let mut admin = Admin::of(&server);
     let all = open(&server.url()).await;
     all.zhadd("k", "f", "value", 1.0).await.unwrap();
-    // As the Go library leaves it.
+    // A leftover value, as the Go library's `ZRem` leaves it.
     admin.done(&["HSET", "__kvs_zh:k", "left", "value"]);
     let before = admin.digest();
     let clerk = |more: &[&'static str]| {
@@ -169,7 +169,7 @@ async fn a_call_of_which_one_half_is_denied_changes_nothing() {
     assert_eq!(admin.digest(), before);
 }
 
-/// `redis_user` in `tests/conformance.rs` has the same for one server.
+/// `redis_user` in `tests/conformance.rs` is the same for one server.
 #[tokio::test]
 async fn a_user_who_may_do_what_the_docs_say_can_do_everything_in_a_cluster() {
     let cluster = Cluster::start(3, 0);
