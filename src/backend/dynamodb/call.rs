@@ -6,6 +6,7 @@ use super::error::{DynamoError, Failed, What};
 use super::watch::give_up;
 use super::{BACKEND, Inner};
 use crate::backend::Context;
+use crate::backoff::ExponentialBackoff;
 use crate::observe::{ConsumedCapacity, Observer, RoundTripGuard};
 use crate::runtime::with_drivers;
 use crate::{Error, ErrorKind};
@@ -15,9 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The first pause and the longest one where another writer was faster, who is done by now.
-const CONTENTION: Duration = Duration::from_millis(2);
-const LONGEST_CONTENTION: Duration = Duration::from_millis(100);
+/// Backoff after a conflict with another writer, which is done by then.
+const CONFLICT_BACKOFF: ExponentialBackoff =
+    ExponentialBackoff::new(Duration::from_millis(2), Duration::from_millis(100));
 
 /// When a request may be sent again although the first one may have been carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,28 +233,25 @@ impl<'t> Trip<'t> {
         if has_progressed {
             self.made_progress();
             *tries = Tries::default();
-            let first = self.db.options.pause;
-            return self.wait(1, ErrorKind::Throttled, first, first).await;
+            return self.wait(1, ErrorKind::Throttled, self.db.options.backoff).await;
         }
         self.pause(tries, ErrorKind::Throttled).await
     }
     /// Waits for what will pass, however often it was tried; `false` if there is no time left.
     pub(super) async fn outwait(&self, tries: &mut Tries, because: ErrorKind) -> bool {
         tries.count();
-        let options = &self.db.options;
-        self.wait(tries.made, because, options.pause, options.longest_pause).await
+        self.wait(tries.made, because, self.db.options.backoff).await
     }
     /// Waits before a write is tried again that has lost to another one; `false` if there is no
     /// time left. Whoever loses has lost to somebody who has got on, so that only time is a reason
     /// to give up.
     pub(super) async fn give_way(&self, tries: &mut Tries) -> bool {
         tries.count();
-        self.wait(tries.made, ErrorKind::Conflict, CONTENTION, LONGEST_CONTENTION).await
+        self.wait(tries.made, ErrorKind::Conflict, CONFLICT_BACKOFF).await
     }
 
-    async fn wait(&self, made: u32, because: ErrorKind, first: Duration, most: Duration) -> bool {
-        let longest = first.saturating_mul(1 << (made - 1).min(16)).min(most);
-        let pause = longest.mul_f64(fastrand::f64());
+    async fn wait(&self, made: u32, because: ErrorKind, backoff: ExponentialBackoff) -> bool {
+        let pause = backoff.full_jitter(made);
         // As far away as never, if it cannot be written down.
         let ends = Instant::now().checked_add(pause);
         let deadline = self.clock.deadline();

@@ -1,6 +1,7 @@
 //! [`DynamoDbOptions`], and the URLs that a table is named by.
 
 use super::{DynamoClient, DynamoDb};
+use crate::backoff::ExponentialBackoff;
 use crate::{Error, Result};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
@@ -41,8 +42,7 @@ pub struct DynamoDbOptions {
     pub(super) attempt_timeout: Duration,
     pub(super) attempts: u32,
     pub(super) concurrency: usize,
-    pub(super) pause: Duration,
-    pub(super) longest_pause: Duration,
+    pub(super) backoff: ExponentialBackoff,
     region: Option<String>,
     endpoint: Option<String>,
     create_table: bool,
@@ -55,8 +55,7 @@ impl Default for DynamoDbOptions {
             attempt_timeout: Duration::from_secs(10),
             attempts: 10,
             concurrency: 16,
-            pause: Duration::from_millis(25),
-            longest_pause: Duration::from_secs(1),
+            backoff: ExponentialBackoff::new(Duration::from_millis(25), Duration::from_secs(1)),
             region: None,
             endpoint: None,
             create_table: false,
@@ -108,7 +107,7 @@ impl DynamoDbOptions {
     /// to twice as long each further time, but never more than `longest`. 25 milliseconds and a
     /// second by default.
     pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
-        (self.pause, self.longest_pause) = (first, longest);
+        self.backoff = ExponentialBackoff::new(first, longest);
         self
     }
     /// How many requests a batch sends at once. Fewer if they are large: at most 4 MB of writes are
