@@ -91,7 +91,7 @@ mod dynamodb_faulty {
         let api = Double { api: DynamoClient::new(place.client), rules: rules.into() };
         // As often as in production, but not as long.
         let short = (Duration::from_micros(100), Duration::from_millis(5));
-        let patient = DynamoDbOptions::new().attempts(100).pauses(short.0, short.1);
+        let patient = DynamoDbOptions::new().max_attempts(100).backoff(short.0, short.1);
         Subject::new(DynamoDb::with_api(api, place.table).with_options(patient)).keep(place.kept)
     }
     keyvaluestore::conformance::tests!(subject, opt_out: {

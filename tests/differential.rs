@@ -163,7 +163,7 @@ async fn on_dynamodb(rules: impl support::doubles::Rules) -> Subject {
     let api =
         support::doubles::Double { api: DynamoClient::new(place.client), rules: rules.into() };
     let (short, longer) = (Duration::from_micros(100), Duration::from_millis(5));
-    let patient = DynamoDbOptions::new().attempts(1_000).pauses(short, longer);
+    let patient = DynamoDbOptions::new().max_attempts(1_000).backoff(short, longer);
     let inner = DynamoDb::with_api(api, place.table).with_options(patient);
     let backend = keyvaluestore::wrap::Prefix::new(inner, prefix);
     Subject::new(backend).keep(place.kept)

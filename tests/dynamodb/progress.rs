@@ -160,7 +160,7 @@ async fn a_large_sorted_set_is_deleted_though_some_of_its_groups_are_given_up() 
         }
         _ => Ok(()),
     });
-    let store = store_on(&client, &Arc::new(rules), quick().attempts(2));
+    let store = store_on(&client, &Arc::new(rules), quick().max_attempts(2));
     assert!(store.delete("z").await.unwrap());
     assert_eq!(Store::dynamodb(client.clone(), TABLE).zcount("z", ..).await.unwrap(), 0);
 
@@ -173,7 +173,7 @@ async fn a_large_sorted_set_is_deleted_though_some_of_its_groups_are_given_up() 
     let store = store_on(
         &client,
         &Arc::new(rules),
-        quick().attempts(2).timeout(Duration::from_millis(200)),
+        quick().max_attempts(2).timeout(Duration::from_millis(200)),
     );
     let error = store.delete("z").await.unwrap_err();
     assert!(error.is_retryable() && error.outcome_is_unknown(), "{error}");

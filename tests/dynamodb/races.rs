@@ -1,7 +1,7 @@
 //! Writers that get in each other's way, for real: at once, on requests that take a random time
 //! each.
 
-use super::{client, quick, store_on};
+use super::{client, quick, store_on, store_with};
 use crate::support::doubles::Script;
 use keyvaluestore::{ErrorKind, Store};
 use std::sync::Arc;
@@ -240,4 +240,35 @@ async fn a_sorted_set_that_is_deleted_while_it_is_written_ends_up_whole() {
     assert_eq!(count.unwrap(), lex.unwrap());
     while store.delete("z").await.unwrap() {}
     assert_eq!(store.zcount("z", ..).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn answers_may_come_in_any_order() {
+    let (store, ..) = store_with(Script::default().slow(Duration::from_millis(3)), quick()).await;
+    let mut batch = store.batch();
+    // Each key: a write, a read that sees it, a write, a read.
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        for key in 0..40 {
+            let value = format!("{round}-{key}");
+            let _ = batch.set(key.to_string(), &value);
+            let _ = batch.hset(format!("h{key}"), [("f", &value)]);
+            expected.push((batch.get(key.to_string()), value.clone()));
+            expected.push((batch.hget(format!("h{key}"), "f"), value));
+        }
+    }
+    let mut replies = batch.exec().await.unwrap();
+    for (handle, value) in expected {
+        assert_eq!(replies.take(handle).unwrap().unwrap(), value.as_str());
+    }
+    let calls = (0..40).map(|key| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let value = store.get(key.to_string()).await.unwrap().unwrap();
+            assert_eq!(value, format!("2-{key}").as_str());
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap();
+    }
 }

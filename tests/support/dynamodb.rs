@@ -346,3 +346,34 @@ fn serve(db: &Database, judge: &Judge, stream: TcpStream) -> Option<()> {
         writer.write_all(&[head.as_bytes(), body.as_bytes()].concat()).ok()?;
     }
 }
+
+/// Starts a server that sends the same response to every request, and waits for `delay` before its
+/// last byte. Returns its URL.
+pub(crate) fn responding(response: &'static str, delay: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut read = [0; 65_536];
+                while stream.read(&mut read).is_ok_and(|n| n > 0) {
+                    let (first, last) = response.split_at(response.len() - 1);
+                    let _ = stream.write_all(first.as_bytes());
+                    std::thread::sleep(delay);
+                    let _ = stream.write_all(last.as_bytes());
+                    // An incomplete response ends the connection.
+                    if response == "HTTP/1.1" {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+/// The URL of a port on which nothing listens.
+pub(crate) fn closed_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}

@@ -60,7 +60,9 @@ impl Rules for Faulty {
     fn after(&self, call: &'static str) -> Result<(), DynamoError> {
         let safe = ["GetItem", "Query", "BatchGetItem", "TransactGetItems", "TransactWriteItems"];
         match self.next() % 16 {
-            0 if safe.contains(&call) => Err(DynamoError::lost("the connection was closed")),
+            0 if safe.contains(&call) => {
+                Err(DynamoError::response_lost("the connection was closed"))
+            }
             1 if safe.contains(&call) => Err(DynamoError::service("InternalServerError", "")),
             2 if safe.contains(&call) => Err(DynamoError::timeout()),
             _ => Ok(()),

@@ -1,12 +1,12 @@
 //! Answers that cannot be read, and answers of something between the client and the service: what
 //! is known after them of a write.
 
-use super::{Notes, TABLE, quick};
+use super::{TABLE, assert_error, observed, quick};
 use crate::support::dynamodb::{database, dispatch, in_process, in_process_with};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
-use keyvaluestore::{DynamoDb, Error, ErrorKind, Result, Store};
+use keyvaluestore::{DynamoDb, ErrorKind, Result, Store};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -29,12 +29,6 @@ async fn garbling(
         (status, answer)
     });
     (client, seen)
-}
-
-fn store(client: &Client) -> (Store, Arc<Notes>) {
-    let notes = Arc::new(Notes::default());
-    let backend = DynamoDb::new(client.clone(), TABLE).with_options(quick());
-    (Store::new(backend).with_observer(Arc::clone(&notes) as _), notes)
 }
 
 type Garble = fn(u16, String) -> (u16, String);
@@ -70,7 +64,7 @@ const WRITES: &[(&str, Write)] = writes! {
 };
 
 async fn fill(client: &Client) {
-    let (store, _) = store(client);
+    let (store, _) = observed(client, quick());
     store.set("k", "v").await.unwrap();
     store.sadd("s", ["a", "b"]).await.unwrap();
     store.hset("h", [("f", "1"), ("g", "2")]).await.unwrap();
@@ -93,11 +87,15 @@ async fn after_an_answer_of_status_200_that_cannot_be_read_the_outcome_is_unknow
             fill(&client).await;
             *armed.lock().unwrap() = true;
             seen.store(0, Ordering::SeqCst);
-            let (store, notes) = store(&client);
+            let (store, recorder) = observed(&client, quick());
             let error = write(store).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{call}: {error}");
             assert!(error.outcome_is_unknown(), "{call}: {error}");
-            assert_eq!((seen.load(Ordering::SeqCst), notes.take_retries()), (1, vec![]), "{call}");
+            assert_eq!(
+                (seen.load(Ordering::SeqCst), recorder.take_retries()),
+                (1, vec![]),
+                "{call}"
+            );
         }
     }
 }
@@ -105,7 +103,7 @@ async fn after_an_answer_of_status_200_that_cannot_be_read_the_outcome_is_unknow
 #[tokio::test]
 async fn an_increment_whose_answer_bears_no_sum_is_of_unknown_outcome() {
     let (client, _) = garbling("UpdateItem", 1, EMPTY).await;
-    let (store, _) = store(&client);
+    let (store, _) = observed(&client, quick());
     let error = store.incr_by("n", 1).await.unwrap_err();
     assert!(error.outcome_is_unknown(), "{error}");
     assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
@@ -115,7 +113,7 @@ async fn an_increment_whose_answer_bears_no_sum_is_of_unknown_outcome() {
 async fn a_batch_whose_answer_cannot_be_read_is_of_unknown_outcome() {
     for garble in [CUT, HTML] {
         let (client, seen) = garbling("BatchWriteItem", 1, garble).await;
-        let (store, _) = store(&client);
+        let (store, _) = observed(&client, quick());
         let mut batch = store.batch();
         let sets = [batch.set("a", "1"), batch.set("b", "2")];
         let mut replies = batch.exec_each().await;
@@ -133,20 +131,20 @@ async fn a_read_whose_answer_cannot_be_read_is_asked_again() {
     for garble in [CUT, HTML, TEXT] {
         let (client, seen) = garbling("GetItem", 2, garble).await;
         fill(&client).await;
-        let (store, notes) = store(&client);
+        let (store, recorder) = observed(&client, quick());
         assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
         assert_eq!(seen.load(Ordering::SeqCst), 3);
-        assert_eq!(notes.take_retries(), [ErrorKind::Unavailable; 2]);
+        assert_eq!(recorder.take_retries(), [ErrorKind::Unavailable; 2]);
     }
     // These say what they found even if it is nothing; what does not is no answer.
     for garble in [CUT, HTML, EMPTY] {
         let (client, seen) = garbling("Query", 2, garble).await;
         fill(&client).await;
-        assert_eq!(store(&client).0.zrange("z").await.unwrap(), ["m"]);
+        assert_eq!(observed(&client, quick()).0.zrange("z").await.unwrap(), ["m"]);
         assert_eq!(seen.load(Ordering::SeqCst), 3);
         let (client, seen) = garbling("BatchGetItem", 2, garble).await;
         fill(&client).await;
-        let (store, _) = store(&client);
+        let (store, _) = observed(&client, quick());
         let mut batch = store.batch();
         let (k, nothing) = (batch.get("k"), batch.get("nothing"));
         let mut replies = batch.exec().await.unwrap();
@@ -160,17 +158,13 @@ async fn a_read_whose_answer_cannot_be_read_is_asked_again() {
 async fn an_atomic_write_whose_answer_cannot_be_read_goes_again_under_its_token() {
     for garble in [CUT, HTML, TEXT] {
         let (client, seen) = garbling("TransactWriteItems", 2, garble).await;
-        let (store, _) = store(&client);
+        let (store, _) = observed(&client, quick());
         let mut tx = store.atomic_write();
         tx.incr_by("n", 1);
         assert!(tx.exec().await.unwrap().is_committed());
         assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
         assert_eq!(seen.load(Ordering::SeqCst), 3);
     }
-}
-
-fn is(error: &Error, kind: ErrorKind, is_unknown: bool) {
-    assert_eq!((error.kind(), error.outcome_is_unknown()), (kind, is_unknown), "{error}");
 }
 
 /// What a proxy, a gateway or another server answers has a status, and no code of DynamoDB's.
@@ -200,10 +194,10 @@ async fn only_a_status_of_4xx_says_that_nothing_was_applied() {
             }
             let (client, seen) =
                 garbling("UpdateItem", usize::MAX, move |_, _| (status, body.into())).await;
-            let (store, _) = store(&client);
+            let (store, _) = observed(&client, quick());
             let error = store.incr_by("n", 1).await.unwrap_err();
             assert_eq!(seen.load(Ordering::SeqCst), sent, "{status}: {error}");
-            is(&error, kind, is_unknown);
+            assert_error(&error, kind, is_unknown);
             assert!(status == 200 || error.to_string().contains(&status.to_string()), "{error}");
         }
     }
@@ -216,7 +210,7 @@ async fn a_code_with_a_status_of_5xx_does_not_say_that_nothing_was_applied() {
         let body = format!("{{\"__type\":\"x#{code}\"}}");
         let (client, seen) =
             garbling("UpdateItem", usize::MAX, move |_, _| (503, body.clone())).await;
-        let error = store(&client).0.incr_by("n", 1).await.unwrap_err();
+        let error = observed(&client, quick()).0.incr_by("n", 1).await.unwrap_err();
         assert!(error.is_retryable() && error.outcome_is_unknown(), "{error}");
         assert_eq!(seen.load(Ordering::SeqCst), 1);
     }
@@ -233,8 +227,8 @@ async fn a_signature_that_has_expired_names_the_clock() {
     ] {
         let body = format!("{{\"__type\":\"x#{code}\",\"message\":\"{message}\"}}");
         let (client, _) = garbling("UpdateItem", usize::MAX, move |_, _| (400, body.clone())).await;
-        let error = store(&client).0.incr_by("n", 1).await.unwrap_err();
-        is(&error, ErrorKind::AccessDenied, false);
+        let error = observed(&client, quick()).0.incr_by("n", 1).await.unwrap_err();
+        assert_error(&error, ErrorKind::AccessDenied, false);
         assert!(error.to_string().contains("clock"), "{error}");
     }
 }

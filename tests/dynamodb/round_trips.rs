@@ -1,8 +1,12 @@
 //! Requests, counted.
 
-use super::counted;
-use keyvaluestore::Outcome;
+use super::{TABLE, client, counted, quick, store_with};
+use crate::support::doubles::{Call, Double, Script};
+use keyvaluestore::backend::DynamoClient;
+use keyvaluestore::{DynamoDb, Outcome, Store};
 use std::ops::Bound::{Excluded, Included};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs a call, and asserts which requests it takes.
 macro_rules! takes {
@@ -224,4 +228,51 @@ async fn an_atomic_write_is_one_request() {
     assert!(takes!(c, ["TransactWriteItems": 2], tx.exec()).is_committed());
     assert!(!s.delete("nothing").await.unwrap());
     assert!(takes!(c, [], s.atomic_write().exec()).is_committed());
+}
+
+#[tokio::test]
+async fn reads_go_where_reads_go_and_what_a_write_depends_on_does_not() {
+    let (reads, writes) = (Arc::new(Script::default()), Arc::new(Script::default()));
+    let client = client().await;
+    let double = |rules: &Arc<Script>| Double {
+        api: DynamoClient::new(client.clone()),
+        rules: Arc::clone(rules),
+    };
+    let backend = DynamoDb::with_api(double(&writes), TABLE).with_reads(double(&reads));
+    let store = Store::new(backend).eventually_consistent();
+    store.zadd("z", "m", 1.0).await.unwrap();
+    store.zincr_by("z", "m", 1.0).await.unwrap();
+    let taken = writes.take();
+    assert_eq!((taken["GetItem"], taken["PutItem"], taken["UpdateItem"]), (1, 1, 1));
+    assert!(reads.take().is_empty());
+    store.get("k").await.unwrap();
+    store.zcount("z", ..).await.unwrap();
+    let mut batch = store.batch();
+    let _ = (batch.get("a"), batch.get("b"), batch.set("c", "v"));
+    let _ = batch.exec().await.unwrap();
+    let taken = reads.take();
+    assert_eq!((taken["GetItem"], taken["Query"], taken["BatchGetItem"]), (1, 1, 1));
+    assert_eq!(writes.take().into_iter().collect::<Vec<_>>(), [("PutItem", 1)]);
+}
+
+/// All that an expression refers to may have two megabytes.
+#[tokio::test]
+async fn members_that_are_not_there_are_not_sent_if_they_are_very_many() {
+    let longest = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&longest);
+    let rules = Script::default().before(move |call| {
+        if let Call::UpdateItem(input) = call {
+            let values = input.get_expression_attribute_values().iter().flatten();
+            let members = values.filter_map(|(_, value)| value.as_bs().ok()).flatten();
+            let bytes = members.map(|member| member.as_ref().len()).sum();
+            seen.fetch_max(bytes, Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    let (store, _, _) = store_with(rules, quick()).await;
+    store.sadd("s", 0..5_000).await.unwrap();
+    let absent = (0..2_200).map(|i| format!("{i:01016}"));
+    store.srem("s", absent.chain((0..100).map(|i| i.to_string()))).await.unwrap();
+    assert_eq!(store.smembers("s").await.unwrap().len(), 4_900);
+    assert!(longest.load(Ordering::SeqCst) < 1 << 20, "{longest:?} bytes");
 }

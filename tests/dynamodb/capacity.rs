@@ -1,7 +1,7 @@
 //! What operations cost, as a table: made here, shown in the docs, and compared with what they
 //! show.
 
-use super::{Notes, TABLE, Units, client};
+use super::{Recorder, TABLE, Units, client};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keyvaluestore::backend::DynamoClient;
@@ -98,12 +98,12 @@ async fn the_table_of_prices_in_the_docs_is_what_they_are() {
     );
     // Each on a table of its own, so that none depends on the one before; reads need not.
     for (name, run) in ROWS {
-        let notes = Arc::new(Notes::default());
+        let recorder = Arc::new(Recorder::default());
         let members = if name.contains("1,000") { 1_000 } else { 10 };
-        let store = filled(members).await.with_observer(Arc::clone(&notes) as _);
+        let store = filled(members).await.with_observer(Arc::clone(&recorder) as _);
         run(store).await.unwrap();
-        let Units { table: of_table, index } = notes.take_units();
-        let requests = notes.take_trips().len();
+        let Units { table: of_table, index } = recorder.take_units();
+        let requests = recorder.take_round_trips().len();
         write!(table, "| {name} | {requests} |").unwrap();
         for units in [of_table.0, index.0, of_table.1, index.1] {
             let units = if units == 0.0 { String::new() } else { units.to_string() };
@@ -123,12 +123,12 @@ async fn the_table_of_prices_in_the_docs_is_what_they_are() {
 
 #[tokio::test]
 async fn an_eventual_read_costs_half_and_a_failed_request_nothing() {
-    let notes = Arc::new(Notes::default());
-    let store = filled(1_000).await.with_observer(Arc::clone(&notes) as _);
+    let recorder = Arc::new(Recorder::default());
+    let store = filled(1_000).await.with_observer(Arc::clone(&recorder) as _);
     let eventual = store.eventually_consistent();
     let units = |run: BoxFuture<'static, Result<()>>| {
         run.now_or_never().unwrap().unwrap();
-        notes.take_units().read()
+        recorder.take_units().read()
     };
     for (name, run) in ROWS.iter().filter(|(name, _)| {
         [
@@ -149,5 +149,5 @@ async fn an_eventual_read_costs_half_and_a_failed_request_nothing() {
     }
     // What a write depends on is read strongly, whatever the store.
     eventual.zincr_by("z", "0007", 1.0).await.unwrap();
-    assert_eq!(notes.take_units().read(), 1.0);
+    assert_eq!(recorder.take_units().read(), 1.0);
 }
