@@ -87,7 +87,7 @@ mod dynamodb_faulty {
 
     async fn subject() -> Subject {
         let place = dynamodb::place().await;
-        let rules = Faulty { slow: true, tells: false, ..Faulty::new() };
+        let rules = Faulty { slow: true, returns_items: false, ..Faulty::new() };
         let api = Double { api: DynamoClient::new(place.client), rules: rules.into() };
         // As often as in production, but not as long.
         let short = (Duration::from_micros(100), Duration::from_millis(5));

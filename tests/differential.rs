@@ -148,8 +148,8 @@ async fn dynamodb_agrees_with_memory_whatever_goes_wrong() {
     }
     let n = std::sync::atomic::AtomicU64::new(0);
     let empty = async || {
-        let tells = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2);
-        on_dynamodb(Faulty { tells, slow: true, ..Faulty::new() }).await
+        let returns_items = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2);
+        on_dynamodb(Faulty { returns_items, slow: true, ..Faulty::new() }).await
     };
     check(empty, plan(10)).await;
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A provider that fails in a way, and after so many failures has credentials.
+/// A provider of credentials that fails `failures` times, and then succeeds.
 struct Provider {
     failures: AtomicUsize,
     error: fn() -> CredentialsError,
@@ -48,8 +48,8 @@ impl ProvideCredentials for Provider {
     }
 }
 
-/// A client of a new table, whose credentials come from `provider`, and the count of requests that
-/// have reached the table.
+/// A client of a new table with credentials from `provider`, and a counter of the requests that
+/// reach the table.
 async fn with_provider(provider: Provider) -> (Client, Arc<AtomicUsize>) {
     let db = database();
     DynamoDb::create_table(&in_process(&db), TABLE).await.unwrap();
@@ -68,8 +68,8 @@ fn provider(failures: usize, error: fn() -> CredentialsError) -> Provider {
     Provider { failures: AtomicUsize::new(failures), error, delay: Duration::ZERO }
 }
 
-/// A credentials endpoint that answers 500 for a moment made every call fail as `AccessDenied`,
-/// which no caller tries again.
+/// A credentials endpoint that returned 500 for a moment made every call fail with `AccessDenied`,
+/// which is not retryable.
 #[tokio::test]
 async fn a_provider_of_credentials_that_fails_is_asked_again() {
     for error in [
@@ -124,11 +124,11 @@ async fn no_credentials_are_told_only_where_no_provider_had_any() {
     }
 }
 
-/// The credentials come, but not in time. The request was never sent, so that it is known not to
-/// have been applied.
+/// The credentials do not arrive in time. The request was not sent, so the write is known not to be
+/// applied.
 #[tokio::test(start_paused = true)]
 async fn what_ends_before_the_request_is_sent_is_known_not_to_be_applied() {
-    // Our own limit ends it, or the SDK's own one, of 5 seconds.
+    // Either this library's timeout or the SDK's, which is 5 seconds.
     for limit in [Duration::from_millis(100), Duration::from_secs(8)] {
         let slow = Provider {
             failures: AtomicUsize::new(0),
@@ -155,7 +155,7 @@ async fn what_ends_before_the_request_is_sent_is_known_not_to_be_applied() {
     }
 }
 
-/// A port whose queue of connections is full: one more is neither made nor refused.
+/// A port whose accept queue is full: it neither accepts nor refuses another connection.
 fn full() -> (String, Vec<std::net::TcpStream>, tokio::net::TcpListener) {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -166,8 +166,8 @@ fn full() -> (String, Vec<std::net::TcpStream>, tokio::net::TcpListener) {
     (format!("http://{address}"), std::iter::from_fn(connect).collect(), listener)
 }
 
-/// Runs a test that is ignored otherwise in a process of its own, as credentials are looked for in
-/// the environment.
+/// Runs an ignored test in a process of its own, because the SDK reads credentials from the
+/// environment.
 fn with_environment(test: &str, variables: &[(&str, &str)]) {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", test]).envs(variables.iter().copied());
@@ -179,8 +179,7 @@ fn with_environment(test: &str, variables: &[(&str, &str)]) {
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
-/// The connection does not come to be before the limit, of an attempt or of the call, ends the
-/// request.
+/// The timeout of the attempt or of the call ends the request before it has a connection.
 #[test]
 fn what_ends_before_there_is_a_connection_is_known_not_to_be_applied() {
     let test = "connecting::connecting_takes_too_long";
@@ -201,14 +200,14 @@ async fn connecting_takes_too_long() {
         assert!(error.to_string().contains("no connection in time"), "{error}");
         assert_eq!(recorder.take_round_trips().len(), attempts, "{error}");
     }
-    // Where there is a connection, and no answer, it is not known.
+    // With a connection and no response, the outcome is unknown.
     let url = responding("HTTP/1.1 200 OK\r\n", Duration::from_secs(60));
     let url = format!("dynamodb://{TABLE}?region=eu-west-1&attempt_timeout=300ms&endpoint={url}");
     let store = Store::open(url).await.unwrap();
     assert_error(&store.incr_by("n", 1).await.unwrap_err(), ErrorKind::Timeout, true);
 }
 
-/// The endpoint of a container's credentials answers 500, or closes the connection, for a moment.
+/// The credentials endpoint of a container returns 500, or closes the connection, for a moment.
 #[test]
 fn an_endpoint_of_credentials_that_fails_for_a_moment_is_waited_out() {
     for answer in ["HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\nno", "HTTP/1.1"] {
@@ -244,7 +243,7 @@ async fn there_are_no_credentials() {
     assert_no_repeated_cause(&error);
 }
 
-/// The SDK's stalled stream protection ended such an answer after 5 seconds, whatever was asked.
+/// The SDK's stalled stream protection ended such a response after 5 seconds.
 #[tokio::test]
 async fn attempt_timeout_is_the_only_limit_of_an_answer_that_stalls() {
     let item = "HTTP/1.1 200 OK\r\ncontent-length: 27\r\n\r\n{\"Item\":{\"v\":{\"B\":\"dg==\"}}}";

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Every text of an error and of its causes.
+/// The messages of an error and of its causes.
 fn chain(error: &Error) -> Vec<String> {
     let mut texts = vec![error.to_string()];
     let mut next = error.source();
@@ -22,11 +22,11 @@ fn chain(error: &Error) -> Vec<String> {
     texts
 }
 
-/// Whether no cause is told by what it is the cause of, too.
+/// Checks that no message contains that of its cause.
 pub(super) fn assert_no_repeated_cause(error: &Error) {
     let texts = chain(error);
     for (i, text) in texts.iter().enumerate() {
-        // The SDK's connector has a word of its own for most of what it does not know: `other`.
+        // The SDK's connector prints `other` for unknown errors.
         for other in texts[i + 1..].iter().filter(|text| text.contains(' ')) {
             assert!(!text.contains(other.as_str()), "{texts:#?}");
         }
@@ -78,7 +78,7 @@ async fn an_error_names_the_table_and_the_server_and_tells_its_cause_once() {
             let text = error.to_string();
             assert!(text.contains(says), "{text}");
             assert!(text.contains(&format!("table `{TABLE}`")), "{text}");
-            // Where nothing could be sent, the name that was looked for is known, too.
+            // The address is known also if no connection was made.
             assert!(text.contains(&url), "{text}");
             assert_no_repeated_cause(&error);
         }
@@ -105,7 +105,7 @@ async fn what_the_service_refuses_is_told_once_with_the_table() {
             assert_no_repeated_cause(&error);
         }
     }
-    // Of a client of another kind the address is not known, and the table is.
+    // The error of another client has no address and no table.
     let error = DynamoError::service("ThrottlingException", "");
     assert_eq!(error.to_string(), "DynamoDB throttles (ThrottlingException)");
 }

@@ -30,7 +30,7 @@ async fn an_atomic_write_whose_answer_is_lost_is_applied_once() {
         assert_eq!(rules.take()["TransactWriteItems"], 3);
         assert_eq!(recorder.take_retries().len(), 2);
     }
-    // With no attempt left it is not known.
+    // Without a successful retry, the outcome is unknown.
     let rules =
         Script::default().after(|_| Err(DynamoError::response_lost("the connection was closed")));
     let (store, rules, _) = store_with(rules, quick().max_attempts(2)).await;
@@ -86,7 +86,7 @@ async fn reads_are_sent_again_and_writes_of_unknown_outcome_are_not() {
         assert_eq!(store.get("k").await.unwrap(), None);
         assert_eq!((rules.take()["GetItem"], recorder.take_retries()), (4, vec![kind; 3]));
 
-        // Each was applied, and sent once.
+        // Each write is applied, and sent once.
         assert_error(&store.incr_by("n", 1).await.unwrap_err(), kind, true);
         assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
         assert_error(&store.set_nx("k", "v").await.unwrap_err(), kind, true);
@@ -125,7 +125,7 @@ async fn a_write_that_was_not_applied_is_sent_again() {
         assert_eq!(store.incr_by("n", 1).await.unwrap(), 1);
         assert_eq!(rules.take()["UpdateItem"], 3);
     }
-    // Of several attempts, one is enough to make the outcome unknown.
+    // One attempt of several suffices to make the outcome unknown.
     let (first, second) = (first(1), first(1));
     let rules = Script::default().before(move |_| match () {
         () if first() => Err(DynamoError::service("ThrottlingException", "")),
@@ -136,8 +136,8 @@ async fn a_write_that_was_not_applied_is_sent_again() {
     assert_error(&store.incr_by("n", 1).await.unwrap_err(), ErrorKind::Unavailable, true);
 }
 
-/// One that was applied, and then only throttled or refused: what the last answer says of itself
-/// does not hold for the first.
+/// The first attempt is applied, the later ones are throttled or rejected. The last error alone
+/// would say that nothing was applied.
 #[tokio::test]
 async fn what_a_transaction_may_have_done_before_is_told_when_it_is_given_up() {
     for last in ["ThrottlingError", "TransactionConflict", "AccessDeniedException"] {

@@ -1,4 +1,5 @@
-//! The SDK's own client on a real connection, to a server that does its work and loses the answer.
+//! The SDK's client on a real connection, to a server that applies a request and loses the
+//! response.
 
 use super::{TABLE, observed, quick};
 use crate::support::dynamodb::{Fate, Server, client_with, database, dispatch, in_process_with};
@@ -12,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A database with the table, behind a server where the first `n` requests for `call` meet `fate`;
-/// how many requests for it there were.
+/// A client of a server for which the first `n` requests for `call` meet `fate`, and a counter of
+/// these requests.
 async fn losing(call: &'static str, n: usize, fate: Fate) -> (Client, Arc<AtomicUsize>) {
     let db = with_table().await;
     let seen = Arc::new(AtomicUsize::new(0));
@@ -44,7 +45,7 @@ async fn an_increment_whose_answer_is_lost_is_applied_once() {
     }
 }
 
-/// Why the SDK's retries are turned off: with them, this is what it does.
+/// This is why the SDK's retries are off.
 #[tokio::test]
 async fn the_client_alone_would_have_applied_it_twice() {
     let (client, seen) = losing("UpdateItem", 1, Fate::Drop).await;
@@ -110,18 +111,18 @@ async fn a_refused_connection_is_tried_again_and_known_to_have_done_nothing() {
     assert!(!error.outcome_is_unknown(), "{error}");
     assert_eq!(recorder.take_retries(), [ErrorKind::Unavailable; 9]);
 
-    // The server comes while the call waits.
+    // The server starts while the call retries.
     let db = with_table().await;
-    let patient = quick().backoff(Duration::from_millis(50), Duration::from_millis(50));
-    let patient = patient.max_attempts(1_000);
-    let store = Store::new(DynamoDb::new(client, TABLE).with_options(patient));
+    let options = quick().backoff(Duration::from_millis(50), Duration::from_millis(50));
+    let options = options.max_attempts(1_000);
+    let store = Store::new(DynamoDb::new(client, TABLE).with_options(options));
     let call = tokio::spawn(async move { store.incr_by("n", 1).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
     let _server = Server::on(TcpListener::bind(address).unwrap(), &db, |_| Fate::Answer);
     assert_eq!(call.await.unwrap().unwrap(), 1);
 }
 
-/// A token stands for one request: with another request under it, the service refuses both.
+/// DynamoDB rejects a token that comes with another request than before.
 #[tokio::test]
 async fn what_is_sent_again_under_a_token_is_the_same_to_the_byte() {
     let db = with_table().await;

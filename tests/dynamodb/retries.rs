@@ -54,7 +54,7 @@ async fn throttling_of_one_call_in_three_is_waited_out() {
 
 #[tokio::test]
 async fn what_stays_unprocessed_is_an_error_for_exactly_those_operations() {
-    // Whatever is asked, two are left.
+    // Every request leaves two items unprocessed.
     let rules = Script::default().processing(|of| of.saturating_sub(2));
     let (store, rules, recorder) = store_with(rules, quick().max_attempts(3)).await;
     let mut batch = store.batch();
@@ -62,7 +62,7 @@ async fn what_stays_unprocessed_is_an_error_for_exactly_those_operations() {
     let other = batch.incr_by("n", 1);
     let mut replies = batch.exec_each().await;
     assert_eq!(replies.take(other).unwrap(), 1);
-    // 10, then what is left of them again and again: 2 twice more.
+    // 10 items, 8 of them processed. Then three attempts for the other 2.
     assert_eq!(rules.take()["BatchWriteItem"], 4);
     assert_eq!(recorder.take_retries(), [ErrorKind::Throttled; 3]);
     let mut lost = 0;
@@ -92,8 +92,8 @@ async fn what_stays_unprocessed_is_an_error_for_exactly_those_operations() {
 
 #[tokio::test]
 async fn groups_that_are_answered_in_parts_are_read_and_written_to_the_end() {
-    // Reads of 16 MB and more are answered so. As something is done each time, it is no further
-    // attempt.
+    // The service returns at most 16 MB. Each response makes progress, so it is not counted as a
+    // failed attempt.
     let rules = Script::default().processing(|of| of.min(7));
     let (store, rules, _) = store_with(rules, quick().max_attempts(2)).await;
     let mut batch = store.batch();
@@ -128,7 +128,7 @@ async fn a_conflict_that_does_not_pass_ends_as_one() {
 #[tokio::test]
 async fn a_call_ends_in_time_whatever_goes_wrong() {
     let limit = Duration::from_millis(200);
-    // Attempts without end, and a service that never gets better.
+    // Unlimited attempts, and a service that always fails.
     let endless = DynamoDbOptions::new().max_attempts(u32::MAX).timeout(limit);
     let slow = endless.clone().backoff(Duration::from_millis(5), Duration::from_millis(20));
     for name in ["ThrottlingException", "TransactionConflictException"] {
@@ -155,7 +155,7 @@ async fn a_call_ends_in_time_whatever_goes_wrong() {
             assert!(error.is_retryable(), "{error}");
         }
     }
-    // A service that does not answer at all.
+    // A service that never responds.
     let hangs = Script::default().slow(Duration::from_secs(1_000_000));
     let (store, rules, _) =
         store_with(hangs, slow.attempt_timeout(Duration::from_millis(50))).await;
@@ -198,7 +198,7 @@ async fn pauses_of_any_length_are_taken() {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_leaves_nothing_behind() {
-    // The request may be on its way; what must not be is a task that goes on sending.
+    // The last request may be applied. No task may send another one.
     let (store, rules, _) = store_with(
         Script::default().before(fails_with("ThrottlingException")),
         DynamoDbOptions::new(),

@@ -1,4 +1,4 @@
-//! Requests, counted.
+//! The requests of every operation.
 
 use super::{TABLE, client, counted, quick, store_with};
 use crate::support::doubles::{Call, Double, Script};
@@ -8,7 +8,7 @@ use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Runs a call, and asserts which requests it takes.
+/// Runs a call, and asserts its requests.
 macro_rules! takes {
     ($counting:ident, [$($name:literal: $n:literal),*], $call:expr) => {{
         drop($counting.take());
@@ -83,11 +83,11 @@ async fn the_rare_ones_take_one_request_more() {
     assert!(takes!(c, ["BatchWriteItem": 2, "DeleteItem": 1, "Query": 1], s.delete("z")));
     s.hset("h", [("f", "1")]).await.unwrap();
     assert!(takes!(c, ["PutItem": 2], s.set_xx("h", "v")));
-    // A number that is text becomes one with the first increment.
+    // The first increment replaces digits by a number.
     s.set("n", 2).await.unwrap();
     assert_eq!(takes!(c, ["PutItem": 1, "UpdateItem": 1], s.incr_by("n", 3)), 5);
     assert_eq!(takes!(c, ["UpdateItem": 1], s.incr_by("n", 3)), 8);
-    // More fields than an expression names: the hash is marked, and then put whole.
+    // More fields than one expression can name: the hash is marked, and then put whole.
     takes!(c, ["PutItem": 1, "UpdateItem": 1], s.hset("large", (0..251).map(|i| (i, i))));
     takes!(c, ["PutItem": 1, "UpdateItem": 1], s.hset("large", (200..500).map(|i| (i, "x"))));
     assert_eq!(s.hgetall("large").await.unwrap().len(), 500);
@@ -132,7 +132,7 @@ async fn a_range_reads_its_own_pages_alone() {
     let range = takes!(c, ["Query": 1], s.zrange("lex").by_lex(bounds).limit(10).rev());
     assert_eq!(range[0], "0499");
     assert_eq!(takes!(c, ["Query": 1], s.zhrange("z").rev().limit(3)).len(), 3);
-    // 1.1 MB, and a page is one.
+    // 1.1 MB in pages of 1 MB.
     assert_eq!(takes!(c, ["Query": 2], s.zhrange("z")).len(), 1_100);
     assert_eq!(takes!(c, [], s.zrange("z").limit(0)).len(), 0);
     assert_eq!(takes!(c, [], s.zcount("z", 2.0..1.0)), 0);
@@ -154,13 +154,13 @@ async fn batches_are_cut_into_groups() {
         let expected = (i < 100).then(|| i.to_string().as_str().into());
         assert_eq!(replies.take(get).unwrap(), expected);
     }
-    // Reads of one item are one, whoever asks.
+    // Several reads of one item request it once.
     let mut batch = s.batch();
     (0..300).for_each(|i| {
         let _ = batch.get((i % 50).to_string());
     });
     takes!(c, ["BatchGetItem": 1], batch.exec());
-    // All kinds together: groups of what can be grouped, and one by one what cannot.
+    // All kinds of operations: some are grouped, the others are single requests.
     let mut batch = s.batch();
     batch.get("1");
     batch.hgetall("h");
@@ -176,7 +176,7 @@ async fn batches_are_cut_into_groups() {
     drop(c.take());
     drop(batch.exec().await.unwrap());
     assert_eq!(c.take().into_iter().collect::<Vec<_>>(), requests);
-    // One is no group.
+    // A group of one is a single request.
     let mut batch = s.batch();
     batch.get("1");
     batch.set("b", "v");
@@ -204,7 +204,7 @@ async fn an_atomic_write_is_one_request() {
     tx.zadd("z", "m", 1.0);
     tx.delete("2");
     assert!(takes!(c, ["TransactWriteItems": 1], tx.exec()).is_committed());
-    // Of a number that is text, the first increment takes one more.
+    // The first increment of digits takes a second transaction.
     for transactions in [2, 1] {
         let mut tx = s.atomic_write();
         tx.incr_by("n", 1);
@@ -255,7 +255,7 @@ async fn reads_go_where_reads_go_and_what_a_write_depends_on_does_not() {
     assert_eq!(writes.take().into_iter().collect::<Vec<_>>(), [("PutItem", 1)]);
 }
 
-/// All that an expression refers to may have two megabytes.
+/// The values of an expression have at most 2 MB.
 #[tokio::test]
 async fn members_that_are_not_there_are_not_sent_if_they_are_very_many() {
     let longest = Arc::new(AtomicUsize::new(0));

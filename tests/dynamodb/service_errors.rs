@@ -8,7 +8,7 @@ use keyvaluestore::{DynamoDb, Error, ErrorKind, Store};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Cancels every transaction for a reason at its second item, or does not let it begin.
+/// Every transaction is cancelled for this reason at its second item, or is rejected.
 fn cancelled(reason: &'static str) -> Script {
     let reason_of = |code: &str| CancellationReason::builder().code(code).message("words").build();
     Script::default().before(move |call| match call {
@@ -74,8 +74,7 @@ async fn what_will_not_pass_is_told_at_once() {
             assert!(error.to_string().contains(name), "{name}: {error}");
         }
         let taken = rules.take();
-        // A group that the service refuses as a request is asked item by item: one of them may be
-        // at fault.
+        // After an invalid request, the items of a group are sent one by one.
         let gets =
             if kind == ErrorKind::InvalidArgument || kind == ErrorKind::TooLarge { 3 } else { 1 };
         assert_eq!(taken["GetItem"], gets, "{name}: {taken:?}");

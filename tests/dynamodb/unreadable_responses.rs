@@ -1,5 +1,5 @@
-//! Answers that cannot be read, and answers of something between the client and the service: what
-//! is known after them of a write.
+//! Responses that cannot be parsed, and responses of a proxy or of another server: the outcome of a
+//! write, and retries of reads.
 
 use super::{TABLE, assert_error, observed, quick};
 use crate::support::dynamodb::{database, dispatch, in_process, in_process_with};
@@ -10,8 +10,8 @@ use keyvaluestore::{DynamoDb, ErrorKind, Result, Store};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A client whose requests for `call` are carried out and then answered with what `garble` makes of
-/// the answer, the first `times` times.
+/// A client whose first `times` requests for `call` are applied, and then get a response that
+/// `garble` has changed; and a counter of these requests.
 async fn garbling(
     call: &'static str,
     times: usize,
@@ -71,13 +71,13 @@ async fn fill(client: &Client) {
     store.zadd("z", "m", 1.0).await.unwrap();
 }
 
-/// A server adds, and its answer of status 200 is cut short, or somebody in between answers a page
-/// of their own: a careful caller, who looks at the outcome before adding again, counted twice.
+/// A response of status 200 was cut off, or replaced by the page of a proxy. The outcome was not
+/// reported as unknown, so a caller that retried an increment counted twice.
 #[tokio::test]
 async fn after_an_answer_of_status_200_that_cannot_be_read_the_outcome_is_unknown() {
     for garble in [CUT, HTML, TEXT] {
         for (call, write) in WRITES {
-            // Only the write is garbled, not what fills the table.
+            // The writes that fill the table are not garbled.
             let armed = Arc::new(Mutex::new(false));
             let is_armed = Arc::clone(&armed);
             let (client, seen) = garbling(call, usize::MAX, move |status, answer| {
@@ -136,7 +136,7 @@ async fn a_read_whose_answer_cannot_be_read_is_asked_again() {
         assert_eq!(seen.load(Ordering::SeqCst), 3);
         assert_eq!(recorder.take_retries(), [ErrorKind::Unavailable; 2]);
     }
-    // These say what they found even if it is nothing; what does not is no answer.
+    // These responses have a list even if they found nothing. `{}` is not a response of DynamoDB.
     for garble in [CUT, HTML, EMPTY] {
         let (client, seen) = garbling("Query", 2, garble).await;
         fill(&client).await;
@@ -167,7 +167,7 @@ async fn an_atomic_write_whose_answer_cannot_be_read_goes_again_under_its_token(
     }
 }
 
-/// What a proxy, a gateway or another server answers has a status, and no code of DynamoDB's.
+/// The response of a proxy or of another server has a status, but no error code of DynamoDB.
 #[tokio::test]
 async fn only_a_status_of_4xx_says_that_nothing_was_applied() {
     use ErrorKind::*;
@@ -188,7 +188,7 @@ async fn only_a_status_of_4xx_says_that_nothing_was_applied() {
         (504, Unavailable, true, 1),
     ] {
         for body in ["<html>no</html>", "{\"message\":\"no\"}"] {
-            // An answer of status 200 without what it should bear is another test.
+            // A status of 200 without the expected fields is another test.
             if status < 300 && body.starts_with('{') {
                 continue;
             }
@@ -203,7 +203,7 @@ async fn only_a_status_of_4xx_says_that_nothing_was_applied() {
     }
 }
 
-/// A code that says "not applied" is believed of the service alone, and that answers it with a 4xx.
+/// A code that excludes that the write was applied counts only with a status of 4xx.
 #[tokio::test]
 async fn a_code_with_a_status_of_5xx_does_not_say_that_nothing_was_applied() {
     for code in ["ThrottlingException", "TransactionConflictException", "NeverHeardOf"] {

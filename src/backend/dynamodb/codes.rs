@@ -74,8 +74,8 @@ pub(super) fn by_code(code: &str, message: &str) -> DynamoErrorKind {
     DynamoErrorKind::CallFailed(failure)
 }
 
-const NO_TABLE: &str = "the table does not exist; create it with `create_table=true` in the URL or with \
-     `DynamoDb::create_table`";
+const NO_TABLE: &str = "the table does not exist; create it with `create_table=true` in the URL or \
+                        with `DynamoDb::create_table`";
 const CLOCK: &str = "the signature has expired or is not valid yet; is the system clock right?";
 
 /// The failure for a response without an error code of DynamoDB. It comes from a proxy, or from

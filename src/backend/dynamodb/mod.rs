@@ -2,7 +2,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `single.rs`, `batch.rs`, `atomic.rs` | the algorithms of single operations, batches, atomic writes |
+//! | `single.rs`, `batch.rs`, `atomic.rs` | single operations, batches, atomic writes |
 //! | `write/` | the requests of each write |
 //! | `read.rs`, `range.rs`, `batch_write.rs` | reads of items, of ranges; groups of writes |
 //! | `items.rs` | the layout: items from keys and values, and back |
@@ -81,7 +81,7 @@ use std::sync::Arc;
 /// |---|---|
 /// | `zincr_by` | one more: it reads first |
 /// | `srem` of as many members as the set has, `hdel` of the last fields | one more |
-/// | `delete` of a key without string, counter, set or hash | one more, which looks for a sorted set |
+/// | `delete` of a key without string, counter, set or hash | one more: a `Query` for members |
 /// | `delete` of a sorted set | pages of `Query`, and a `BatchWriteItem` per 25 members |
 /// | the first `incr_by` after a `set` | one more: `set` has written a string |
 /// | `set_xx` over a hash | one more |
@@ -157,7 +157,7 @@ use std::sync::Arc;
 /// |---|---|
 /// | `hk` | hash key: the key |
 /// | `rk` | range key: `_`, or the member of a sorted set |
-/// | `rk2` | range key of the local secondary index `rk2`: the score in eight bytes, and the member |
+/// | `rk2` | range key of the local index `rk2`: the score in eight bytes, and the member |
 /// | `v` | the value |
 /// | `~` and the field in base64 | the value of a hash field |
 /// | `t` | a random tag of a hash from which fields were removed |

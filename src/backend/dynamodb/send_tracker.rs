@@ -3,8 +3,8 @@
 //!
 //! One future of the SDK gets credentials, resolves the endpoint, signs and sends. An interceptor
 //! records the moment before sending. It runs on the thread that polls the future, so it reports to
-//! the tracker through a thread-local. A request that is cancelled has no result; its tracker stores
-//! its state in another thread-local when it is dropped.
+//! the tracker through a thread-local. A cancelled request has no result: when its tracker is
+//! dropped, it stores its state in another thread-local.
 
 use super::error::{DynamoError, Failure};
 use crate::{ErrorKind, runtime};
