@@ -45,7 +45,7 @@ pub(super) fn binary(bytes: &[u8]) -> AttributeValue {
 pub(super) fn number(n: impl itoa::Integer) -> AttributeValue {
     AttributeValue::N(itoa::Buffer::new().format(n).to_owned())
 }
-/// A binary set without duplicates, which DynamoDB rejects.
+/// A binary set. Removes duplicates, which DynamoDB rejects.
 pub(super) fn binary_set(members: &[Value]) -> AttributeValue {
     let mut members: Vec<&Value> = members.iter().collect();
     members.sort_unstable();

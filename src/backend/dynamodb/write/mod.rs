@@ -2,9 +2,9 @@
 //!
 //! A write first sends the request that suffices in most cases. Its condition holds only where the
 //! write is correct: a wrong type, an overflow or an emptied hash makes it fail, and the error
-//! contains the item as it is stored. From this item [`WritePlan::next_request`] derives the
-//! result: the condition of the caller has failed, there is nothing to change, the write is an
-//! error, or another request follows, whose condition requires that the item is unchanged.
+//! contains the item as it is stored. [`WritePlan::next_request`] reads this item and decides: the
+//! condition of the caller has failed, there is nothing to change, the write is an error, or
+//! another request follows, on the condition that the item is unchanged.
 //!
 //! Each operation has both functions in one place: `string.rs`, `set.rs`, `hash.rs`, `sorted.rs`,
 //! and `delete.rs` for a `delete` of any type.
@@ -25,13 +25,13 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 const MAX_ITEM_SIZE: usize = 400 * 1_024;
 
 const ABSENT: &str = "attribute_not_exists(hk)";
-/// No string, counter or set: the item is a hash, a member of a sorted set, or absent.
+/// A hash, or no item.
 const NO_VALUE: &str = "attribute_not_exists(v)";
 /// A string, counter or set.
 const HAS_VALUE: &str = "attribute_exists(v) AND attribute_not_exists(rk2)";
 const IS_MEMBER: &str = "attribute_exists(rk2)";
 const NOT_MEMBER: &str = "attribute_not_exists(rk2)";
-/// The hash is unchanged since it was marked.
+/// No field was added since the hash was marked.
 const MARK_UNCHANGED: &str = "t = :t AND attribute_not_exists(v)";
 const VALUE_UNCHANGED: &str = "v = :old";
 
