@@ -2,7 +2,7 @@
 //! `DeleteItem`, or becomes one action of `TransactWriteItems`.
 
 use super::call::{Idempotent, RequestContext};
-use super::error::{ConflictingItem, DynamoError, DynamoErrorKind};
+use super::error::{ConflictingItem, DynamoError, DynamoErrorKind, build_error};
 use super::items::{Item, RK, deterministic_map, primary_key};
 use crate::{Error, Key};
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemInputBuilder;
@@ -210,10 +210,6 @@ fn uses_placeholder(expression: &str, name: &str) -> bool {
         let next = expression[at + name.len()..].chars().next();
         next.is_none_or(|next| !next.is_ascii_alphanumeric())
     })
-}
-
-pub(super) fn build_error(error: aws_sdk_dynamodb::error::BuildError) -> Error {
-    Error::new(crate::ErrorKind::Other, "the request cannot be built").with_source(error)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Atomic writes: one `TransactWriteItems`, and a second one if the items that failed its
 //! conditions require other requests.
 
-use super::action::build_error;
 use super::call::{Attempts, Idempotent, RequestContext, contention};
 use super::codes::by_code;
-use super::error::{ConflictingItem, DynamoError, DynamoErrorKind};
+use super::error::{ConflictingItem, DynamoError, DynamoErrorKind, build_error};
 use super::flow::FlowControl;
 use super::items::{Item, PLAIN, primary_key};
 use super::read;

@@ -2,8 +2,9 @@
 //! acts on it. `codes.rs` classifies the service's error codes, `translate.rs` the SDK's errors.
 
 use super::items::Item;
-use crate::ErrorKind;
 use crate::backend::BoxFuture;
+use crate::{Error, ErrorKind};
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -182,6 +183,11 @@ impl DynamoError {
     pub(super) fn into_parts(self) -> (DynamoErrorKind, Option<Source>) {
         (self.kind, self.source)
     }
+}
+
+/// The error for a part of a request that the SDK refused to build.
+pub(super) fn build_error(error: BuildError) -> Error {
+    Error::new(ErrorKind::Other, "the request cannot be built").with_source(error)
 }
 
 impl Debug for DynamoError {

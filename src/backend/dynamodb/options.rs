@@ -1,6 +1,5 @@
 //! [`DynamoDbOptions`], and URLs of tables.
 
-use super::setup::check_name;
 use crate::backoff::ExponentialBackoff;
 use crate::{Error, Result};
 use std::time::Duration;
@@ -125,7 +124,7 @@ impl DynamoDbOptions {
         };
         let (table, query) = rest.split_once('?').unwrap_or((rest, ""));
         let table = table.trim_end_matches('/');
-        check_name(table)?;
+        check_table_name(table)?;
         crate::url::read_options(query, "DynamoDB", &OPTIONS, |name, value, _| {
             match name {
                 "region" if is_region(value) => self.region = Some(value.to_owned()),
@@ -141,6 +140,23 @@ impl DynamoDbOptions {
         })?;
         Ok((table.to_owned(), self))
     }
+}
+
+/// Checks the name of a table, or its ARN.
+///
+/// # Errors
+/// `InvalidArgument` for a name that the service would reject.
+pub(super) fn check_table_name(table: &str) -> Result<()> {
+    let is_arn = table.starts_with("arn:");
+    let max_len = if is_arn { 1_024 } else { 255 };
+    let is_valid =
+        |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c) || (is_arn && ":/".contains(c));
+    if (3..=max_len).contains(&table.len()) && table.chars().all(is_valid) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "a table has a name of 3 to 255 letters, digits and `_-.`: `dynamodb://users`",
+    ))
 }
 
 /// The region becomes a part of a host name.

@@ -1,10 +1,10 @@
 //! The table: `create_table`, templates for CloudFormation and Terraform, and the IAM policy.
 
 use super::DynamoDb;
-use super::action::build_error;
 use super::api::DynamoClient;
-use super::error::{DynamoError, DynamoErrorKind};
+use super::error::{DynamoError, DynamoErrorKind, build_error};
 use super::items::{HK, RK, RK2};
+use super::options::check_table_name;
 use super::translate::DecodeError;
 use crate::runtime::with_drivers;
 use crate::{Error, ErrorKind, Result};
@@ -50,7 +50,7 @@ impl DynamoDb {
     /// minutes; `Unsupported` without a tokio runtime with timers and I/O; and the errors of the
     /// service.
     pub async fn create_table(client: &Client, table: &str) -> Result<bool> {
-        check_name(table)?;
+        check_table_name(table)?;
         let create = Box::pin(create_and_wait(client, table));
         let create = with_drivers(|| tokio::time::timeout(ACTIVE_TIMEOUT, create))?;
         let timeout = |_| Error::new(ErrorKind::Timeout, "the table does not become active");
@@ -109,23 +109,6 @@ fn service_error(message: &str, table: &str, error: DynamoError) -> Error {
         Some(source) => error.with_source(source),
         None => error,
     }
-}
-
-/// Checks the name of a table, or its ARN.
-///
-/// # Errors
-/// `InvalidArgument` for a name that the service would reject.
-pub(super) fn check_name(table: &str) -> Result<()> {
-    let is_arn = table.starts_with("arn:");
-    let max_len = if is_arn { 1_024 } else { 255 };
-    let is_valid =
-        |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c) || (is_arn && ":/".contains(c));
-    if (3..=max_len).contains(&table.len()) && table.chars().all(is_valid) {
-        return Ok(());
-    }
-    Err(Error::invalid(
-        "a table has a name of 3 to 255 letters, digits and `_-.`: `dynamodb://users`",
-    ))
 }
 
 /// The input of `CreateTable`.
