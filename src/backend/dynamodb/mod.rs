@@ -61,8 +61,8 @@ use std::sync::Arc;
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// - **Open**: [`open`](Self::open) takes a URL, [`new`](Self::new) a client of the SDK. Both use
-///   the credentials that the SDK finds.
+/// - **Open**: [`open`](Self::open) takes a URL, and uses the credentials that the SDK finds.
+///   [`new`](Self::new) takes a client of the SDK.
 /// - **Create the table**: [`create_table`](Self::create_table), `create_table=true` in the URL,
 ///   [`CLOUDFORMATION`](Self::CLOUDFORMATION) or [`TERRAFORM`](Self::TERRAFORM). The program needs
 ///   the permissions of [`IAM_POLICY`](Self::IAM_POLICY).
