@@ -1,6 +1,5 @@
-//! DynamoDB through the library beside the bare SDK, making the same requests. Both are answered in
-//! this process, so that what is measured is the client's side alone: what is serialized, signed,
-//! retried and parsed.
+//! This library compared with the bare SDK, for the same requests. Both get their responses in this
+//! process, so only the client is measured: serializing, signing, retrying and parsing.
 
 mod compare;
 #[path = "../tests/support/mod.rs"]

@@ -111,6 +111,8 @@
 )]
 
 mod atomic;
+#[cfg(any(feature = "redis", feature = "dynamodb", feature = "retry"))]
+mod backoff;
 mod batch;
 mod byte_string;
 #[cfg(any(feature = "json", feature = "msgpack"))]

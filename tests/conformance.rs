@@ -89,11 +89,11 @@ mod dynamodb_faulty {
 
     async fn subject() -> Subject {
         let place = dynamodb::place().await;
-        let rules = Faulty { slow: true, tells: false, ..Faulty::new() };
+        let rules = Faulty { slow: true, returns_items: false, ..Faulty::new() };
         let api = Double { api: DynamoClient::new(place.client), rules: rules.into() };
         // A short backoff, so that the tests are fast.
         let (initial, max) = (Duration::from_micros(100), Duration::from_millis(5));
-        let options = DynamoDbOptions::new().attempts(100).pauses(initial, max);
+        let options = DynamoDbOptions::new().max_attempts(100).backoff(initial, max);
         Subject::new(DynamoDb::with_api(api, place.table).with_options(options)).keep(place.kept)
     }
     keyvaluestore::conformance::tests!(subject, opt_out: {

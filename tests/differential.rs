@@ -148,8 +148,8 @@ async fn dynamodb_agrees_with_memory_whatever_goes_wrong() {
     }
     let n = std::sync::atomic::AtomicU64::new(0);
     let empty = async || {
-        let tells = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2);
-        on_dynamodb(Faulty { tells, slow: true, ..Faulty::new() }).await
+        let returns_items = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(2);
+        on_dynamodb(Faulty { returns_items, slow: true, ..Faulty::new() }).await
     };
     check(empty, plan(10)).await;
 }
@@ -163,7 +163,7 @@ async fn on_dynamodb(rules: impl support::doubles::Rules) -> Subject {
     let api =
         support::doubles::Double { api: DynamoClient::new(place.client), rules: rules.into() };
     let (initial, max) = (Duration::from_micros(100), Duration::from_millis(5));
-    let options = DynamoDbOptions::new().attempts(1_000).pauses(initial, max);
+    let options = DynamoDbOptions::new().max_attempts(1_000).backoff(initial, max);
     let inner = DynamoDb::with_api(api, place.table).with_options(options);
     let backend = keyvaluestore::wrap::Prefix::new(inner, prefix);
     Subject::new(backend).keep(place.kept)

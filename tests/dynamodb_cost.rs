@@ -1,4 +1,4 @@
-//! What a call to DynamoDB allocates beside the same request made with the bare SDK, counted.
+//! Counts the allocations of a call, compared with the same request through the bare SDK.
 
 #![cfg(feature = "dynamodb")]
 
@@ -9,7 +9,7 @@ use support::dynamodb_work::{LARGE, ROWS, Work};
 
 #[test]
 fn a_call_allocates_at_most_a_tenth_more_than_the_bare_sdk() {
-    // One thread, on which everything is counted.
+    // A single thread, as allocations are counted per thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let work = runtime.block_on(Work::new());
     let mut over = Vec::new();

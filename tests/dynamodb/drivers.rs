@@ -1,5 +1,5 @@
-//! Without tokio, or with a runtime that lacks its timer or its I/O: an error that names what is
-//! needed, and no panic.
+//! Without tokio, or in a runtime without timer or I/O driver: an error that says what is missing,
+//! and no panic.
 
 use super::TABLE;
 use crate::support::dynamodb::{Server, client_with, database, in_process};
@@ -22,7 +22,7 @@ fn is_unsupported(error: &Error) {
     assert!(error.to_string().contains("tokio runtime"), "{error}");
 }
 
-/// Everything that asks the service, one after another.
+/// The errors of every kind of call.
 async fn failures(store: Store) -> Vec<Error> {
     let mut tx = store.atomic_write();
     tx.incr_by("n", 1);
@@ -61,7 +61,7 @@ fn a_call_without_drivers_is_an_error() {
     let server = Server::start(&db);
     let client = client_with(None, &server.url());
     for (name, runtime) in runtimes() {
-        // A store of its own, with no connection of another runtime's.
+        // A new client, without connections of another runtime.
         let client = client_with(None, &server.url());
         let errors = runtime.block_on(failures(Store::dynamodb(client.clone(), TABLE)));
         errors.iter().for_each(is_unsupported);
@@ -71,7 +71,7 @@ fn a_call_without_drivers_is_an_error() {
     let store = Store::dynamodb(client, TABLE);
     let errors = failures(store.clone()).now_or_never().unwrap();
     errors.iter().for_each(is_unsupported);
-    // The same store in a whole runtime, after all that.
+    // The same store works in a complete runtime.
     assert_eq!(whole.block_on(store.incr_by("n", 1)).unwrap(), 1);
 }
 

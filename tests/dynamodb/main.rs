@@ -1,30 +1,34 @@
-//! The DynamoDB backend: what a call costs there, and what is left when the service, the network
-//! and others fail it.
+//! The DynamoDB backend: requests and capacity, failures of the service and of the network,
+//! concurrent writers, and data of other programs.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "this is test code")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
-mod answers;
-mod cost;
+mod capacity;
+mod connecting;
 mod drivers;
-mod failures;
+mod error_messages;
+mod go_layout_compat;
+mod lost_responses;
 mod network;
 mod progress;
 mod races;
-mod reach;
+mod retries;
+mod round_trips;
+mod service_errors;
 mod setup;
-mod strangers;
-mod trips;
+mod unreadable_responses;
 
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
-use keyvaluestore::backend::{DynamoClient, DynamoDbOptions};
+use keyvaluestore::backend::{DynamoClient, DynamoDbOptions, DynamoError};
 use keyvaluestore::observe::{ConsumedCapacity, Observer};
-use keyvaluestore::{DynamoDb, ErrorKind, Store};
+use keyvaluestore::{DynamoDb, Error, ErrorKind, Store};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::doubles::{Counting, Double, Rules, Strict};
+use support::doubles::{Call, Counting, Double, Rules, Script, Strict};
 use support::dynamodb::{database, in_process};
 
 const TABLE: &str = "table";
@@ -36,24 +40,58 @@ async fn client() -> Client {
     client
 }
 
-/// A store on `client`, under `rules` and those of the service.
+/// A store on `client`, under `rules` and the limits of the service.
 fn store_on<R: Rules>(client: &Client, rules: &Arc<R>, options: DynamoDbOptions) -> Store {
     let api = Double { api: DynamoClient::new(client.clone()), rules: Arc::new(Strict) };
     let api = Double { api, rules: Arc::clone(rules) };
     Store::new(DynamoDb::with_api(api, TABLE).with_options(options))
 }
 
-/// A store on a new table, and the count of its requests.
+/// A store on a new table, and a counter of its requests.
 async fn counted() -> (Store, Arc<Counting>) {
     let counting = Arc::new(Counting::default());
     (store_on(&client().await, &counting, quick()), counting)
 }
 
-/// Pauses that a test can wait for.
-fn quick() -> DynamoDbOptions {
-    DynamoDbOptions::new().pauses(Duration::from_micros(50), Duration::from_millis(2))
+/// A store on a new table under `rules`, the rules, and its observer.
+async fn store_with(
+    rules: Script,
+    options: DynamoDbOptions,
+) -> (Store, Arc<Script>, Arc<Recorder>) {
+    let (rules, recorder) = (Arc::new(rules), Arc::new(Recorder::default()));
+    let store = store_on(&client().await, &rules, options);
+    (store.with_observer(Arc::clone(&recorder) as _), rules, recorder)
 }
 
+/// A store on `client` without a test double, and its observer.
+fn observed(client: &Client, options: DynamoDbOptions) -> (Store, Arc<Recorder>) {
+    let recorder = Arc::new(Recorder::default());
+    let backend = DynamoDb::new(client.clone(), TABLE).with_options(options);
+    (Store::new(backend).with_observer(Arc::clone(&recorder) as _), recorder)
+}
+
+/// A short backoff.
+fn quick() -> DynamoDbOptions {
+    DynamoDbOptions::new().backoff(Duration::from_micros(50), Duration::from_millis(2))
+}
+
+/// Returns `true` the first `n` times.
+fn first(n: usize) -> impl Fn() -> bool + Send + Sync {
+    let left = AtomicUsize::new(n);
+    move || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
+}
+
+/// A rule under which every call fails with this code.
+fn fails_with(code: &'static str) -> impl Fn(Call<'_>) -> Result<(), DynamoError> + Send + Sync {
+    move |_| Err(DynamoError::service(code, "the message of the service"))
+}
+
+#[track_caller]
+fn assert_error(error: &Error, kind: ErrorKind, is_unknown: bool) {
+    assert_eq!((error.kind(), error.outcome_is_unknown()), (kind, is_unknown), "{error:?}");
+}
+
+/// Capacity units, read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Units {
     table: (f64, f64),
@@ -66,31 +104,30 @@ impl Units {
     }
 }
 
-/// What an observer hears.
+/// An observer that records everything.
 #[derive(Debug, Default)]
-struct Notes {
-    trips: Mutex<Vec<&'static str>>,
+struct Recorder {
+    round_trips: Mutex<Vec<&'static str>>,
     retries: Mutex<Vec<ErrorKind>>,
-    /// Units of the table and of the index, read and written.
     units: Mutex<Units>,
 }
 
-impl Notes {
+impl Recorder {
     fn take_units(&self) -> Units {
         std::mem::take(&mut *self.units.lock().unwrap())
     }
-    fn take_trips(&self) -> Vec<&'static str> {
-        std::mem::take(&mut *self.trips.lock().unwrap())
+    fn take_round_trips(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.round_trips.lock().unwrap())
     }
     fn take_retries(&self) -> Vec<ErrorKind> {
         std::mem::take(&mut *self.retries.lock().unwrap())
     }
 }
 
-impl Observer for Notes {
+impl Observer for Recorder {
     fn on_round_trip(&self, backend: &'static str, request: &'static str, _: Duration) {
         assert_eq!(backend, "dynamodb");
-        self.trips.lock().unwrap().push(request);
+        self.round_trips.lock().unwrap().push(request);
     }
     fn on_retry(&self, _: Option<&'static str>, because: ErrorKind) {
         self.retries.lock().unwrap().push(because);

@@ -1,6 +1,7 @@
-//! The SDK's own client on a real connection, to a server that does its work and loses the answer.
+//! The SDK's client on a real connection, to a server that applies a request and loses the
+//! response.
 
-use super::{Notes, TABLE, quick};
+use super::{TABLE, observed, quick};
 use crate::support::dynamodb::{Fate, Server, client_with, database, dispatch, in_process_with};
 use dynoxide::Database;
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
@@ -12,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A database with the table, behind a server where the first `n` requests for `call` meet `fate`;
-/// how many requests for it there were.
+/// A client of a server for which the first `n` requests for `call` meet `fate`, and a counter of
+/// these requests.
 async fn losing(call: &'static str, n: usize, fate: Fate) -> (Client, Arc<AtomicUsize>) {
     let db = with_table().await;
     let seen = Arc::new(AtomicUsize::new(0));
@@ -31,26 +32,20 @@ async fn with_table() -> Database {
     db
 }
 
-fn store(client: &Client) -> (Store, Arc<Notes>) {
-    let notes = Arc::new(Notes::default());
-    let backend = DynamoDb::new(client.clone(), TABLE).with_options(quick());
-    (Store::new(backend).with_observer(Arc::clone(&notes) as _), notes)
-}
-
 #[tokio::test]
 async fn an_increment_whose_answer_is_lost_is_applied_once() {
     for fate in [Fate::Drop, Fate::Fail] {
         let (client, seen) = losing("UpdateItem", 1, fate).await;
-        let (store, notes) = store(&client);
+        let (store, recorder) = observed(&client, quick());
         let error = store.incr_by("n", 1).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(error.outcome_is_unknown());
         assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
-        assert_eq!((seen.load(Ordering::SeqCst), notes.take_retries()), (1, vec![]));
+        assert_eq!((seen.load(Ordering::SeqCst), recorder.take_retries()), (1, vec![]));
     }
 }
 
-/// Why the SDK's retries are turned off: with them, this is what it does.
+/// This is why the SDK's retries are off.
 #[tokio::test]
 async fn the_client_alone_would_have_applied_it_twice() {
     let (client, seen) = losing("UpdateItem", 1, Fate::Drop).await;
@@ -59,13 +54,13 @@ async fn the_client_alone_would_have_applied_it_twice() {
     let update = update.key("hk", key(b"n")).key("rk", key(b"_"));
     update.expression_attribute_values(":n", AttributeValue::N("1".into())).send().await.unwrap();
     assert_eq!(seen.load(Ordering::SeqCst), 2);
-    assert_eq!(store(&client).0.get("n").await.unwrap().unwrap(), "2");
+    assert_eq!(observed(&client, quick()).0.get("n").await.unwrap().unwrap(), "2");
 }
 
 #[tokio::test]
 async fn the_winner_of_a_set_nx_is_not_told_that_it_lost() {
     let (client, seen) = losing("PutItem", 1, Fate::Drop).await;
-    let (store, _) = store(&client);
+    let (store, _) = observed(&client, quick());
     let error = store.set_nx("k", "v").await.unwrap_err();
     assert!(error.outcome_is_unknown(), "{error}");
     assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
@@ -76,21 +71,21 @@ async fn the_winner_of_a_set_nx_is_not_told_that_it_lost() {
 async fn an_atomic_write_is_sent_again_and_applied_once() {
     for fate in [Fate::Drop, Fate::Fail] {
         let (client, seen) = losing("TransactWriteItems", 2, fate).await;
-        let (store, notes) = store(&client);
+        let (store, recorder) = observed(&client, quick());
         let mut tx = store.atomic_write();
         tx.incr_by("n", 1);
         tx.set_nx("k", "v");
         assert_eq!(tx.exec().await.unwrap(), Outcome::Committed);
         assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
         assert_eq!(seen.load(Ordering::SeqCst), 3);
-        assert_eq!(notes.take_retries(), [ErrorKind::Unavailable; 2]);
+        assert_eq!(recorder.take_retries(), [ErrorKind::Unavailable; 2]);
     }
 }
 
 #[tokio::test]
 async fn reads_are_asked_again() {
     let (client, seen) = losing("GetItem", 2, Fate::Drop).await;
-    let (store, _) = store(&client);
+    let (store, _) = observed(&client, quick());
     assert_eq!(store.get("k").await.unwrap(), None);
     assert_eq!(seen.load(Ordering::SeqCst), 3);
 }
@@ -98,10 +93,10 @@ async fn reads_are_asked_again() {
 #[tokio::test]
 async fn what_was_throttled_is_sent_again_writes_too() {
     let (client, seen) = losing("UpdateItem", 3, Fate::Throttle).await;
-    let (store, notes) = store(&client);
+    let (store, recorder) = observed(&client, quick());
     assert_eq!(store.incr_by("n", 1).await.unwrap(), 1);
     assert_eq!(seen.load(Ordering::SeqCst), 4);
-    assert_eq!(notes.take_retries(), [ErrorKind::Throttled; 3]);
+    assert_eq!(recorder.take_retries(), [ErrorKind::Throttled; 3]);
 }
 
 #[tokio::test]
@@ -110,24 +105,24 @@ async fn a_refused_connection_is_tried_again_and_known_to_have_done_nothing() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let client = client_with(None, &format!("http://{address}"));
-    let (closed, notes) = store(&client);
+    let (closed, recorder) = observed(&client, quick());
     let error = closed.incr_by("n", 1).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(!error.outcome_is_unknown(), "{error}");
-    assert_eq!(notes.take_retries(), [ErrorKind::Unavailable; 9]);
+    assert_eq!(recorder.take_retries(), [ErrorKind::Unavailable; 9]);
 
-    // The server comes while the call waits.
+    // The server starts while the call retries.
     let db = with_table().await;
-    let patient = quick().pauses(Duration::from_millis(50), Duration::from_millis(50));
-    let patient = patient.attempts(1_000);
-    let store = Store::new(DynamoDb::new(client, TABLE).with_options(patient));
+    let options = quick().backoff(Duration::from_millis(50), Duration::from_millis(50));
+    let options = options.max_attempts(1_000);
+    let store = Store::new(DynamoDb::new(client, TABLE).with_options(options));
     let call = tokio::spawn(async move { store.incr_by("n", 1).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
     let _server = Server::on(TcpListener::bind(address).unwrap(), &db, |_| Fate::Answer);
     assert_eq!(call.await.unwrap().unwrap(), 1);
 }
 
-/// A token stands for one request: with another request under it, the service refuses both.
+/// DynamoDB rejects a token that comes with another request than before.
 #[tokio::test]
 async fn what_is_sent_again_under_a_token_is_the_same_to_the_byte() {
     let db = with_table().await;
@@ -145,7 +140,7 @@ async fn what_is_sent_again_under_a_token_is_the_same_to_the_byte() {
             _ => answer,
         }
     });
-    let (store, _) = store(&client);
+    let (store, _) = observed(&client, quick());
     store.hset("some", [("a", "1"), ("b", "2"), ("c", "3")]).await.unwrap();
     store.sadd("full", ["a", "b", "c"]).await.unwrap();
     let mut tx = store.atomic_write();

@@ -1,11 +1,10 @@
-//! Much work over a network that is no faster than it is: for as long as something gets done, the
-//! call goes on.
+//! Slow networks and long calls: a call does not time out while it makes progress.
 //!
-//! The clock is tokio's and stands still, so that nobody waits for the seconds that are told here.
+//! Tokio's clock is paused, so the tests do not wait.
 
 use super::{TABLE, quick, store_on};
 use crate::support::doubles::{Call, Script};
-use crate::support::dynamodb::{Link, behind, database, in_process};
+use crate::support::dynamodb::{SlowLink, database, in_process, slow_client};
 use keyvaluestore::backend::{DynamoDbOptions, DynamoError};
 use keyvaluestore::{DynamoDb, ErrorKind, Store, Value};
 use std::sync::Arc;
@@ -13,17 +12,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest value that the portable limits allow.
+/// The largest value that the portable limits allow.
 const LARGE: usize = 390 << 10;
-/// What 10 megabits a second are.
+/// 10 Mbit/s, in bytes.
 const SLOW: f64 = 1_250_000.0;
 
-/// A store over a slow link, with the options that everybody has, and one over none.
+/// A store over a slow network with the default options, and one without a network.
 async fn slow() -> (Store, Store) {
     let db = database();
     let near = in_process(&db);
     DynamoDb::create_table(&near, TABLE).await.unwrap();
-    let far = behind(&db, &Link::new(SLOW));
+    let far = slow_client(&db, &SlowLink::new(SLOW));
     (Store::dynamodb(far, TABLE), Store::dynamodb(near, TABLE))
 }
 
@@ -31,8 +30,8 @@ fn value(i: usize) -> Value {
     Value::from([&i.to_be_bytes()[..], &vec![0xa5; LARGE - 8]].concat())
 }
 
-/// 80 such values are 42 MB on the way, and 34 s. Three groups of 25 and one of 5, all at once,
-/// timed out all together, and with them the neighbour.
+/// 80 such values are 42 MB in base64, which take 34 s. Sent as three groups of 25 and one of 5 at
+/// once, all of them timed out, and so did other calls.
 #[tokio::test(start_paused = true)]
 async fn a_batch_of_large_values_is_written_and_lets_others_through() {
     let (far, near) = slow().await;
@@ -40,7 +39,7 @@ async fn a_batch_of_large_values_is_written_and_lets_others_through() {
     (0..80).for_each(|i| {
         let _ = batch.set(i.to_string(), value(i));
     });
-    // Those that go by themselves, too.
+    // Also writes that are not grouped.
     (80..90).for_each(|i| {
         let _ = batch.set_nx(i.to_string(), value(i));
     });
@@ -65,7 +64,7 @@ async fn a_batch_of_large_values_is_written_and_lets_others_through() {
     }
 }
 
-/// One request for 80 of them is answered with 16 MB, which take 18 s, and was asked again and
+/// The response to one request for 80 values has 16 MB and takes 18 s, so it timed out again and
 /// again.
 #[tokio::test(start_paused = true)]
 async fn a_batch_of_large_values_is_read() {
@@ -83,7 +82,7 @@ async fn a_batch_of_large_values_is_read() {
     assert_eq!(replies.take(nothing).unwrap(), None);
 }
 
-/// Nothing gets done, so that the call ends, and ends in time.
+/// A batch without progress ends at its timeout.
 #[tokio::test(start_paused = true)]
 async fn without_progress_a_batch_ends_when_its_time_is_over() {
     let rules = Script::default().slow(Duration::from_secs(100_000));
@@ -113,10 +112,10 @@ async fn filled(store: &Store, members: usize) {
     drop(batch.exec().await.unwrap());
 }
 
-/// 30 seconds were some 15,000 members, and the rest stayed.
+/// A timeout of 30 seconds left all but some 15,000 members.
 #[tokio::test(start_paused = true)]
 async fn a_large_sorted_set_is_deleted_however_long_it_takes() {
-    // Each group of 25 takes 4 seconds at most, so that 3,000 members take some 16.
+    // A group of 25 takes up to 4 seconds, so 3,000 members take some 16.
     let rules = Script::default().slow(Duration::from_secs(4));
     let client = super::client().await;
     filled(&Store::dynamodb(client.clone(), TABLE), 3_000).await;
@@ -147,8 +146,8 @@ async fn a_large_range_is_read_however_long_it_takes() {
     assert!(start.elapsed() > Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
-/// The partition takes what it takes: a group that is throttled to the end is no reason to leave
-/// the others.
+/// A partition has a limited throughput. If one group is throttled in every attempt, the others are
+/// deleted all the same.
 #[tokio::test(start_paused = true)]
 async fn a_large_sorted_set_is_deleted_though_some_of_its_groups_are_given_up() {
     let client = super::client().await;
@@ -160,11 +159,11 @@ async fn a_large_sorted_set_is_deleted_though_some_of_its_groups_are_given_up() 
         }
         _ => Ok(()),
     });
-    let store = store_on(&client, &Arc::new(rules), quick().attempts(2));
+    let store = store_on(&client, &Arc::new(rules), quick().max_attempts(2));
     assert!(store.delete("z").await.unwrap());
     assert_eq!(Store::dynamodb(client.clone(), TABLE).zcount("z", ..).await.unwrap(), 0);
 
-    // Where none gets through, it ends, and says that some may be gone.
+    // If no group succeeds, the call fails, and reports that some members may be deleted.
     filled(&Store::dynamodb(client.clone(), TABLE), 50).await;
     let rules = Script::default().before(|call| match call {
         Call::BatchWriteItem(_) => Err(DynamoError::service("ThrottlingException", "")),
@@ -173,7 +172,7 @@ async fn a_large_sorted_set_is_deleted_though_some_of_its_groups_are_given_up() 
     let store = store_on(
         &client,
         &Arc::new(rules),
-        quick().attempts(2).timeout(Duration::from_millis(200)),
+        quick().max_attempts(2).timeout(Duration::from_millis(200)),
     );
     let error = store.delete("z").await.unwrap_err();
     assert!(error.is_retryable() && error.outcome_is_unknown(), "{error}");

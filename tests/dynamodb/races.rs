@@ -1,7 +1,6 @@
-//! Writers that get in each other's way, for real: at once, on requests that take a random time
-//! each.
+//! Concurrent writers of the same keys, on requests that take a random time.
 
-use super::{client, quick, store_on};
+use super::{client, quick, store_on, store_with};
 use crate::support::doubles::Script;
 use keyvaluestore::{ErrorKind, Store};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ async fn contended() -> Store {
     store_on(&client().await, &Arc::new(rules), quick())
 }
 
-/// Runs `writer` eight times at once, each with its number.
+/// Runs `writer` eight times concurrently, with a number each.
 async fn eight<F: Future<Output = ()> + Send + 'static>(
     store: &Store,
     writer: impl Fn(Store, usize) -> F,
@@ -90,8 +89,8 @@ async fn of_eight_set_nx_one_wins_and_of_eight_set_eq_too() {
     }
 }
 
-/// Everybody adds a thing of their own and removes it again, so that the collection is empty time
-/// and again: what somebody has added must be there until they remove it themselves.
+/// Each writer adds a member and removes it again, so the collection is emptied many times. A
+/// member must be there until its writer removes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_collection_that_is_emptied_loses_nothing_that_is_added_meanwhile() {
     let store = contended().await;
@@ -109,7 +108,7 @@ async fn a_collection_that_is_emptied_loses_nothing_that_is_added_meanwhile() {
             assert!(members.iter().any(|m| *m == mine.as_str()), "set, {i}, round {round}");
             store.srem("s", [&mine]).await.unwrap();
 
-            // The same with the atomic writes' way of doing it.
+            // The same in atomic writes.
             let mut tx = store.atomic_write();
             let _ = tx.hset_nx("x", &mine, &value);
             assert!(tx.exec().await.unwrap().is_committed(), "{i}, round {round}");
@@ -131,8 +130,8 @@ async fn a_collection_that_is_emptied_loses_nothing_that_is_added_meanwhile() {
     }
 }
 
-/// An emptied hash may become anything else; who is second is told so, and nothing of the first is
-/// lost.
+/// An emptied hash can become any type. The second writer gets an error, and the value of the first
+/// is not lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_emptied_hash_is_one_type_again_and_not_two() {
     let store = contended().await;
@@ -186,7 +185,7 @@ async fn hashes_of_many_fields_written_at_once_keep_them_all() {
         store.hdel("h", gone).await.unwrap();
     })
     .await;
-    // Of each writer two rounds, and the last field of the first.
+    // Two rounds of each writer, and the last field of its first round.
     assert_eq!(store.hgetall("h").await.unwrap().len(), 4 * (601 + 41));
 }
 
@@ -207,7 +206,7 @@ async fn what_is_moved_between_counters_is_neither_made_nor_lost() {
             tx.incr_by(to.to_string(), 3);
             assert!(tx.exec().await.unwrap().is_committed());
             let mut tx = store.atomic_write();
-            // Whoever finds another value moves nothing.
+            // The condition fails if another writer has changed the value.
             let seen = store.get(to.to_string()).await.unwrap().unwrap();
             let n: i64 = seen.to().unwrap();
             let _ = tx.set_eq(to.to_string(), n + 1, n);
@@ -240,4 +239,35 @@ async fn a_sorted_set_that_is_deleted_while_it_is_written_ends_up_whole() {
     assert_eq!(count.unwrap(), lex.unwrap());
     while store.delete("z").await.unwrap() {}
     assert_eq!(store.zcount("z", ..).await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn answers_may_come_in_any_order() {
+    let (store, ..) = store_with(Script::default().slow(Duration::from_millis(3)), quick()).await;
+    let mut batch = store.batch();
+    // For each key: a write, a read that sees it, a write, a read.
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        for key in 0..40 {
+            let value = format!("{round}-{key}");
+            let _ = batch.set(key.to_string(), &value);
+            let _ = batch.hset(format!("h{key}"), [("f", &value)]);
+            expected.push((batch.get(key.to_string()), value.clone()));
+            expected.push((batch.hget(format!("h{key}"), "f"), value));
+        }
+    }
+    let mut replies = batch.exec().await.unwrap();
+    for (handle, value) in expected {
+        assert_eq!(replies.take(handle).unwrap().unwrap(), value.as_str());
+    }
+    let calls = (0..40).map(|key| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let value = store.get(key.to_string()).await.unwrap().unwrap();
+            assert_eq!(value, format!("2-{key}").as_str());
+        })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap();
+    }
 }

@@ -1,4 +1,4 @@
-//! The table and the policy: what is shipped as text is compared with what the code sends.
+//! The table, its templates and the policy: they match the requests of the backend.
 
 use super::{TABLE, quick, store_on};
 use crate::support::doubles::{Call, Script};
@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-/// What `create_table` sends.
+/// The input of `CreateTable`.
 async fn sent() -> Json {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&sent);
@@ -33,7 +33,7 @@ async fn the_table_is_made_once() {
     let client = in_process(&database());
     assert!(DynamoDb::create_table(&client, TABLE).await.unwrap());
     assert!(!DynamoDb::create_table(&client, TABLE).await.unwrap());
-    // By two at once: one of them made it, and both wait for it.
+    // Two concurrent calls: one creates the table, and both wait for it.
     let (a, b) = tokio::join!(
         DynamoDb::create_table(&client, "other"),
         DynamoDb::create_table(&client, "other")
@@ -48,8 +48,7 @@ async fn the_table_is_active_when_it_is_said_to_be_made() {
         let (status, answer) = dispatch(db, call, body);
         let mut looks = looks.lock().unwrap();
         *looks += usize::from(call == "DescribeTable");
-        // The first look finds nothing, the next two find it in the making, or one that is being
-        // removed.
+        // The table is absent, then being created, then being deleted.
         let shown = ["", "", "CREATING", "DELETING", "ACTIVE"][(*looks).min(4)];
         (status, answer.replace("\"ACTIVE\"", &format!("\"{shown}\"")))
     });
@@ -93,7 +92,7 @@ async fn what_the_service_says_when_a_table_cannot_be_made_is_passed_on() {
     let error = DynamoDb::create_table(&client, TABLE).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
     assert!(error.to_string().contains("AccessDeniedException"), "{error}");
-    // A port at which nobody listens.
+    // A port on which nothing listens.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -114,7 +113,7 @@ async fn cloudformation_makes_the_same_table() {
 
 #[tokio::test]
 async fn terraform_makes_the_same_table() {
-    // Blocks of `name = "value"`: read into lists of pairs by the name of the block.
+    // Parses blocks of `name = "value"`.
     let mut blocks: Vec<(String, Vec<(String, String)>)> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     for line in DynamoDb::TERRAFORM.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -164,7 +163,7 @@ async fn terraform_makes_the_same_table() {
     assert_eq!(blocks, expected);
 }
 
-/// What IAM asks for a call: the parts of a transaction count one by one.
+/// The IAM actions of a call. Each item of a transaction has its own.
 fn actions(call: Call<'_>) -> Vec<&'static str> {
     match call {
         Call::TransactGetItems(_) => vec!["GetItem"],
@@ -193,7 +192,7 @@ async fn the_policy_allows_what_is_called_and_nothing_else() {
     });
     let client = super::client().await;
     let store = store_on(&client, &Arc::new(rules), quick());
-    // Everything that there is to call: single, in a batch, in an atomic write.
+    // Every call, in single operations, batches and atomic writes.
     store.set("k", "v").await.unwrap();
     store.get("k").await.unwrap();
     store.delete("k").await.unwrap();
@@ -226,7 +225,7 @@ async fn the_policy_allows_what_is_called_and_nothing_else() {
 async fn a_url_that_names_no_table_is_refused_before_anything_is_sent() {
     let error = DynamoDbOptions::new().open("dynamodb://?region=eu-west-1").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-    // As `Store::open` says it.
+    // `Store::open` returns the same error.
     let error = keyvaluestore::Store::open("dynamodb://table?zone=a").await.unwrap_err();
     assert!(error.to_string().contains("`zone` is no option"), "{error}");
 }

@@ -1,6 +1,5 @@
-//! Doubles at the seam: `Strict` refuses what the service refuses and the stand-ins accept,
-//! `Faulty` fails as the service fails, `Counting` notes what is called, `Script` does what a test
-//! says.
+//! Test doubles of `DynamoApi`. `Strict` enforces limits of the service that the emulators do not,
+//! `Faulty` injects faults, `Counting` counts calls, and a test configures `Script`.
 
 mod faulty;
 mod strict;
@@ -18,33 +17,33 @@ use std::time::Duration;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// What stands between the backend and an API. Each part may be left out.
+/// What a test double does around each call. Every method has a default.
 pub(crate) trait Rules: Debug + Send + Sync + 'static {
-    /// Before a call: an error is its answer, and nothing is carried out.
+    /// Before a call. An error is the result, and the call is not made.
     fn before(&self, call: Call<'_>) -> Result<(), DynamoError> {
         let _ = call;
         Ok(())
     }
-    /// How long a call takes in addition.
+    /// An additional latency.
     fn delay(&self) -> Duration {
         Duration::ZERO
     }
-    /// After a call that was carried out: an error is its answer.
+    /// After a successful call. An error is the result, although the call was made.
     fn after(&self, call: &'static str) -> Result<(), DynamoError> {
         let _ = call;
         Ok(())
     }
-    /// How an error of the API is told.
-    fn told(&self, error: DynamoError) -> DynamoError {
+    /// Changes an error of the API.
+    fn map_error(&self, error: DynamoError) -> DynamoError {
         error
     }
-    /// How many of the items of a group are carried out; the rest is left unprocessed.
+    /// How many of the items of a group are processed.
     fn processed(&self, of: usize) -> usize {
         of
     }
 }
 
-/// A call, as its input has it.
+/// A call with its input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Call<'c> {
     GetItem(&'c aws::get_item::builders::GetItemInputBuilder),
@@ -72,7 +71,7 @@ impl Call<'_> {
             Call::TransactWriteItems(_) => "TransactWriteItems",
         }
     }
-    /// Whether it is done once however often it is sent.
+    /// Whether it can be repeated without being applied twice.
     pub(crate) fn is_safe(self) -> bool {
         matches!(
             self.name(),
@@ -81,7 +80,7 @@ impl Call<'_> {
     }
 }
 
-/// An API under rules.
+/// An API with `Rules` around it.
 #[derive(Debug)]
 pub(crate) struct Double<A, R> {
     pub(crate) api: A,
@@ -102,7 +101,7 @@ macro_rules! calls {
                     }
                     self.rules.before(Call::$variant(&input))?;
                     let answer = run!($call, self, input);
-                    let answer = answer.map_err(|e| self.rules.told(e))?;
+                    let answer = answer.map_err(|e| self.rules.map_error(e))?;
                     self.rules.after(Call::$variant(&Default::default()).name())?;
                     Ok(answer)
                 })
@@ -130,7 +129,8 @@ calls! {
     batch_get_item, BatchGetItem, BatchGetItemInputBuilder => BatchGetItemOutput;
     batch_write_item, BatchWriteItem, BatchWriteItemInputBuilder => BatchWriteItemOutput;
     transact_get_items, TransactGetItems, TransactGetItemsInputBuilder => TransactGetItemsOutput;
-    transact_write_items, TransactWriteItems, TransactWriteItemsInputBuilder => TransactWriteItemsOutput;
+    transact_write_items, TransactWriteItems,
+        TransactWriteItemsInputBuilder => TransactWriteItemsOutput;
 }
 
 impl<A: DynamoApi, R: Rules> Double<A, R> {
@@ -192,7 +192,7 @@ impl<A: DynamoApi, R: Rules> Double<A, R> {
     }
 }
 
-/// Notes every call.
+/// Counts calls by name.
 #[derive(Debug, Default)]
 pub(crate) struct Counting(Mutex<BTreeMap<&'static str, usize>>);
 
@@ -215,7 +215,7 @@ impl Rules for Counting {
 type Before = dyn Fn(Call<'_>) -> Result<(), DynamoError> + Send + Sync;
 type After = dyn Fn(&'static str) -> Result<(), DynamoError> + Send + Sync;
 
-/// Rules that a test makes for itself. Every call is counted, too.
+/// Rules that a test configures. Counts calls, too.
 #[derive(Default)]
 pub(crate) struct Script {
     before: Option<Box<Before>>,
@@ -232,7 +232,7 @@ impl Debug for Script {
 }
 
 impl Script {
-    /// What [`Rules::before`] answers.
+    /// Sets [`Rules::before`].
     pub(crate) fn before(
         mut self,
         rule: impl Fn(Call<'_>) -> Result<(), DynamoError> + Send + Sync + 'static,
@@ -240,7 +240,7 @@ impl Script {
         self.before = Some(Box::new(rule));
         self
     }
-    /// What [`Rules::after`] answers.
+    /// Sets [`Rules::after`].
     pub(crate) fn after(
         mut self,
         rule: impl Fn(&'static str) -> Result<(), DynamoError> + Send + Sync + 'static,
@@ -248,7 +248,7 @@ impl Script {
         self.after = Some(Box::new(rule));
         self
     }
-    /// What [`Rules::processed`] answers.
+    /// Sets [`Rules::processed`].
     pub(crate) fn processing(
         mut self,
         rule: impl Fn(usize) -> usize + Send + Sync + 'static,
@@ -256,7 +256,7 @@ impl Script {
         self.processed = Some(Box::new(rule));
         self
     }
-    /// Calls take a random time, of up to `most`, so that they come in any order.
+    /// Adds a random latency of up to `most`, so that responses arrive in any order.
     pub(crate) fn slow(mut self, most: Duration) -> Self {
         self.delay = Some(Box::new(move || most.mul_f64(fastrand::f64())));
         self

@@ -1,4 +1,5 @@
-//! DynamoDB for the tests: dynoxide in process, or the server that `KVS_DYNAMODB_ENDPOINT` names.
+//! DynamoDB for the tests: the emulator dynoxide in process, or the server of
+//! `KVS_DYNAMODB_ENDPOINT`.
 
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// Answers a request of the service's protocol: the status and the body.
+/// Runs a request of DynamoDB's protocol. Returns status and body.
 pub(crate) fn dispatch(db: &Database, call: &str, body: &[u8]) -> (u16, String) {
     macro_rules! calls {
         ($($name:literal => $call:ident),*) => {
@@ -35,7 +36,8 @@ pub(crate) fn dispatch(db: &Database, call: &str, body: &[u8]) -> (u16, String) 
         };
     }
     let answer = calls!(
-        "CreateTable" => create_table, "DescribeTable" => describe_table, "DeleteTable" => delete_table,
+        "CreateTable" => create_table, "DescribeTable" => describe_table,
+        "DeleteTable" => delete_table,
         "GetItem" => get_item, "PutItem" => put_item, "UpdateItem" => update_item,
         "DeleteItem" => delete_item, "Query" => query, "BatchGetItem" => batch_get_item,
         "BatchWriteItem" => batch_write_item, "TransactGetItems" => transact_get_items,
@@ -47,14 +49,14 @@ pub(crate) fn dispatch(db: &Database, call: &str, body: &[u8]) -> (u16, String) 
     }
 }
 
-/// The call that a request is for.
+/// The call in an `x-amz-target` header.
 pub(crate) fn call_of(target: &str) -> &str {
     target.rsplit('.').next().unwrap_or_default()
 }
 
 type Hook = dyn Fn(&Database, &str, &[u8]) -> (u16, String) + Send + Sync;
 
-/// Takes the SDK's requests where they would go out, and answers them on the spot.
+/// An HTTP connector of the SDK that runs requests in this process.
 struct InProcess(Database, Box<Hook>);
 
 impl std::fmt::Debug for InProcess {
@@ -74,22 +76,22 @@ impl HttpConnector for InProcess {
     }
 }
 
-/// A network of so many bytes a second, of which everything that is under way has its share.
+/// A network of limited bandwidth, which concurrent requests share.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct SlowLink {
     bytes_per_second: f64,
     turn: tokio::sync::Mutex<()>,
 }
 
-impl Link {
+impl SlowLink {
     pub(crate) fn new(bytes_per_second: f64) -> Arc<Self> {
-        Arc::new(Link { bytes_per_second, turn: tokio::sync::Mutex::new(()) })
+        Arc::new(SlowLink { bytes_per_second, turn: tokio::sync::Mutex::new(()) })
     }
-    /// Waits until so many bytes have come through, a packet a turn.
+    /// Waits until these bytes are transferred, packet by packet.
     async fn carry(&self, bytes: usize) {
         const PACKET: usize = 64 << 10;
         for at in (0..bytes).step_by(PACKET) {
-            // Whoever has waited longest is next.
+            // The mutex is fair: requests take turns.
             let turn = self.turn.lock().await;
             let packet = PACKET.min(bytes - at) as f64;
             tokio::time::sleep(Duration::from_secs_f64(packet / self.bytes_per_second)).await;
@@ -98,16 +100,16 @@ impl Link {
     }
 }
 
-/// A database behind a [`Link`].
-struct Behind(Database, Arc<Link>);
+/// Like [`InProcess`], over a [`SlowLink`].
+struct OverSlowLink(Database, Arc<SlowLink>);
 
-impl std::fmt::Debug for Behind {
+impl std::fmt::Debug for OverSlowLink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Behind")
+        f.write_str("OverSlowLink")
     }
 }
 
-impl HttpConnector for Behind {
+impl HttpConnector for OverSlowLink {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (db, link) = (self.0.clone(), Arc::clone(&self.1));
         HttpConnectorFuture::new(async move {
@@ -122,13 +124,13 @@ impl HttpConnector for Behind {
     }
 }
 
-/// A client of a database that is reached over `link`.
-pub(crate) fn behind(db: &Database, link: &Arc<Link>) -> Client {
-    let connector = SharedHttpConnector::new(Behind(db.clone(), Arc::clone(link)));
+/// A client of a database over a slow link.
+pub(crate) fn slow_client(db: &Database, link: &Arc<SlowLink>) -> Client {
+    let connector = SharedHttpConnector::new(OverSlowLink(db.clone(), Arc::clone(link)));
     client_with(Some(http_client_fn(move |_, _| connector.clone())), "http://in-process")
 }
 
-/// A client of the SDK's whose requests end in `http`, or in the network.
+/// A client of the SDK with this HTTP client, or with a real one.
 pub(crate) fn client_with(http: Option<SharedHttpClient>, endpoint: &str) -> Client {
     let mut config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -136,7 +138,7 @@ pub(crate) fn client_with(http: Option<SharedHttpClient>, endpoint: &str) -> Cli
         .endpoint_url(endpoint);
     config.set_http_client(Some(http.unwrap_or_else(network)));
     let of_env = |name: &str| std::env::var(name).ok();
-    // A server of one's own takes any; the service itself takes those of the environment.
+    // An emulator accepts any credentials. The service needs those of the environment.
     let key = of_env("AWS_ACCESS_KEY_ID").unwrap_or_else(|| "test".to_owned());
     let secret = of_env("AWS_SECRET_ACCESS_KEY").unwrap_or_else(|| "test".to_owned());
     let credentials = Credentials::new(key, secret, of_env("AWS_SESSION_TOKEN"), None, "tests");
@@ -150,12 +152,12 @@ fn network() -> SharedHttpClient {
         .build_https()
 }
 
-/// A client of a new database in this process.
+/// A client of a database in this process.
 pub(crate) fn in_process(db: &Database) -> Client {
     in_process_with(db, dispatch)
 }
 
-/// The same where `hook` answers, as [`dispatch`] would: it is given the call and the body of the
+/// Like [`in_process`], with `hook` in place of [`dispatch`]: it gets the call and the body of the
 /// request.
 pub(crate) fn in_process_with(
     db: &Database,
@@ -169,12 +171,12 @@ pub(crate) fn database() -> Database {
     Database::memory().expect("a database in memory")
 }
 
-/// The other server that the tests are to run on, if any.
+/// The server on which the tests run, if not in process.
 pub(crate) fn endpoint() -> Option<String> {
     std::env::var("KVS_DYNAMODB_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty())
 }
 
-/// A table that is removed with the last who holds it.
+/// A table of a server. It is deleted when the last clone of its `Arc` is dropped.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) name: String,
@@ -191,7 +193,7 @@ impl Table {
 impl Drop for Table {
     fn drop(&mut self) {
         let (client, name) = (client_with(None, &self.endpoint), self.name.clone());
-        // A test may be inside of a runtime, which cannot wait.
+        // A thread, because a test may be inside a runtime, which must not block.
         let removal = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let removed = runtime
@@ -205,14 +207,14 @@ impl Drop for Table {
     }
 }
 
-/// An empty table, or an empty part of one.
+/// An empty table, or a shared one of which the test uses a prefix.
 pub(crate) struct Place {
     pub(crate) client: Client,
     pub(crate) table: String,
     pub(crate) kept: Option<Arc<Table>>,
 }
 
-/// A table of one's own.
+/// A new table.
 pub(crate) async fn place() -> Place {
     let Some(endpoint) = endpoint() else {
         let client = in_process(&database());
@@ -222,8 +224,7 @@ pub(crate) async fn place() -> Place {
     of(Arc::new(Table::new(&endpoint))).await
 }
 
-/// A table that is one's own on dynoxide, and on another server shared by all who take a prefix of
-/// their own.
+/// A new table in process. On another server, a shared table and a new prefix.
 pub(crate) async fn shared() -> (Place, String) {
     static SHARED: Mutex<Weak<Table>> = Mutex::new(Weak::new());
     static PREFIX: AtomicU64 = AtomicU64::new(0);
@@ -244,19 +245,19 @@ async fn of(table: Arc<Table>) -> Place {
     Place { client, table: table.name.clone(), kept: Some(table) }
 }
 
-/// What becomes of a request at a [`Server`].
+/// What a [`Server`] does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Answer,
-    /// It is carried out, and the connection is closed without an answer.
+    /// Applies it, and closes the connection without a response.
     Drop,
-    /// It is carried out, and the answer is an internal error.
+    /// Applies it, and responds with an internal error.
     Fail,
-    /// It is refused, and not carried out.
+    /// Rejects it.
     Throttle,
 }
 
-/// A server on loopback that speaks the service's protocol, for an endpoint of our own.
+/// An HTTP server on loopback with DynamoDB's protocol.
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
@@ -265,18 +266,18 @@ pub(crate) struct Server {
 type Judge = dyn Fn(&str) -> Fate + Send + Sync;
 
 impl Server {
-    /// Starts one that answers everything.
+    /// Starts a server that answers every request.
     pub(crate) fn start(db: &Database) -> Server {
         Server::judging(db, |_| Fate::Answer)
     }
-    /// Starts one that asks `judge` about every call. Its threads end with the test.
+    /// Starts a server that asks `judge` about each call. Its threads end with the process.
     pub(crate) fn judging(
         db: &Database,
         judge: impl Fn(&str) -> Fate + Send + Sync + 'static,
     ) -> Server {
         Server::on(TcpListener::bind("127.0.0.1:0").expect("a port"), db, judge)
     }
-    /// The same on a port that somebody has chosen.
+    /// Like [`judging`](Self::judging), on a given port.
     pub(crate) fn on(
         listener: TcpListener,
         db: &Database,
@@ -297,7 +298,7 @@ impl Server {
     }
 }
 
-/// Answers the requests of one connection, until it or the judge ends it.
+/// Serves one connection, until the client or the judge closes it.
 fn serve(db: &Database, judge: &Judge, stream: TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut writer = stream;
@@ -340,9 +341,41 @@ fn serve(db: &Database, judge: &Judge, stream: TcpStream) -> Option<()> {
             }
         };
         let head = format!(
-            "HTTP/1.1 {status} Status\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {status} Status\r\n\
+             content-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         writer.write_all(&[head.as_bytes(), body.as_bytes()].concat()).ok()?;
     }
+}
+
+/// Starts a server that sends the same response to every request, and waits for `delay` before its
+/// last byte. Returns its URL.
+pub(crate) fn responding(response: &'static str, delay: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut read = [0; 65_536];
+                while stream.read(&mut read).is_ok_and(|n| n > 0) {
+                    let (first, last) = response.split_at(response.len() - 1);
+                    let _ = stream.write_all(first.as_bytes());
+                    std::thread::sleep(delay);
+                    let _ = stream.write_all(last.as_bytes());
+                    // An incomplete response ends the connection.
+                    if response == "HTTP/1.1" {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+/// The URL of a port on which nothing listens.
+pub(crate) fn closed_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
 }

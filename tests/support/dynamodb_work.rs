@@ -1,9 +1,9 @@
-//! The same work through this library and through the bare SDK, for what it costs this process:
-//! `benches/dynamodb.rs` times it, and `tests/dynamodb_cost.rs` counts its allocations. The bare
-//! side makes the same requests with the SDK's fluent builders, and looks at what they answer.
+//! The same work through this library and through the bare SDK. `benches/dynamodb.rs` measures its
+//! time, `tests/dynamodb_cost.rs` its allocations. The bare side makes the same requests with the
+//! SDK's fluent builders, and reads the same responses.
 //!
-//! Answers are those of dynoxide, given once and kept: what a server or a network does is the same
-//! on both sides, and would only hide what differs.
+//! Responses are those of the emulator, cached. The time of a server or a network is the same on
+//! both sides, and would hide the difference.
 
 use super::dynamodb::{database, dispatch, in_process, in_process_with};
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
@@ -29,16 +29,17 @@ pub(crate) const ROWS: [&str; 10] = [
     "atomic write of 4",
     "batch of 25 sets",
 ];
-/// The same of many: the time goes into what is made of the answer.
+/// Most of its time is spent on the response.
 pub(crate) const LARGE: &str = "batch of 100 gets";
 
 const TABLE: &str = "table";
 /// 100 bytes.
-const VALUE: &str = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
+const VALUE: &str = "01234567890123456789012345678901234567890123456789\
+                     01234567890123456789012345678901234567890123456789";
 
 type Answers = Arc<Mutex<HashMap<String, (u16, String)>>>;
 
-/// Both sides, on one client.
+/// Both sides, with one client.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
     store: Store,
@@ -46,7 +47,7 @@ pub(crate) struct Work {
     answers: Answers,
 }
 
-/// What a caller has at hand, and keeps: either side makes of it what it needs.
+/// The key of a caller, which both sides must copy.
 fn key(i: usize) -> &'static str {
     static KEYS: LazyLock<Vec<String>> =
         LazyLock::new(|| (0..100).map(|i| format!("key:{i:06}")).collect());
@@ -58,7 +59,7 @@ fn b(bytes: impl Into<Vec<u8>>) -> AttributeValue {
 fn item(key: &str) -> HashMap<String, AttributeValue> {
     HashMap::from([("hk".into(), b(key)), ("rk".into(), b("_"))])
 }
-/// The sort key of a score that is not negative.
+/// The bytes of a non-negative score in an index key.
 fn place(score: f64) -> [u8; 8] {
     (score.to_bits() ^ 1 << 63).to_be_bytes()
 }
@@ -80,13 +81,13 @@ impl Work {
         Work { store: Store::dynamodb(client.clone(), TABLE), bare: client, answers }
     }
 
-    /// Until this is called again, each kind of request is carried out once, and then answered as
-    /// it was.
+    /// Clears the cached responses. The next request of each kind runs in the emulator, and its
+    /// response is cached.
     pub(crate) fn forget(&self) {
         self.answers.lock().unwrap().clear();
     }
 
-    /// Prepares what a row needs.
+    /// Writes the data of a row.
     pub(crate) async fn fill(&self, row: &str) {
         let store = &self.store;
         self.forget();
@@ -154,125 +155,136 @@ impl Work {
     pub(crate) async fn bare(&self, row: &str) {
         let client = &self.bare;
         match row {
-            "get" => {
-                let get = client.get_item().table_name(TABLE).consistent_read(true);
-                let get =
-                    get.key("hk", b(key(0))).key("rk", b("_")).projection_expression("v, rk2");
-                let item = get.send().await.unwrap().item.unwrap();
-                assert_eq!(black_box(&item["v"]).as_b().unwrap().as_ref().len(), 100);
-            }
-            "set" => {
-                let put = client.put_item().table_name(TABLE);
-                let put = put.item("hk", b(key(0))).item("rk", b("_")).item("v", b(VALUE));
-                drop(put.send().await.unwrap());
-            }
-            "incr_by" => {
-                let update = client.update_item().table_name(TABLE).update_expression("ADD v :by");
-                let update = update.key("hk", b("counter")).key("rk", b("_"));
-                let output = update
-                    .condition_expression("attribute_not_exists(hk) OR v <= :bound")
-                    .expression_attribute_values(":by", AttributeValue::N("1".into()))
-                    .expression_attribute_values(
-                        ":bound",
-                        AttributeValue::N((i64::MAX - 1).to_string()),
-                    )
-                    .return_values(ReturnValue::UpdatedNew)
-                    .send()
-                    .await
-                    .unwrap();
-                let n: i64 = output.attributes.unwrap()["v"].as_n().unwrap().parse().unwrap();
-                assert!(black_box(n) > 0);
-            }
-            "hget" => {
-                let get = client.get_item().table_name(TABLE).consistent_read(true);
-                let get = get.key("hk", b("hash")).key("rk", b("_")).projection_expression("#f");
-                let get = get.expression_attribute_names("#f", "~ZmllbGQ");
-                let item = get.send().await.unwrap().item.unwrap();
-                assert_eq!(black_box(&item["~ZmllbGQ"]).as_b().unwrap().as_ref().len(), 100);
-            }
-            "sadd" => {
-                let update = client.update_item().table_name(TABLE);
-                let update = update.key("hk", b("set")).key("rk", b("_"));
-                let members = vec![Blob::new("a"), Blob::new("b")];
-                drop(
-                    update
-                        .update_expression("ADD v :v REMOVE t")
-                        .condition_expression("attribute_not_exists(hk) OR attribute_type(v, :bs)")
-                        .expression_attribute_values(":v", AttributeValue::Bs(members))
-                        .expression_attribute_values(":bs", AttributeValue::S("BS".into()))
-                        .send()
-                        .await
-                        .unwrap(),
-                );
-            }
-            "zadd" => {
-                let member = "member:000000";
-                let put = client.put_item().table_name(TABLE);
-                let put = put.item("hk", b("z")).item("rk", b(member)).item("v", b(member));
-                let place = [&place(1.0)[..], member.as_bytes()].concat();
-                drop(put.item("rk2", b(place)).send().await.unwrap());
-            }
-            "zrange of 10" | "zcount" => {
-                let query =
-                    client.query().table_name(TABLE).index_name("rk2").consistent_read(true);
-                let query = query
-                    .key_condition_expression("hk = :k AND rk2 BETWEEN :a AND :z")
-                    .expression_attribute_values(":k", b("z"))
-                    .expression_attribute_values(":a", b(place(0.0)))
-                    .expression_attribute_values(":z", b(place(100.0)));
-                if row == "zcount" {
-                    let output = query.select(Select::Count).send().await.unwrap();
-                    return assert_eq!(black_box(output.count), 10);
-                }
-                let output = query.projection_expression("rk, rk2").send().await.unwrap();
-                let mut members = Vec::new();
-                for mut item in output.items.unwrap() {
-                    let Some(AttributeValue::B(member)) = item.remove("rk") else { panic!() };
-                    members.push(member.into_inner());
-                }
-                assert_eq!(black_box(members).len(), 10);
-            }
-            "atomic write of 4" => {
-                let mut write = client.transact_write_items();
-                for i in 0..4 {
-                    let put = Put::builder().table_name(TABLE).set_item(Some(item(key(i))));
-                    let put = put.item("v", b(VALUE)).build().unwrap();
-                    write = write.transact_items(TransactWriteItem::builder().put(put).build());
-                }
-                drop(write.send().await.unwrap());
-            }
-            "batch of 25 sets" => {
-                let mut requests = Vec::with_capacity(25);
-                for i in 0..25 {
-                    let put = PutRequest::builder().set_item(Some(item(key(i))));
-                    let put = put.item("v", b(VALUE)).build().unwrap();
-                    requests.push(WriteRequest::builder().put_request(put).build());
-                }
-                let write = client.batch_write_item().request_items(TABLE, requests);
-                assert!(write.send().await.unwrap().unprocessed_items().unwrap().is_empty());
-            }
-            LARGE => {
-                let keys = (0..100).map(|i| item(key(i))).collect();
-                let keys = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(keys));
-                let get = client.batch_get_item().request_items(TABLE, keys.build().unwrap());
-                let found = get.send().await.unwrap().responses.unwrap().remove(TABLE).unwrap();
-                // In the order in which they were asked for, which is not that of the answer.
-                let mut values = HashMap::with_capacity(100);
-                for mut item in found {
-                    let (Some(key), Some(value)) = (item.remove("hk"), item.remove("v")) else {
-                        panic!()
-                    };
-                    let (AttributeValue::B(key), AttributeValue::B(value)) = (key, value) else {
-                        panic!()
-                    };
-                    values.insert(key.into_inner(), value.into_inner());
-                }
-                for i in 0..100 {
-                    let value = values.remove(key(i).as_bytes()).unwrap();
-                    assert_eq!(black_box(value).len(), 100);
-                }
-            }
+            "get" => get(client).await,
+            "set" => set(client).await,
+            "incr_by" => incr_by(client).await,
+            "hget" => hget(client).await,
+            "sadd" => sadd(client).await,
+            "zadd" => zadd(client).await,
+            "zrange of 10" | "zcount" => query(client, row).await,
+            "atomic write of 4" => transact_write(client).await,
+            "batch of 25 sets" => batch_write(client).await,
+            LARGE => batch_get(client).await,
             other => panic!("no row {other}"),
         }
+    }
+}
+
+async fn get(client: &Client) {
+    let get = client.get_item().table_name(TABLE).consistent_read(true);
+    let get = get.key("hk", b(key(0))).key("rk", b("_")).projection_expression("v, rk2");
+    let item = get.send().await.unwrap().item.unwrap();
+    assert_eq!(black_box(&item["v"]).as_b().unwrap().as_ref().len(), 100);
+}
+
+async fn set(client: &Client) {
+    let put = client.put_item().table_name(TABLE);
+    let put = put.item("hk", b(key(0))).item("rk", b("_")).item("v", b(VALUE));
+    drop(put.send().await.unwrap());
+}
+
+async fn incr_by(client: &Client) {
+    let update = client.update_item().table_name(TABLE).update_expression("ADD v :by");
+    let update = update.key("hk", b("counter")).key("rk", b("_"));
+    let output = update
+        .condition_expression("attribute_not_exists(hk) OR v <= :bound")
+        .expression_attribute_values(":by", AttributeValue::N("1".into()))
+        .expression_attribute_values(":bound", AttributeValue::N((i64::MAX - 1).to_string()))
+        .return_values(ReturnValue::UpdatedNew)
+        .send()
+        .await
+        .unwrap();
+    let n: i64 = output.attributes.unwrap()["v"].as_n().unwrap().parse().unwrap();
+    assert!(black_box(n) > 0);
+}
+
+async fn hget(client: &Client) {
+    let get = client.get_item().table_name(TABLE).consistent_read(true);
+    let get = get.key("hk", b("hash")).key("rk", b("_")).projection_expression("#f");
+    let get = get.expression_attribute_names("#f", "~ZmllbGQ");
+    let item = get.send().await.unwrap().item.unwrap();
+    assert_eq!(black_box(&item["~ZmllbGQ"]).as_b().unwrap().as_ref().len(), 100);
+}
+
+async fn sadd(client: &Client) {
+    let update = client.update_item().table_name(TABLE);
+    let update = update.key("hk", b("set")).key("rk", b("_"));
+    let members = vec![Blob::new("a"), Blob::new("b")];
+    drop(
+        update
+            .update_expression("ADD v :v REMOVE t")
+            .condition_expression("attribute_not_exists(hk) OR attribute_type(v, :bs)")
+            .expression_attribute_values(":v", AttributeValue::Bs(members))
+            .expression_attribute_values(":bs", AttributeValue::S("BS".into()))
+            .send()
+            .await
+            .unwrap(),
+    );
+}
+
+async fn zadd(client: &Client) {
+    let member = "member:000000";
+    let put = client.put_item().table_name(TABLE);
+    let put = put.item("hk", b("z")).item("rk", b(member)).item("v", b(member));
+    let place = [&place(1.0)[..], member.as_bytes()].concat();
+    drop(put.item("rk2", b(place)).send().await.unwrap());
+}
+
+async fn query(client: &Client, row: &str) {
+    let query = client.query().table_name(TABLE).index_name("rk2").consistent_read(true);
+    let query = query
+        .key_condition_expression("hk = :k AND rk2 BETWEEN :a AND :z")
+        .expression_attribute_values(":k", b("z"))
+        .expression_attribute_values(":a", b(place(0.0)))
+        .expression_attribute_values(":z", b(place(100.0)));
+    if row == "zcount" {
+        let output = query.select(Select::Count).send().await.unwrap();
+        return assert_eq!(black_box(output.count), 10);
+    }
+    let output = query.projection_expression("rk, rk2").send().await.unwrap();
+    let mut members = Vec::new();
+    for mut item in output.items.unwrap() {
+        let Some(AttributeValue::B(member)) = item.remove("rk") else { panic!() };
+        members.push(member.into_inner());
+    }
+    assert_eq!(black_box(members).len(), 10);
+}
+
+async fn transact_write(client: &Client) {
+    let mut write = client.transact_write_items();
+    for i in 0..4 {
+        let put = Put::builder().table_name(TABLE).set_item(Some(item(key(i))));
+        let put = put.item("v", b(VALUE)).build().unwrap();
+        write = write.transact_items(TransactWriteItem::builder().put(put).build());
+    }
+    drop(write.send().await.unwrap());
+}
+
+async fn batch_write(client: &Client) {
+    let mut requests = Vec::with_capacity(25);
+    for i in 0..25 {
+        let put = PutRequest::builder().set_item(Some(item(key(i))));
+        let put = put.item("v", b(VALUE)).build().unwrap();
+        requests.push(WriteRequest::builder().put_request(put).build());
+    }
+    let write = client.batch_write_item().request_items(TABLE, requests);
+    assert!(write.send().await.unwrap().unprocessed_items().unwrap().is_empty());
+}
+
+async fn batch_get(client: &Client) {
+    let keys = (0..100).map(|i| item(key(i))).collect();
+    let keys = KeysAndAttributes::builder().consistent_read(true).set_keys(Some(keys));
+    let get = client.batch_get_item().request_items(TABLE, keys.build().unwrap());
+    let found = get.send().await.unwrap().responses.unwrap().remove(TABLE).unwrap();
+    // The response is not in the order of the keys.
+    let mut values = HashMap::with_capacity(100);
+    for mut item in found {
+        let (Some(key), Some(value)) = (item.remove("hk"), item.remove("v")) else { panic!() };
+        let (AttributeValue::B(key), AttributeValue::B(value)) = (key, value) else { panic!() };
+        values.insert(key.into_inner(), value.into_inner());
+    }
+    for i in 0..100 {
+        let value = values.remove(key(i).as_bytes()).unwrap();
+        assert_eq!(black_box(value).len(), 100);
     }
 }

@@ -1,10 +1,9 @@
-//! A write as DynamoDB has it: what it does to one item under which condition. Alone it becomes a
-//! `PutItem`, an `UpdateItem` or a `DeleteItem`, in an atomic write a part of `TransactWriteItems`.
+//! [`Action`]: a conditional write of one item. It is sent as `PutItem`, `UpdateItem` or
+//! `DeleteItem`, or becomes one action of `TransactWriteItems`.
 
-use super::api::Item;
-use super::call::{Again, Trip};
-use super::error::{DynamoError, Found, What};
-use super::items::{RK, map, primary};
+use super::call::{Idempotent, RequestContext};
+use super::error::{ConflictingItem, DynamoError, DynamoErrorKind, build_error};
+use super::items::{Item, RK, deterministic_map, primary_key};
 use crate::{Error, Key};
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemInputBuilder;
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemInputBuilder;
@@ -19,10 +18,8 @@ use std::collections::HashMap;
 pub(super) type Text = Cow<'static, str>;
 
 #[derive(Clone, Debug)]
-pub(super) enum Verb {
-    /// Replaces the item by this one.
+pub(super) enum ActionKind {
     Put(Item),
-    /// Changes attributes of the item.
     Update {
         rk: Vec<u8>,
         expression: Text,
@@ -30,8 +27,8 @@ pub(super) enum Verb {
     Delete {
         rk: Vec<u8>,
     },
-    /// Changes nothing: in a transaction alone.
-    Check {
+    /// Changes nothing. Only transactions have it.
+    ConditionCheck {
         rk: Vec<u8>,
     },
 }
@@ -39,39 +36,39 @@ pub(super) enum Verb {
 #[derive(Clone, Debug)]
 pub(super) struct Action {
     pub(super) key: Key,
-    pub(super) verb: Verb,
+    pub(super) kind: ActionKind,
     pub(super) condition: Option<Text>,
     pub(super) names: HashMap<String, String>,
     pub(super) values: Item,
-    /// What the answer is to bear; alone only, as a transaction answers nothing.
-    pub(super) returns: Option<ReturnValue>,
-    /// Whether it matters what a condition that fails has found.
-    pub(super) looks: bool,
+    /// The attributes that the response contains. A transaction returns none.
+    pub(super) return_values: Option<ReturnValue>,
+    /// Whether the error of a failed condition contains the item.
+    pub(super) returns_conflict: bool,
 }
 
 impl Action {
-    fn new(key: &Key, verb: Verb) -> Self {
+    fn new(key: &Key, kind: ActionKind) -> Self {
         Action {
             key: key.clone(),
-            verb,
+            kind,
             condition: None,
-            names: map(0),
-            values: map(0),
-            returns: None,
-            looks: true,
+            names: deterministic_map(0),
+            values: deterministic_map(0),
+            return_values: None,
+            returns_conflict: true,
         }
     }
     pub(super) fn put(key: &Key, item: Item) -> Self {
-        Action::new(key, Verb::Put(item))
+        Action::new(key, ActionKind::Put(item))
     }
     pub(super) fn update(key: &Key, rk: &[u8], expression: impl Into<Text>) -> Self {
-        Action::new(key, Verb::Update { rk: rk.to_vec(), expression: expression.into() })
+        Action::new(key, ActionKind::Update { rk: rk.to_vec(), expression: expression.into() })
     }
     pub(super) fn delete(key: &Key, rk: &[u8]) -> Self {
-        Action::new(key, Verb::Delete { rk: rk.to_vec() })
+        Action::new(key, ActionKind::Delete { rk: rk.to_vec() })
     }
-    pub(super) fn check(key: &Key, rk: &[u8]) -> Self {
-        Action::new(key, Verb::Check { rk: rk.to_vec() })
+    pub(super) fn condition_check(key: &Key, rk: &[u8]) -> Self {
+        Action::new(key, ActionKind::ConditionCheck { rk: rk.to_vec() })
     }
     pub(super) fn only_if(mut self, condition: impl Into<Text>) -> Self {
         self.condition = Some(condition.into());
@@ -85,156 +82,155 @@ impl Action {
         self.names.insert(name.into(), attribute.into());
         self
     }
-    pub(super) fn returning(mut self, returns: ReturnValue) -> Self {
-        self.returns = Some(returns);
+    pub(super) fn returning(mut self, values: ReturnValue) -> Self {
+        self.return_values = Some(values);
         self
     }
-    /// The condition says all: if it fails, nobody has to know what was found.
-    pub(super) fn without_looking(mut self) -> Self {
-        self.looks = false;
+    /// If the condition fails, the item does not matter.
+    pub(super) fn without_conflicting_item(mut self) -> Self {
+        self.returns_conflict = false;
         self
     }
-    /// Its condition alone, if it has one.
-    pub(super) fn into_check(self) -> Option<Self> {
-        let rk = match self.verb {
-            Verb::Put(mut item) => match item.remove(RK) {
+    /// Only the condition, if there is one.
+    pub(super) fn into_condition_check(self) -> Option<Self> {
+        let rk = match self.kind {
+            ActionKind::Put(mut item) => match item.remove(RK) {
                 Some(AttributeValue::B(rk)) => rk.into_inner(),
                 _ => return None,
             },
-            Verb::Update { rk, .. } | Verb::Delete { rk } | Verb::Check { rk } => rk,
+            ActionKind::Update { rk, .. }
+            | ActionKind::Delete { rk }
+            | ActionKind::ConditionCheck { rk } => rk,
         };
-        // A value that no expression names is refused.
+        // DynamoDB rejects names and values that no expression uses.
         let condition = self.condition.as_deref()?;
-        let named = |name: &String| mentions(condition, name);
-        let values = self.values.into_iter().filter(|(name, _)| named(name)).collect();
-        let names = self.names.into_iter().filter(|(name, _)| named(name)).collect();
-        Some(Action { verb: Verb::Check { rk }, values, names, ..self })
+        let is_used = |name: &String| uses_placeholder(condition, name);
+        let values = self.values.into_iter().filter(|(name, _)| is_used(name)).collect();
+        let names = self.names.into_iter().filter(|(name, _)| is_used(name)).collect();
+        Some(Action { kind: ActionKind::ConditionCheck { rk }, values, names, ..self })
     }
-    /// As a part of a transaction.
-    pub(super) fn into_part(self, table: &str) -> Result<TransactWriteItem, Error> {
-        let old = self.asks();
-        macro_rules! part {
+    /// The action of a transaction.
+    pub(super) fn into_transact_item(self, table: &str) -> Result<TransactWriteItem, Error> {
+        let on_failed_condition = self.on_failed_condition();
+        macro_rules! build {
             ($builder:expr) => {
                 $builder
                     .table_name(table)
                     .set_condition_expression(self.condition.map(Cow::into_owned))
-                    .set_expression_attribute_names(some(self.names))
-                    .set_expression_attribute_values(some(self.values))
-                    .set_return_values_on_condition_check_failure(old)
+                    .set_expression_attribute_names(non_empty(self.names))
+                    .set_expression_attribute_values(non_empty(self.values))
+                    .set_return_values_on_condition_check_failure(on_failed_condition)
                     .build()
-                    .map_err(unbuildable)?
+                    .map_err(build_error)?
             };
         }
-        let part = TransactWriteItem::builder();
-        let key = |rk: Vec<u8>| Some(primary(&self.key, &rk));
-        Ok(match self.verb {
-            Verb::Put(item) => part.put(part!(Put::builder().set_item(Some(item)))),
-            Verb::Update { rk, expression } => {
+        let item = TransactWriteItem::builder();
+        let key = |rk: Vec<u8>| Some(primary_key(&self.key, &rk));
+        Ok(match self.kind {
+            ActionKind::Put(put) => item.put(build!(Put::builder().set_item(Some(put)))),
+            ActionKind::Update { rk, expression } => {
                 let update = Update::builder().update_expression(expression);
-                part.update(part!(update.set_key(key(rk))))
+                item.update(build!(update.set_key(key(rk))))
             }
-            Verb::Delete { rk } => part.delete(part!(Delete::builder().set_key(key(rk)))),
-            Verb::Check { rk } => {
-                part.condition_check(part!(ConditionCheck::builder().set_key(key(rk))))
+            ActionKind::Delete { rk } => item.delete(build!(Delete::builder().set_key(key(rk)))),
+            ActionKind::ConditionCheck { rk } => {
+                item.condition_check(build!(ConditionCheck::builder().set_key(key(rk))))
             }
         }
         .build())
     }
 
-    /// Applies it alone. `Ok(Err(…))` is what a condition that failed has found.
+    /// Sends it as a single write. `Ok(Err(…))` means that the condition failed.
     pub(super) async fn apply(
         self,
-        trip: &Trip<'_>,
-    ) -> Result<Result<Option<Item>, Found>, DynamoError> {
-        match self.send(trip).await {
+        cx: &RequestContext<'_>,
+    ) -> Result<Result<Option<Item>, ConflictingItem>, DynamoError> {
+        match self.send(cx).await {
             Ok(attributes) => Ok(Ok(attributes)),
-            Err(error) => match error.take() {
-                (What::ConditionFailed(found), _) => Ok(Err(found)),
-                (what, source) => Err(DynamoError::put_back(what, source)),
+            Err(error) => match error.into_parts() {
+                (DynamoErrorKind::ConditionFailed(item), _) => Ok(Err(item)),
+                (kind, source) => Err(DynamoError::from_parts(kind, source)),
             },
         }
     }
 
-    fn asks(&self) -> Option<ReturnValuesOnConditionCheckFailure> {
-        let asks = self.looks && self.condition.is_some();
-        asks.then_some(ReturnValuesOnConditionCheckFailure::AllOld)
+    fn on_failed_condition(&self) -> Option<ReturnValuesOnConditionCheckFailure> {
+        let returns_item = self.returns_conflict && self.condition.is_some();
+        returns_item.then_some(ReturnValuesOnConditionCheckFailure::AllOld)
     }
 
-    async fn send(self, trip: &Trip<'_>) -> Result<Option<Item>, DynamoError> {
-        let api = trip.writer();
-        let old = self.asks();
+    async fn send(self, cx: &RequestContext<'_>) -> Result<Option<Item>, DynamoError> {
+        let api = cx.writer();
+        let on_failed_condition = self.on_failed_condition();
         macro_rules! input {
             ($builder:path) => {
                 <$builder>::default()
-                    .table_name(trip.table())
+                    .table_name(cx.table())
                     .set_condition_expression(self.condition.map(Cow::into_owned))
-                    .set_expression_attribute_names(some(self.names))
-                    .set_expression_attribute_values(some(self.values))
-                    .set_return_values(self.returns)
-                    .set_return_values_on_condition_check_failure(old)
-                    .set_return_consumed_capacity(trip.capacity())
+                    .set_expression_attribute_names(non_empty(self.names))
+                    .set_expression_attribute_values(non_empty(self.values))
+                    .set_return_values(self.return_values)
+                    .set_return_values_on_condition_check_failure(on_failed_condition)
+                    .set_return_consumed_capacity(cx.return_capacity())
             };
         }
-        Ok(match self.verb {
-            Verb::Put(item) => {
+        Ok(match self.kind {
+            ActionKind::Put(item) => {
                 let input = input!(PutItemInputBuilder).set_item(Some(item));
                 let put = || api.put_item(input.clone());
-                trip.send("PutItem", Again::Unsafe, put).await?.attributes
+                cx.send("PutItem", Idempotent::No, put).await?.attributes
             }
-            Verb::Update { rk, expression } => {
+            ActionKind::Update { rk, expression } => {
                 let input = input!(UpdateItemInputBuilder)
-                    .set_key(Some(primary(&self.key, &rk)))
+                    .set_key(Some(primary_key(&self.key, &rk)))
                     .update_expression(expression);
                 let update = || api.update_item(input.clone());
-                trip.send("UpdateItem", Again::Unsafe, update).await?.attributes
+                cx.send("UpdateItem", Idempotent::No, update).await?.attributes
             }
-            Verb::Delete { rk } => {
-                let input = input!(DeleteItemInputBuilder).set_key(Some(primary(&self.key, &rk)));
+            ActionKind::Delete { rk } => {
+                let input =
+                    input!(DeleteItemInputBuilder).set_key(Some(primary_key(&self.key, &rk)));
                 let delete = || api.delete_item(input.clone());
-                trip.send("DeleteItem", Again::Unsafe, delete).await?.attributes
+                cx.send("DeleteItem", Idempotent::No, delete).await?.attributes
             }
-            // Alone there is nothing that it could hold back.
-            Verb::Check { .. } => None,
+            // There is no other write that it could prevent.
+            ActionKind::ConditionCheck { .. } => None,
         })
     }
 }
 
-/// DynamoDB refuses what is empty.
-fn some<T>(map: HashMap<String, T>) -> Option<HashMap<String, T>> {
+/// DynamoDB rejects empty maps.
+fn non_empty<T>(map: HashMap<String, T>) -> Option<HashMap<String, T>> {
     (!map.is_empty()).then_some(map)
 }
 
-/// Whether an expression names a placeholder, and not only one that begins so.
-fn mentions(expression: &str, name: &str) -> bool {
+/// Whether an expression uses a placeholder, not only a longer one with this prefix.
+fn uses_placeholder(expression: &str, name: &str) -> bool {
     expression.match_indices(name).any(|(at, _)| {
         let next = expression[at + name.len()..].chars().next();
         next.is_none_or(|next| !next.is_ascii_alphanumeric())
     })
 }
 
-pub(super) fn unbuildable(error: aws_sdk_dynamodb::error::BuildError) -> Error {
-    Error::new(crate::ErrorKind::Other, "the request cannot be made").with_source(error)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::items::bytes;
+    use super::super::items::binary;
     use super::*;
 
     #[test]
     fn a_check_keeps_what_its_condition_names() {
-        let put = Action::put(&"k".into(), primary(b"k", b"_"))
+        let put = Action::put(&"k".into(), primary_key(b"k", b"_"))
             .only_if("v = :a OR #n = :ab")
-            .value(":a", bytes(b"1"))
-            .value(":ab", bytes(b"2"))
-            .value(":abc", bytes(b"3"))
+            .value(":a", binary(b"1"))
+            .value(":ab", binary(b"2"))
+            .value(":abc", binary(b"3"))
             .name("#n", "x")
             .name("#m", "y");
-        let check = put.into_check().unwrap();
+        let check = put.into_condition_check().unwrap();
         let mut values: Vec<_> = check.values.into_keys().collect();
         values.sort_unstable();
         assert_eq!(values, [":a", ":ab"]);
         assert_eq!(check.names.into_keys().collect::<Vec<_>>(), ["#n"]);
-        assert!(mentions("v = :a", ":a") && !mentions("v = :ab", ":a"));
+        assert!(uses_placeholder("v = :a", ":a") && !uses_placeholder("v = :ab", ":a"));
     }
 }

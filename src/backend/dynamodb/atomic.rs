@@ -1,15 +1,13 @@
-//! Atomic writes: one `TransactWriteItems`, and another one if what its conditions have found asks
-//! for that.
+//! Atomic writes: one `TransactWriteItems`, and a second one if the items that failed its
+//! conditions require other requests.
 
-use super::action::unbuildable;
-use super::api::Item;
-use super::call::{Again, Tries, Trip, contention};
+use super::call::{Attempts, Idempotent, RequestContext, contention};
 use super::codes::by_code;
-use super::error::{DynamoError, Found, Told, What};
-use super::flow::Flow;
-use super::items::{PLAIN, primary};
-use super::write::{Step, first, informed, marking};
-use super::{read, rk_of};
+use super::error::{ConflictingItem, DynamoError, DynamoErrorKind, build_error};
+use super::flow::FlowControl;
+use super::items::{Item, PLAIN, primary_key};
+use super::read;
+use super::write::{NextRequest, initial_request, mark_for_update, next_request, range_key};
 use crate::op::Write;
 use crate::{Error, ErrorKind, Outcome, Result};
 use aws_sdk_dynamodb::operation::transact_get_items::builders::TransactGetItemsInputBuilder;
@@ -17,348 +15,388 @@ use aws_sdk_dynamodb::operation::transact_write_items::builders::TransactWriteIt
 use aws_sdk_dynamodb::types::{CancellationReason, Get, TransactGetItem, TransactWriteItem};
 use std::collections::BTreeMap;
 
-/// As many items are written in one transaction.
-const ITEMS: usize = 100;
+/// The limit of `TransactWriteItems`.
+const MAX_TRANSACT_ITEMS: usize = 100;
 
-/// Why a transaction was not applied: for each of its items that did not agree.
-struct Refused {
-    /// Conditions that have failed, by the number of the write, and what they have found.
-    conditions: Vec<(usize, Option<Item>)>,
+/// Why a transaction was cancelled.
+struct Cancelled {
+    /// The writes whose conditions failed, by index, with their items.
+    failed_conditions: Vec<(usize, Option<Item>)>,
     error: Option<Error>,
 }
 
-/// The parts of a transaction. Sending consumes them, and it is mostly sent once: so they are made
-/// from the writes, and made again, in the same way to the byte, if they are needed again. Kept are
-/// only those that could not.
-struct Parts<'w> {
+/// The items of a transaction. Sending consumes them, and most are sent once. So they are built
+/// from the writes when they are needed, and are the same to the byte each time. Only items that
+/// depend on something else than their write are kept.
+struct TransactItems<'w> {
     writes: &'w [Write],
-    /// What a write has to do with the transaction, if anything, where that is kept.
+    /// By the index of the write. `None` if the write needs no item.
     kept: BTreeMap<usize, Option<TransactWriteItem>>,
-    /// Ready to be sent.
-    made: Option<Vec<TransactWriteItem>>,
-    /// The numbers of the writes that they are of.
-    at: Vec<usize>,
+    /// The items, if they are built.
+    built: Option<Vec<TransactWriteItem>>,
+    /// For each item, the index of its write.
+    indexes: Vec<usize>,
 }
 
-impl<'w> Parts<'w> {
+impl<'w> TransactItems<'w> {
     fn new(writes: &'w [Write]) -> Self {
-        Parts { writes, kept: BTreeMap::new(), made: None, at: Vec::new() }
+        TransactItems { writes, kept: BTreeMap::new(), built: None, indexes: Vec::new() }
     }
-    fn keep(&mut self, i: usize, part: Option<TransactWriteItem>) {
-        self.kept.insert(i, part);
-        self.made = None;
+    fn keep(&mut self, i: usize, item: Option<TransactWriteItem>) {
+        self.kept.insert(i, item);
+        self.built = None;
     }
-    /// Makes them ready, but for those of writes that have something to do before, which this
-    /// answers. An error is that of one write.
-    fn make(&mut self, table: &str) -> Result<Vec<(usize, Step)>> {
-        let (mut made, mut open) = (Vec::with_capacity(self.writes.len()), Vec::new());
-        self.at.clear();
+    /// Builds the items. Returns the writes that need another request first.
+    fn build(&mut self, table: &str) -> Result<Vec<(usize, NextRequest)>> {
+        let (mut built, mut open) = (Vec::with_capacity(self.writes.len()), Vec::new());
+        self.indexes.clear();
         for (i, op) in self.writes.iter().enumerate() {
-            let part = match self.kept.get(&i) {
+            let item = match self.kept.get(&i) {
                 Some(kept) => kept.clone(),
-                None => match first(op).map_err(|e| e.of_write(i))? {
-                    Step::Do(action, _) => Some(action.into_part(table)?),
-                    Step::Nothing(check) => check.map(|c| c.into_part(table)).transpose()?,
-                    step => {
-                        open.push((i, step));
+                None => match initial_request(op).map_err(|e| e.of_write(i))? {
+                    NextRequest::Send(action, _) => Some(action.into_transact_item(table)?),
+                    NextRequest::NoOp(check) => {
+                        check.map(|check| check.into_transact_item(table)).transpose()?
+                    }
+                    next => {
+                        open.push((i, next));
                         continue;
                     }
                 },
             };
-            // It bears a mark, which is another one each time.
+            // It contains a random mark.
             if matches!(op, Write::HDel(_)) {
-                self.kept.entry(i).or_insert_with(|| part.clone());
+                self.kept.entry(i).or_insert_with(|| item.clone());
             }
-            if let Some(part) = part {
-                made.push(part);
-                self.at.push(i);
+            if let Some(item) = item {
+                built.push(item);
+                self.indexes.push(i);
             }
         }
-        self.made = Some(made);
+        self.built = Some(built);
         Ok(open)
     }
     fn take(&mut self, table: &str) -> Result<Vec<TransactWriteItem>> {
-        if self.made.is_none() {
-            self.make(table)?;
+        if self.built.is_none() {
+            self.build(table)?;
         }
-        Ok(self.made.take().unwrap_or_default())
+        Ok(self.built.take().unwrap_or_default())
     }
 }
 
-pub(super) async fn transact(trip: &Trip<'_>, writes: &[Write]) -> Result<Outcome> {
-    if writes.len() > ITEMS {
-        return Err(Error::invalid(format!("{} writes, and DynamoDB takes {ITEMS}", writes.len())));
+pub(super) async fn transact(cx: &RequestContext<'_>, writes: &[Write]) -> Result<Outcome> {
+    if writes.len() > MAX_TRANSACT_ITEMS {
+        return Err(Error::invalid(format!(
+            "{} writes, and a transaction of DynamoDB has at most {MAX_TRANSACT_ITEMS}",
+            writes.len()
+        )));
     }
-    let mut parts = Parts::new(writes);
-    if let Err(error) = prepare(trip, &mut parts).await? {
-        return refuse(trip, writes, error).await;
+    let mut items = TransactItems::new(writes);
+    if let Err(error) = prepare(cx, &mut items).await? {
+        return check_other_conditions(cx, writes, error).await;
     }
-    let mut tries = None;
+    let mut conflicts = None;
     loop {
-        let Some(refused) = send(trip, &mut parts).await? else {
+        let Some(cancelled) = send(cx, &mut items).await? else {
             return Ok(Outcome::Committed);
         };
-        let steps = judge(writes, refused)?;
-        let failed = steps.iter().filter(|(_, step)| matches!(step, Step::Failed));
-        let failed: Vec<usize> = failed.map(|(i, _)| *i).collect();
+        let next = next_requests(writes, cancelled)?;
+        let failed = failed_conditions(&next);
         if !failed.is_empty() {
             return Ok(Outcome::from_failed_conditions(failed));
         }
-        for (i, step) in steps {
-            parts.keep(i, settle(trip, &writes[i], step).await?.map_err(|e| e.of_write(i))?);
+        for (i, next) in next {
+            let item = resolve(cx, &writes[i], next).await?;
+            items.keep(i, item.map_err(|e| e.of_write(i))?);
         }
-        // What was found is no longer so, again.
-        if let Some(tries) = &mut tries
-            && !trip.give_way(tries).await
+        // Waits before the third transaction and every further one: an item has changed since it
+        // was read.
+        if let Some(conflicts) = &mut conflicts
+            && !cx.backoff_after_conflict(conflicts).await
         {
             return Err(contention());
         }
-        tries.get_or_insert_default();
+        conflicts.get_or_insert_default();
     }
 }
 
-/// Makes the parts of all writes. What those that depend on what is there have to read, they read
-/// all at once. The inner error is the contract's: it gives way to conditions that have failed.
-async fn prepare(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Result<()>> {
-    let writes = parts.writes;
-    let mut open = match parts.make(trip.table()) {
+fn failed_conditions(next: &[(usize, NextRequest)]) -> Vec<usize> {
+    let failed = next.iter().filter(|(_, next)| matches!(next, NextRequest::ConditionFailed));
+    failed.map(|(i, _)| *i).collect()
+}
+
+/// Builds the items of all writes. Those that need a read are read together. The inner error is
+/// that of one write; a failed condition of another write has precedence over it.
+async fn prepare(cx: &RequestContext<'_>, items: &mut TransactItems<'_>) -> Result<Result<()>> {
+    let writes = items.writes;
+    let open = match items.build(cx.table()) {
         Ok(open) if open.is_empty() => return Ok(Ok(())),
         Ok(open) => open,
         Err(e) => return Ok(Err(e)),
     };
-    let looks = open.iter().filter(|(_, step)| matches!(step, Step::Look(_)));
-    let looks: Vec<usize> = looks.map(|(i, _)| *i).collect();
-    let items: Vec<_> = looks.iter().map(|i| (&writes[*i].key()[..], rk_of(&writes[*i]))).collect();
-    let found = match *looks {
-        [] => Vec::new(),
-        [i] => vec![read::strong(trip, writes[i].key(), rk_of(&writes[i])).await],
-        _ => read::group(trip, &Flow::new(), trip.writer(), true, &items).await,
+    let open = match read_first(cx, writes, open).await? {
+        Ok(open) => open,
+        Err(e) => return Ok(Err(e)),
     };
-    let looking = open.iter_mut().filter(|(_, step)| matches!(step, Step::Look(_)));
-    for ((i, step), item) in looking.zip(found) {
-        *step = match informed(&writes[*i], item?.as_ref()) {
-            Ok(step) => step,
-            Err(e) => return Ok(Err(e.of_write(*i))),
-        };
-    }
-    for (i, step) in open {
-        match settle(trip, &writes[i], step).await? {
-            Ok(part) => parts.keep(i, part),
+    for (i, next) in open {
+        match resolve(cx, &writes[i], next).await? {
+            Ok(item) => items.keep(i, item),
             Err(e) => return Ok(Err(e.of_write(i))),
         }
     }
-    Ok(parts.make(trip.table()).map(drop))
+    Ok(items.build(cx.table()).map(drop))
 }
 
-/// Makes a step a part of the transaction.
-async fn settle(
-    trip: &Trip<'_>,
+type NextRequests = Vec<(usize, NextRequest)>;
+
+/// Reads the items of all `ReadFirst`, and replaces each with the request after it.
+async fn read_first(
+    cx: &RequestContext<'_>,
+    writes: &[Write],
+    mut open: NextRequests,
+) -> Result<Result<NextRequests>> {
+    let reads = || open.iter().filter(|(_, next)| matches!(next, NextRequest::ReadFirst(_)));
+    let indexes: Vec<usize> = reads().map(|(i, _)| *i).collect();
+    let found = match *indexes {
+        [] => Vec::new(),
+        [i] => vec![read::get_consistent(cx, writes[i].key(), range_key(&writes[i])).await],
+        _ => {
+            let keys = indexes.iter().map(|i| (&writes[*i].key()[..], range_key(&writes[*i])));
+            let keys: Vec<_> = keys.collect();
+            read::batch_get(cx, &FlowControl::new(), cx.writer(), true, &keys).await
+        }
+    };
+    let reads = open.iter_mut().filter(|(_, next)| matches!(next, NextRequest::ReadFirst(_)));
+    for ((i, next), item) in reads.zip(found) {
+        *next = match next_request(&writes[*i], item?.as_ref()) {
+            Ok(next) => next,
+            Err(e) => return Ok(Err(e.of_write(*i))),
+        };
+    }
+    Ok(Ok(open))
+}
+
+/// Turns the next request of a write into an item of the transaction. Marks hashes. The inner error
+/// is that of the write.
+async fn resolve(
+    cx: &RequestContext<'_>,
     op: &Write,
-    mut step: Step,
+    mut next: NextRequest,
 ) -> Result<Result<Option<TransactWriteItem>>> {
-    let mut tries = Tries::default();
+    let mut attempts = Attempts::default();
     loop {
-        step = match step {
-            Step::Do(action, _) => return Ok(Ok(Some(action.into_part(trip.table())?))),
-            Step::Nothing(None) => return Ok(Ok(None)),
-            Step::Nothing(Some(check)) => return Ok(Ok(Some(check.into_part(trip.table())?))),
-            // It holds no longer what it held: let the transaction judge it, with all others.
-            Step::Failed => first(op)?,
-            Step::Look(_) => {
-                return Err(Error::new(ErrorKind::Other, "a write cannot be settled so"));
+        next = match next {
+            NextRequest::Send(action, _) => {
+                return Ok(Ok(Some(action.into_transact_item(cx.table())?)));
             }
-            Step::Mark if tries.is_first() || trip.give_way(&mut tries).await => {
-                tries.count();
-                let next = match marking(op.key()).apply(trip).await {
-                    Ok(Ok(item)) => informed(op, item.as_ref()),
-                    Ok(Err(Found::Item(item))) => informed(op, Some(&item)),
-                    Ok(Err(Found::Nothing)) => informed(op, None),
-                    Ok(Err(Found::Untold)) => {
-                        informed(op, read::strong(trip, op.key(), PLAIN).await?.as_ref())
-                    }
-                    Err(e) => return Err(trip.read_error(e)),
-                };
-                match next {
-                    Ok(step) => step,
+            NextRequest::NoOp(check) => {
+                let check = check.map(|check| check.into_transact_item(cx.table()));
+                return Ok(Ok(check.transpose()?));
+            }
+            // Leaves the decision to the transaction, which checks all conditions together.
+            NextRequest::ConditionFailed => initial_request(op)?,
+            NextRequest::ReadFirst(_) => {
+                return Err(Error::new(ErrorKind::Other, "the write needs another read"));
+            }
+            NextRequest::MarkFirst => {
+                if !attempts.is_first() && !cx.backoff_after_conflict(&mut attempts).await {
+                    return Err(contention());
+                }
+                attempts.count();
+                match mark(cx, op).await? {
+                    Ok(next) => next,
                     Err(e) => return Ok(Err(e)),
                 }
             }
-            Step::Mark => return Err(contention()),
         }
     }
 }
 
-/// One of the writes cannot be done. If the condition of another one has failed, that is told
-/// instead.
-async fn refuse(trip: &Trip<'_>, writes: &[Write], error: Error) -> Result<Outcome> {
-    let mut checks = Parts::new(writes);
+/// Marks a hash. Returns the next request for the hash as it is stored.
+async fn mark(cx: &RequestContext<'_>, op: &Write) -> Result<Result<NextRequest>> {
+    Ok(match mark_for_update(op.key()).apply(cx).await {
+        Ok(Ok(item)) => next_request(op, item.as_ref()),
+        Ok(Err(ConflictingItem::Present(item))) => next_request(op, Some(&item)),
+        Ok(Err(ConflictingItem::Absent)) => next_request(op, None),
+        Ok(Err(ConflictingItem::NotReturned)) => {
+            next_request(op, read::get_consistent(cx, op.key(), PLAIN).await?.as_ref())
+        }
+        Err(e) => return Err(cx.read_error(e)),
+    })
+}
+
+/// One of the writes is an error. If the condition of another write does not hold, returns that
+/// instead. Sends only the conditions, so nothing is written.
+async fn check_other_conditions(
+    cx: &RequestContext<'_>,
+    writes: &[Write],
+    error: Error,
+) -> Result<Outcome> {
+    let mut checks = TransactItems::new(writes);
     for (i, op) in writes.iter().enumerate() {
-        checks.keep(
-            i,
-            match first(op) {
-                Ok(Step::Do(action, _)) => match action.into_check() {
-                    Some(check) => Some(check.into_part(trip.table())?),
-                    None => None,
-                },
-                _ => None,
-            },
-        );
+        let check = match initial_request(op) {
+            Ok(NextRequest::Send(action, _)) => action.into_condition_check(),
+            _ => None,
+        };
+        checks.keep(i, check.map(|check| check.into_transact_item(cx.table())).transpose()?);
     }
     if checks.kept.values().all(Option::is_none) {
         return Err(error);
     }
-    checks.make(trip.table())?;
-    // If it cannot be judged, the error stands: it is known, and nothing was written.
-    let Ok(Some(refused)) = send(trip, &mut checks).await else { return Err(error) };
-    let failed = refused
-        .conditions
-        .iter()
-        .filter(|(i, item)| matches!(informed(&writes[*i], item.as_ref()), Ok(Step::Failed)));
+    checks.build(cx.table())?;
+    let Ok(Some(cancelled)) = send(cx, &mut checks).await else { return Err(error) };
+    let failed = cancelled.failed_conditions.iter().filter(|(i, item)| {
+        matches!(next_request(&writes[*i], item.as_ref()), Ok(NextRequest::ConditionFailed))
+    });
     let failed: Vec<usize> = failed.map(|(i, _)| *i).collect();
     if failed.is_empty() { Err(error) } else { Ok(Outcome::from_failed_conditions(failed)) }
 }
 
-/// What to do for the writes whose conditions have failed. Conditions of the contract come before
-/// errors.
-fn judge(writes: &[Write], refused: Refused) -> Result<Vec<(usize, Step)>> {
-    let (mut steps, mut error) = (Vec::with_capacity(refused.conditions.len()), refused.error);
-    for (i, item) in refused.conditions {
-        match informed(&writes[i], item.as_ref()) {
-            Ok(step) => steps.push((i, step)),
+/// The next requests of the writes that cancelled a transaction. Failed conditions of the caller
+/// have precedence over errors.
+fn next_requests(writes: &[Write], cancelled: Cancelled) -> Result<NextRequests> {
+    let mut next = Vec::with_capacity(cancelled.failed_conditions.len());
+    let mut error = cancelled.error;
+    for (i, item) in cancelled.failed_conditions {
+        match next_request(&writes[i], item.as_ref()) {
+            Ok(request) => next.push((i, request)),
             Err(e) => drop(error.get_or_insert_with(|| e.of_write(i))),
         }
     }
-    let failed = steps.iter().any(|(_, step)| matches!(step, Step::Failed));
     match error {
-        Some(error) if !failed => Err(error),
-        _ => Ok(steps),
+        Some(error) if failed_conditions(&next).is_empty() => Err(error),
+        _ => Ok(next),
     }
 }
 
-/// Sends the transaction until it is applied, for which this answers `None`, or refused. All tries
-/// of it bear one token, under which it is applied once, so that it can be sent again after a lost
-/// answer, too.
-async fn send(trip: &Trip<'_>, parts: &mut Parts<'_>) -> Result<Option<Refused>> {
-    if parts.at.is_empty() {
+/// Sends the transaction until it is applied or cancelled. `None` means applied. All attempts have
+/// the same idempotency token, so a retry after a lost response does not apply it twice.
+async fn send(cx: &RequestContext<'_>, items: &mut TransactItems<'_>) -> Result<Option<Cancelled>> {
+    if items.indexes.is_empty() {
         return Ok(None);
     }
-    let (api, writes, at, token) = (trip.writer(), parts.writes, parts.at.clone(), token());
-    let mut tries = Tries::default();
+    let (api, writes, token) = (cx.writer(), items.writes, idempotency_token());
+    let indexes = items.indexes.clone();
+    let mut attempts = Attempts::default();
     loop {
-        let send = || match parts.take(trip.table()) {
-            Ok(parts) => api.transact_write_items(
+        let send = || match items.take(cx.table()) {
+            Ok(items) => api.transact_write_items(
                 TransactWriteItemsInputBuilder::default()
-                    .set_transact_items(Some(parts))
+                    .set_transact_items(Some(items))
                     .client_request_token(&token)
-                    .set_return_consumed_capacity(trip.capacity()),
+                    .set_return_consumed_capacity(cx.return_capacity()),
             ),
-            Err(e) => DynamoError::unmade(e),
+            Err(e) => DynamoError::build_failed(e),
         };
-        let sent = trip.send_counting("TransactWriteItems", Again::Safe, send, &mut tries).await;
-        let (reasons, told) = match sent {
-            Ok(_) => return Ok(None),
-            Err(error) if !matches!(error.what(), What::Cancelled(..)) => {
-                return Err(trip.write_error(error));
+        let sent = cx.send_counted("TransactWriteItems", Idempotent::Yes, send, &mut attempts);
+        let Err(error) = sent.await else { return Ok(None) };
+        let (reasons, have_items) = match error.into_parts() {
+            (DynamoErrorKind::TransactionCancelled { reasons, have_items }, _) => {
+                (reasons, have_items)
             }
-            Err(error) => match error.take().0 {
-                What::Cancelled(reasons, told) => (reasons, told),
-                _ => continue,
-            },
+            (kind, source) => {
+                return Err(cx.write_error(DynamoError::from_parts(kind, source)));
+            }
         };
-        match passing(&reasons) {
-            Some(kind) if trip.pause(&mut tries, kind).await => {}
-            Some(ErrorKind::Throttled) => {
-                let error = trip.throttled("DynamoDB throttles, as often as it was tried");
-                return Err(tries.end(error));
-            }
-            Some(kind) => {
-                let message = "other transactions had the items, as often as it was tried";
-                return Err(tries.end(Error::new(kind, message)));
-            }
-            None => return refused(trip, writes, &at, reasons, told).await.map(Some),
+        let Some(kind) = transient_reason(&reasons) else {
+            return decode_cancellation(cx, writes, &indexes, reasons, have_items).await.map(Some);
+        };
+        if !cx.backoff(&mut attempts, kind).await {
+            return Err(attempts.final_error(transient_error(cx, kind)));
         }
     }
 }
 
-/// A name for one transaction, unlike any other: half of it is as random as the system can make it.
-fn token() -> String {
+/// Unique per transaction. Half of it is as random as the system can make it.
+fn idempotency_token() -> String {
     use std::hash::{BuildHasher, RandomState};
     format!("{:016x}{:016x}", RandomState::new().hash_one(0), fastrand::u64(..))
 }
 
-/// A reason that has gone when the transaction is tried again.
-fn passing(reasons: &[CancellationReason]) -> Option<ErrorKind> {
+/// A reason that does not recur: a conflict with another transaction, or throttling.
+fn transient_reason(reasons: &[CancellationReason]) -> Option<ErrorKind> {
     reasons.iter().find_map(|reason| match by_code(reason.code().unwrap_or("None"), "") {
-        What::Failed(failed) if failed.kind == ErrorKind::Conflict => Some(failed.kind),
-        What::Failed(failed) if failed.kind == ErrorKind::Throttled => Some(failed.kind),
+        DynamoErrorKind::CallFailed(failure)
+            if matches!(failure.kind, ErrorKind::Conflict | ErrorKind::Throttled) =>
+        {
+            Some(failure.kind)
+        }
         _ => None,
     })
 }
 
-async fn refused(
-    trip: &Trip<'_>,
-    writes: &[Write],
-    at: &[usize],
-    reasons: Vec<CancellationReason>,
-    told: Told,
-) -> Result<Refused> {
-    let mut refused = Refused { conditions: Vec::new(), error: None };
-    if reasons.len() != at.len() {
-        // The client does not tell them apart: any condition may have failed.
-        refused.conditions = at.iter().map(|i| (*i, None)).collect();
-        read_all(trip, writes, &mut refused.conditions).await?;
-        return Ok(refused);
+fn transient_error(cx: &RequestContext<'_>, kind: ErrorKind) -> Error {
+    if kind == ErrorKind::Throttled {
+        return cx.throttled("DynamoDB throttles every attempt");
     }
-    for (i, reason) in at.iter().zip(reasons) {
+    Error::new(kind, "every attempt conflicts with other transactions")
+}
+
+async fn decode_cancellation(
+    cx: &RequestContext<'_>,
+    writes: &[Write],
+    indexes: &[usize],
+    reasons: Vec<CancellationReason>,
+    have_items: bool,
+) -> Result<Cancelled> {
+    let mut cancelled = Cancelled { failed_conditions: Vec::new(), error: None };
+    if reasons.len() != indexes.len() {
+        // The client does not return a reason per item: any condition may have failed.
+        cancelled.failed_conditions = indexes.iter().map(|i| (*i, None)).collect();
+        read_items(cx, writes, &mut cancelled.failed_conditions).await?;
+        return Ok(cancelled);
+    }
+    for (i, reason) in indexes.iter().zip(reasons) {
         match reason.code().unwrap_or("None") {
             "None" => {}
-            "ConditionalCheckFailed" => refused.conditions.push((*i, reason.item)),
+            "ConditionalCheckFailed" => cancelled.failed_conditions.push((*i, reason.item)),
             code => {
                 let message = reason.message().unwrap_or_default();
-                let error = trip.write_error(DynamoError::service(code, message));
-                refused.error.get_or_insert_with(|| error.of_write(*i));
+                let error = cx.write_error(DynamoError::service(code, message));
+                cancelled.error.get_or_insert_with(|| error.of_write(*i));
             }
         }
     }
-    if told == Told::None && !refused.conditions.is_empty() {
-        read_all(trip, writes, &mut refused.conditions).await?;
+    if !have_items && !cancelled.failed_conditions.is_empty() {
+        read_items(cx, writes, &mut cancelled.failed_conditions).await?;
     }
-    Ok(refused)
+    Ok(cancelled)
 }
 
-/// Reads what conditions have found, where the client does not hand it on: all at one moment, as
-/// they were judged.
-async fn read_all(
-    trip: &Trip<'_>,
+/// Reads the items of failed conditions if the client does not return them. Uses one
+/// `TransactGetItems`, as the conditions were checked at one moment, too.
+async fn read_items(
+    cx: &RequestContext<'_>,
     writes: &[Write],
-    conditions: &mut [(usize, Option<Item>)],
+    failed_conditions: &mut [(usize, Option<Item>)],
 ) -> Result<()> {
-    let mut gets = Vec::with_capacity(conditions.len());
-    for (i, _) in &*conditions {
-        let key = primary(writes[*i].key(), rk_of(&writes[*i]));
-        let get = Get::builder().table_name(trip.table()).set_key(Some(key)).build();
-        gets.push(TransactGetItem::builder().get(get.map_err(unbuildable)?).build());
+    let mut gets = Vec::with_capacity(failed_conditions.len());
+    for (i, _) in &*failed_conditions {
+        let key = primary_key(writes[*i].key(), range_key(&writes[*i]));
+        let get = Get::builder().table_name(cx.table()).set_key(Some(key)).build();
+        gets.push(TransactGetItem::builder().get(get.map_err(build_error)?).build());
     }
     let input = TransactGetItemsInputBuilder::default()
         .set_transact_items(Some(gets))
-        .set_return_consumed_capacity(trip.capacity());
-    let (api, mut tries) = (trip.writer(), Tries::default());
+        .set_return_consumed_capacity(cx.return_capacity());
+    let (api, mut attempts) = (cx.writer(), Attempts::default());
     let output = loop {
         let get = || api.transact_get_items(input.clone());
-        match trip.send("TransactGetItems", Again::Safe, get).await {
+        let error = match cx.send("TransactGetItems", Idempotent::Yes, get).await {
             Ok(output) => break output,
-            // Somebody writes one of them just now.
-            Err(error) if matches!(error.what(), What::Cancelled(..)) => {
-                if !trip.pause(&mut tries, ErrorKind::Conflict).await {
-                    return Err(contention());
-                }
-            }
-            Err(error) => return Err(trip.read_error(error)),
+            Err(error) => error,
+        };
+        // Another write of one of the items is in progress.
+        if !matches!(error.kind(), DynamoErrorKind::TransactionCancelled { .. }) {
+            return Err(cx.read_error(error));
+        }
+        if !cx.backoff(&mut attempts, ErrorKind::Conflict).await {
+            return Err(contention());
         }
     };
     let items = output.responses.into_iter().flatten().map(|response| response.item);
-    for ((_, found), item) in conditions.iter_mut().zip(items) {
-        *found = item;
+    for ((_, item), read) in failed_conditions.iter_mut().zip(items) {
+        *item = read;
     }
     Ok(())
 }

@@ -1,267 +1,238 @@
-//! One request: sent once, or again where that is safe, for as long as the caller is patient; and
-//! told to the observer.
+//! [`RequestContext`] sends the requests of one call of the user: it applies timeouts, retries
+//! with backoff where that is safe, and reports to the observer.
 
-use super::api::{DynamoApi, DynamoResult};
-use super::error::{DynamoError, Failed, What};
-use super::watch::give_up;
-use super::{BACKEND, Inner};
+use super::api::DynamoApi;
+use super::error::{DynamoError, DynamoErrorKind, DynamoResult, Failure};
+use super::options::DynamoDbOptions;
+use super::response::{DynamoResponse, report_capacity};
+use super::send_tracker::cancel_request;
 use crate::backend::Context;
-use crate::observe::{ConsumedCapacity, Observer, RoundTripGuard};
+use crate::backoff::ExponentialBackoff;
+use crate::observe::RoundTripGuard;
 use crate::runtime::with_drivers;
 use crate::{Error, ErrorKind};
-use aws_sdk_dynamodb::operation as aws;
-use aws_sdk_dynamodb::types::{self, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The first pause and the longest one where another writer was faster, who is done by now.
-const CONTENTION: Duration = Duration::from_millis(2);
-const LONGEST_CONTENTION: Duration = Duration::from_millis(100);
+const BACKEND: &str = "dynamodb";
 
-/// When a request may be sent again although the first one may have been carried out.
+/// The backoff after a conflict with another write, which takes milliseconds.
+const CONFLICT_BACKOFF: ExponentialBackoff =
+    ExponentialBackoff::new(Duration::from_millis(2), Duration::from_millis(100));
+
+/// A table, the clients that reach it, and the options.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub(super) name: String,
+    pub(super) reads: Arc<dyn DynamoApi>,
+    pub(super) writes: Arc<dyn DynamoApi>,
+    pub(super) options: DynamoDbOptions,
+}
+
+/// Whether a request may be sent again although the first one may have been applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
-    /// Always: it reads, or bears an idempotency token.
-    Safe,
-    /// Always, but not the same where the answer took too long: it reads, and can ask for less.
-    Smaller,
-    /// Never: it would be applied twice.
-    Unsafe,
+pub(super) enum Idempotent {
+    /// It reads, or has an idempotency token.
+    Yes,
+    /// It reads. After a timeout the caller sends a smaller request instead.
+    WithFewerItems,
+    /// It would be applied twice.
+    No,
 }
 
-/// What a response says it has cost, and whether it is one.
-pub(super) trait Consumed {
-    const WRITES: bool;
-    fn consumed(&self) -> &[types::ConsumedCapacity];
-    /// Whether it bears what every response of its kind does. A `{}` from something else than
-    /// DynamoDB is otherwise taken for one that has found nothing.
-    fn is_whole(&self) -> bool;
-}
-macro_rules! consumed {
-    ($($output:path, $writes:literal, $self:ident => $consumed:expr, $whole:expr;)*) => {$(
-        impl Consumed for $output {
-            const WRITES: bool = $writes;
-            fn consumed(&$self) -> &[types::ConsumedCapacity] {
-                $consumed
-            }
-            fn is_whole(&$self) -> bool {
-                $whole
-            }
-        }
-    )*};
-}
-consumed! {
-    aws::get_item::GetItemOutput, false, self => self.consumed_capacity.as_slice(), true;
-    aws::query::QueryOutput, false, self => self.consumed_capacity.as_slice(), true;
-    aws::batch_get_item::BatchGetItemOutput, false, self => self.consumed_capacity(),
-        self.responses.is_some() || self.unprocessed_keys.is_some();
-    aws::transact_get_items::TransactGetItemsOutput, false, self => self.consumed_capacity(),
-        self.responses.is_some();
-    aws::put_item::PutItemOutput, true, self => self.consumed_capacity.as_slice(), true;
-    aws::update_item::UpdateItemOutput, true, self => self.consumed_capacity.as_slice(), true;
-    aws::delete_item::DeleteItemOutput, true, self => self.consumed_capacity.as_slice(), true;
-    aws::batch_write_item::BatchWriteItemOutput, true, self => self.consumed_capacity(), true;
-    aws::transact_write_items::TransactWriteItemsOutput, true, self => self.consumed_capacity(),
-        true;
-}
-
-/// The time that a call has: it runs out when the call has made no progress for so long.
+/// The deadline of a call. It moves with the progress that the call makes.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct ProgressDeadline {
     start: Instant,
     timeout: Duration,
-    /// When the last piece of it was done, in nanoseconds since `start`.
+    /// When the call last made progress, in nanoseconds since `start`.
     progress: AtomicU64,
 }
 
-impl Clock {
-    pub(super) fn start(db: &Inner) -> Self {
-        Clock { start: Instant::now(), timeout: db.options.timeout, progress: AtomicU64::new(0) }
+impl ProgressDeadline {
+    pub(super) fn start(table: &Table) -> Self {
+        let timeout = table.options.timeout;
+        ProgressDeadline { start: Instant::now(), timeout, progress: AtomicU64::new(0) }
     }
-    /// A piece of the call is done, and there is one less to do.
     fn made_progress(&self) {
         let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.progress.fetch_max(now, Ordering::Relaxed);
     }
-    /// `None` for never: a time too far away to be written down.
-    fn deadline(&self) -> Option<Instant> {
+    /// `None` if the timeout is too long for an `Instant`: never.
+    fn instant(&self) -> Option<Instant> {
         let progress = Duration::from_nanos(self.progress.load(Ordering::Relaxed));
         self.start.checked_add(progress)?.checked_add(self.timeout)
     }
 }
 
-/// One call of a user's, and the requests that it takes: they share what time there is.
+/// One call of the user. All requests that it needs share its deadline.
 #[derive(Clone, Copy)]
-pub(super) struct Trip<'t> {
-    pub(super) cx: &'t Context,
-    pub(super) db: &'t Inner,
-    clock: &'t Clock,
-    /// How many requests it may send at once.
-    pub(super) width: usize,
+pub(super) struct RequestContext<'t> {
+    pub(super) context: &'t Context,
+    table: &'t Table,
+    deadline: &'t ProgressDeadline,
+    /// The maximum number of requests in flight.
+    pub(super) max_concurrency: usize,
 }
 
-/// How often a request has been sent, or a write has lost to another.
+/// How many attempts of a request, or of a write that conflicts with others, have failed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tries {
-    made: u32,
-    /// Whether one of them may have been applied, although its answer was an error.
+pub(super) struct Attempts {
+    failed: u32,
+    /// Whether one of them may have been applied although it failed.
     maybe_applied: bool,
 }
 
-impl Tries {
+impl Attempts {
     pub(super) fn is_first(self) -> bool {
-        self.made == 0
+        self.failed == 0
     }
     pub(super) fn count(&mut self) {
-        self.made += 1;
+        self.failed += 1;
     }
-    /// The error that the last one of them ends with.
-    pub(super) fn end(self, error: Error) -> Error {
+    /// Adds the unknown outcome of an earlier attempt to the error of the last one.
+    pub(super) fn final_error(self, error: Error) -> Error {
         if self.maybe_applied { error.with_unknown_outcome() } else { error }
     }
 }
 
-impl<'t> Trip<'t> {
-    pub(super) fn new(cx: &'t Context, db: &'t Inner, clock: &'t Clock) -> Self {
-        Trip { cx, db, clock, width: db.options.concurrency }
+impl<'t> RequestContext<'t> {
+    pub(super) fn new(
+        context: &'t Context,
+        table: &'t Table,
+        deadline: &'t ProgressDeadline,
+    ) -> Self {
+        let max_concurrency = table.options.max_concurrency;
+        RequestContext { context, table, deadline, max_concurrency }
     }
-    /// Of a call in many pieces, one is done. The time that is left is for those that are not.
+    /// A part of the call is done. The rest of it gets the whole timeout again.
     pub(super) fn made_progress(&self) {
-        self.clock.made_progress();
+        self.deadline.made_progress();
     }
-    /// The same for one of many that run at once.
-    pub(super) fn narrow(self) -> Self {
-        Trip { width: 1, ..self }
+    /// The context of an operation that runs concurrently with others of the same call.
+    pub(super) fn sequential(self) -> Self {
+        RequestContext { max_concurrency: 1, ..self }
     }
     pub(super) fn table(&self) -> &'t str {
-        &self.db.table
+        &self.table.name
     }
-    /// Whom to ask for what a write depends on, and to write.
+    /// The client for writes, and for reads that a write depends on.
     pub(super) fn writer(&self) -> &'t dyn DynamoApi {
-        &*self.db.writes
+        &*self.table.writes
     }
-    /// Whom to ask what a caller wants to read.
+    /// The client for the reads of the user.
     pub(super) fn reader(&self) -> &'t dyn DynamoApi {
-        &*self.db.reads
+        &*self.table.reads
     }
-    /// Whether, and how, the service is to tell what a request has cost.
-    pub(super) fn capacity(&self) -> Option<ReturnConsumedCapacity> {
-        self.cx.observer.as_ref().map(|_| ReturnConsumedCapacity::Indexes)
+    /// Asks for the consumed capacity if there is an observer.
+    pub(super) fn return_capacity(&self) -> Option<ReturnConsumedCapacity> {
+        self.context.observer.as_ref().map(|_| ReturnConsumedCapacity::Indexes)
     }
 
-    /// Sends a request until it is answered, or there is no point in it.
-    pub(super) async fn send<T: Consumed>(
+    /// Sends a request, and retries it with backoff while that is safe and can help.
+    pub(super) async fn send<T: DynamoResponse>(
         &self,
         name: &'static str,
-        again: Again,
+        idempotent: Idempotent,
         send: impl FnMut() -> DynamoResult<'t, T>,
     ) -> Result<T, DynamoError> {
-        self.send_counting(name, again, send, &mut Tries::default()).await
+        self.send_counted(name, idempotent, send, &mut Attempts::default()).await
     }
-    /// The same for what has been tried before.
-    pub(super) async fn send_counting<T: Consumed>(
+    /// Like [`send`](Self::send), for a request with earlier attempts.
+    pub(super) async fn send_counted<T: DynamoResponse>(
         &self,
         name: &'static str,
-        again: Again,
+        idempotent: Idempotent,
         mut send: impl FnMut() -> DynamoResult<'t, T>,
-        tries: &mut Tries,
+        attempts: &mut Attempts,
     ) -> Result<T, DynamoError> {
         loop {
-            let error = match self.once(name, send()).await {
+            let error = match self.send_once(name, send()).await {
                 Ok(output) => return Ok(output),
                 Err(error) => error,
             };
-            let What::Failed(failed) = error.what() else { return Err(error) };
-            tries.maybe_applied |= failed.maybe_applied;
-            let worth = matches!(
-                failed.kind,
-                ErrorKind::Throttled
-                    | ErrorKind::Unavailable
-                    | ErrorKind::Timeout
-                    | ErrorKind::Conflict
-            );
-            let allowed = match again {
-                Again::Safe => true,
-                Again::Smaller => failed.kind != ErrorKind::Timeout,
-                Again::Unsafe => !failed.maybe_applied,
-            };
-            if !worth || !allowed || !self.pause(tries, failed.kind).await {
-                return Err(error.having(tries.maybe_applied));
+            let DynamoErrorKind::CallFailed(failure) = error.kind() else { return Err(error) };
+            attempts.maybe_applied |= failure.maybe_applied;
+            if !may_retry(failure, idempotent) || !self.backoff(attempts, failure.kind).await {
+                return Err(error.or_maybe_applied(attempts.maybe_applied));
             }
         }
     }
 
-    async fn once<T: Consumed>(
+    async fn send_once<T: DynamoResponse>(
         &self,
         name: &'static str,
-        answer: DynamoResult<'t, T>,
+        mut response: DynamoResult<'t, T>,
     ) -> Result<T, DynamoError> {
-        let attempt = self.db.options.attempt_timeout;
-        let deadline = self.clock.deadline();
+        let deadline = self.deadline.instant();
         let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
-            return Err(DynamoError::timeout().map_failed(|failed| failed.maybe_applied = false));
+            return Err(DynamoError::timeout().map_failure(|failure| failure.maybe_applied = false));
         }
-        let heard = RoundTripGuard::start(self.cx, BACKEND, name);
-        let patience = left.map_or(attempt, |left| left.min(attempt));
-        let mut answer = answer;
-        let waiting = with_drivers(|| tokio::time::timeout(patience, &mut answer));
-        let answer = match waiting.map_err(unsupported)?.await {
-            Ok(Ok(output)) if !output.is_whole() => Err(DynamoError::unreadable()),
-            Ok(answer) => answer,
-            Err(_) => Err(give_up(answer)),
+        let guard = RoundTripGuard::start(self.context, BACKEND, name);
+        let attempt_timeout = self.table.options.attempt_timeout;
+        let timeout = left.map_or(attempt_timeout, |left| left.min(attempt_timeout));
+        let waiting = with_drivers(|| tokio::time::timeout(timeout, &mut response));
+        let result = match waiting.map_err(unsupported)?.await {
+            Ok(Ok(output)) if !output.is_complete() => Err(DynamoError::unreadable()),
+            Ok(result) => result,
+            Err(_) => Err(cancel_request(response)),
         };
-        drop(heard);
-        if let (Ok(output), Some(observer)) = (&answer, &self.cx.observer) {
-            for consumed in output.consumed() {
-                tell(&**observer, self.table(), T::WRITES, consumed);
-            }
+        drop(guard);
+        if let (Ok(output), Some(observer)) = (&result, &self.context.observer) {
+            report_capacity(output, &**observer, BACKEND, self.table());
         }
-        answer
+        result
     }
 
-    /// Waits before a request is sent again; `false` if it has been sent often enough, or there is
-    /// no time left.
-    pub(super) async fn pause(&self, tries: &mut Tries, because: ErrorKind) -> bool {
-        tries.made + 1 < self.db.options.attempts && self.outwait(tries, because).await
+    /// Waits before a request is retried. `false` if no attempt or no time is left.
+    pub(super) async fn backoff(&self, attempts: &mut Attempts, because: ErrorKind) -> bool {
+        attempts.failed + 1 < self.table.options.max_attempts
+            && self.backoff_without_limit(attempts, because).await
     }
-    /// Waits before what a group has left unprocessed is sent again. Where some was processed, it
-    /// is no further try.
-    pub(super) async fn go_on(&self, tries: &mut Tries, has_progressed: bool) -> bool {
-        if has_progressed {
+    /// Waits before the unprocessed items of a group are sent again. If some items were processed,
+    /// the next request counts as a first attempt.
+    pub(super) async fn backoff_after_partial(
+        &self,
+        attempts: &mut Attempts,
+        made_progress: bool,
+    ) -> bool {
+        if made_progress {
             self.made_progress();
-            *tries = Tries::default();
-            let first = self.db.options.pause;
-            return self.wait(1, ErrorKind::Throttled, first, first).await;
+            *attempts = Attempts::default();
+            return self.sleep(1, ErrorKind::Throttled, self.table.options.backoff).await;
         }
-        self.pause(tries, ErrorKind::Throttled).await
+        self.backoff(attempts, ErrorKind::Throttled).await
     }
-    /// Waits for what will pass, however often it was tried; `false` if there is no time left.
-    pub(super) async fn outwait(&self, tries: &mut Tries, because: ErrorKind) -> bool {
-        tries.count();
-        let options = &self.db.options;
-        self.wait(tries.made, because, options.pause, options.longest_pause).await
+    /// Waits before a retry, whatever the number of attempts. `false` if no time is left.
+    pub(super) async fn backoff_without_limit(
+        &self,
+        attempts: &mut Attempts,
+        because: ErrorKind,
+    ) -> bool {
+        attempts.count();
+        self.sleep(attempts.failed, because, self.table.options.backoff).await
     }
-    /// Waits before a write is tried again that has lost to another one; `false` if there is no
-    /// time left. Whoever loses has lost to somebody who has got on, so that only time is a reason
-    /// to give up.
-    pub(super) async fn give_way(&self, tries: &mut Tries) -> bool {
-        tries.count();
-        self.wait(tries.made, ErrorKind::Conflict, CONTENTION, LONGEST_CONTENTION).await
+    /// Waits before a write that conflicted with another one is retried. `false` if no time is
+    /// left. Attempts are not limited: each conflict means that another write has succeeded.
+    pub(super) async fn backoff_after_conflict(&self, attempts: &mut Attempts) -> bool {
+        attempts.count();
+        self.sleep(attempts.failed, ErrorKind::Conflict, CONFLICT_BACKOFF).await
     }
 
-    async fn wait(&self, made: u32, because: ErrorKind, first: Duration, most: Duration) -> bool {
-        let longest = first.saturating_mul(1 << (made - 1).min(16)).min(most);
-        let pause = longest.mul_f64(fastrand::f64());
-        // As far away as never, if it cannot be written down.
-        let ends = Instant::now().checked_add(pause);
-        let deadline = self.clock.deadline();
-        if deadline.is_some_and(|deadline| ends.is_none_or(|ends| ends >= deadline)) {
+    async fn sleep(&self, retry: u32, because: ErrorKind, backoff: ExponentialBackoff) -> bool {
+        let delay = backoff.full_jitter(retry);
+        // `None` is later than every deadline.
+        let end = Instant::now().checked_add(delay);
+        let deadline = self.deadline.instant();
+        if deadline.is_some_and(|deadline| end.is_none_or(|end| end >= deadline)) {
             return false;
         }
-        let Ok(sleep) = with_drivers(|| tokio::time::sleep(pause)) else { return false };
-        if let Some(observer) = &self.cx.observer {
+        let Ok(sleep) = with_drivers(|| tokio::time::sleep(delay)) else { return false };
+        if let Some(observer) = &self.context.observer {
             observer.on_retry(Some(BACKEND), because);
         }
         sleep.await;
@@ -269,37 +240,30 @@ impl<'t> Trip<'t> {
     }
 }
 
-/// Tells what was consumed, index by index; what is no index's is the table's.
-fn tell(observer: &dyn Observer, table: &str, writes: bool, consumed: &types::ConsumedCapacity) {
-    let tell = |index, units| {
-        let (read, write) = if writes { (0.0, units) } else { (units, 0.0) };
-        if units > 0.0 {
-            observer.on_capacity(BACKEND, &ConsumedCapacity { table, index, read, write });
-        }
+fn may_retry(failure: &Failure, idempotent: Idempotent) -> bool {
+    use ErrorKind::{Conflict, Throttled, Timeout, Unavailable};
+    let can_help = matches!(failure.kind, Throttled | Unavailable | Timeout | Conflict);
+    let is_safe = match idempotent {
+        Idempotent::Yes => true,
+        Idempotent::WithFewerItems => failure.kind != Timeout,
+        Idempotent::No => !failure.maybe_applied,
     };
-    let mut left = consumed.capacity_units().unwrap_or(0.0);
-    for (index, units) in consumed.local_secondary_indexes().into_iter().flatten() {
-        let units = units.capacity_units().unwrap_or(0.0);
-        tell(Some(index.as_str()), units);
-        left -= units;
-    }
-    tell(None, left);
+    can_help && is_safe
 }
 
 #[cold]
 fn unsupported(error: Error) -> DynamoError {
-    DynamoError::failed(Failed::new(error.kind(), error.to_string(), false))
+    DynamoError::from_failure(Failure::new(error.kind(), error.to_string(), false))
 }
 
 impl DynamoError {
-    /// The same of a request that was sent several times, and may have been applied one time or
-    /// another.
-    fn having(self, maybe_applied: bool) -> Self {
-        self.map_failed(|failed| failed.maybe_applied |= maybe_applied)
+    /// Adds that an earlier attempt may have been applied.
+    fn or_maybe_applied(self, maybe_applied: bool) -> Self {
+        self.map_failure(|failure| failure.maybe_applied |= maybe_applied)
     }
 }
 
-impl Trip<'_> {
+impl RequestContext<'_> {
     /// The error of a request that reads.
     pub(super) fn read_error(&self, error: DynamoError) -> Error {
         self.error(error, false)
@@ -309,25 +273,27 @@ impl Trip<'_> {
         self.error(error, true)
     }
     fn error(&self, error: DynamoError, writes: bool) -> Error {
-        let message = error.told(self.table());
-        let (what, source) = error.take();
-        let (kind, unknown) = match what {
-            What::Failed(Failed { kind, maybe_applied, .. }) => (kind, writes && maybe_applied),
-            What::ConditionFailed(_) | What::Cancelled(..) => (ErrorKind::Other, false),
+        let message = error.describe(self.table());
+        let (kind, source) = error.into_parts();
+        let (kind, is_unknown) = match kind {
+            DynamoErrorKind::CallFailed(failure) => (failure.kind, writes && failure.maybe_applied),
+            DynamoErrorKind::ConditionFailed(_) | DynamoErrorKind::TransactionCancelled { .. } => {
+                (ErrorKind::Other, false)
+            }
         };
         let mut error = Error::new(kind, message);
         if let Some(source) = source {
             error = error.with_source(source);
         }
-        if unknown { error.with_unknown_outcome() } else { error }
+        if is_unknown { error.with_unknown_outcome() } else { error }
     }
-    /// The service throttles, as often as it was tried.
-    pub(super) fn throttled(&self, what: &str) -> Error {
-        Error::new(ErrorKind::Throttled, format!("{what} (table `{}`)", self.table()))
+    /// The service still throttles after the last attempt.
+    pub(super) fn throttled(&self, message: &str) -> Error {
+        Error::new(ErrorKind::Throttled, format!("{message} (table `{}`)", self.table()))
     }
 }
 
-/// Others were faster for as long as there was time.
+/// A write conflicted with others until its deadline.
 pub(super) fn contention() -> Error {
-    Error::new(ErrorKind::Conflict, "other writes got in the way for as long as there was time")
+    Error::new(ErrorKind::Conflict, "the write conflicted with other writes until its deadline")
 }

@@ -1,17 +1,28 @@
-//! What the codes and the statuses of an answer mean.
+//! The kinds of the service's error codes and of HTTP statuses.
 
-use super::error::{Failed, Found, Told, UNREADABLE, What};
+use super::error::{ConflictingItem, DynamoError, DynamoErrorKind, Failure, UNREADABLE};
 use crate::ErrorKind;
 
-/// The error codes of DynamoDB, from its API reference ("Error handling with DynamoDB" and the
-/// pages of the calls). `message` is only looked at: it may name what is stored.
-pub(super) fn by_code(code: &str, message: &str) -> What {
+impl DynamoError {
+    /// The service returned an error with this code, such as `"ThrottlingException"`.
+    pub fn service(code: &str, message: impl Into<String>) -> Self {
+        DynamoError::new(by_code(code, &message.into()))
+    }
+}
+
+/// The kind of an error code of DynamoDB. The codes are those of its API reference: "Error handling
+/// with DynamoDB" and the pages of the calls. `message` is not part of the result: it may contain
+/// stored data.
+pub(super) fn by_code(code: &str, message: &str) -> DynamoErrorKind {
     use ErrorKind::*;
-    let (kind, what) = match code {
+    let (kind, message) = match code {
         "ConditionalCheckFailedException" | "ConditionalCheckFailed" => {
-            return What::ConditionFailed(Found::Untold);
+            return DynamoErrorKind::ConditionFailed(ConflictingItem::NotReturned);
         }
-        "TransactionCanceledException" => return What::Cancelled(Vec::new(), Told::None),
+        "TransactionCanceledException" => {
+            let reasons = Vec::new();
+            return DynamoErrorKind::TransactionCancelled { reasons, have_items: false };
+        }
         "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "ThrottlingException"
@@ -23,18 +34,18 @@ pub(super) fn by_code(code: &str, message: &str) -> What {
         "TransactionConflictException"
         | "TransactionConflict"
         | "TransactionInProgressException"
-        | "ReplicatedWriteConflictException" => (Conflict, "another transaction has the item"),
+        | "ReplicatedWriteConflictException" => (Conflict, "the item is in another transaction"),
         "ItemCollectionSizeLimitExceededException" | "ItemCollectionSizeLimitExceeded" => {
-            (TooLarge, "the items of one key are more than 10 GB")
+            (TooLarge, "the items of one key exceed 10 GB")
         }
         "ValidationException" | "ValidationError" if is_about_size(message) => {
-            (TooLarge, "more than DynamoDB can hold")
+            (TooLarge, "the item exceeds a size limit of DynamoDB")
         }
         "ValidationException" | "ValidationError" => {
             (InvalidArgument, "DynamoDB refuses the request")
         }
         "RequestTooLargeException" | "PayloadTooLarge" => {
-            (TooLarge, "more than DynamoDB takes in one request")
+            (TooLarge, "the request exceeds the size limit of DynamoDB")
         }
         "ResourceNotFoundException" => (Other, NO_TABLE),
         "InvalidSignatureException" if is_about_time(message) => (AccessDenied, CLOCK),
@@ -56,49 +67,48 @@ pub(super) fn by_code(code: &str, message: &str) -> What {
         | "InternalFailure"
         | "ServiceUnavailable"
         | "ServiceUnavailableException" => (Unavailable, "DynamoDB failed"),
-        _ => (Other, "DynamoDB answers with an error"),
+        _ => (Other, "DynamoDB returned an error"),
     };
-    let mut failed = Failed::new(kind, what, kind == Unavailable);
-    failed.code = Some(code.to_owned().into());
-    What::Failed(failed)
+    let mut failure = Failure::new(kind, message, kind == Unavailable);
+    failure.code = Some(code.to_owned().into());
+    DynamoErrorKind::CallFailed(failure)
 }
 
-const NO_TABLE: &str =
-    "there is no such table; `create_table=true` in the URL or `DynamoDb::create_table` makes it";
-const CLOCK: &str =
-    "the signature has expired or is not valid yet; is the clock of this machine right?";
+const NO_TABLE: &str = "the table does not exist; create it with `create_table=true` in the URL or \
+                        with `DynamoDb::create_table`";
+const CLOCK: &str = "the signature has expired or is not valid yet; is the system clock right?";
 
-/// What an answer without a code of DynamoDB's means: that of a proxy in between, or of another
-/// server.
-pub(super) fn by_status(status: u16) -> Failed {
+/// The failure for a response without an error code of DynamoDB. It comes from a proxy, or from
+/// another server.
+pub(super) fn by_status(status: u16) -> Failure {
     use ErrorKind::*;
-    let (kind, what) = match status {
-        401 | 403 | 407 => (AccessDenied, "the caller is refused, but not by DynamoDB"),
+    let (kind, message) = match status {
+        401 | 403 | 407 => (AccessDenied, "a server other than DynamoDB refuses the caller"),
         408 => (Timeout, "the request did not arrive in time"),
-        413 => (TooLarge, "more than the server takes in one request"),
+        413 => (TooLarge, "the request exceeds the size limit of the server"),
         429 => (Throttled, "the server throttles"),
         400..=499 => (Other, "the server refuses the request; is it DynamoDB?"),
         500..=599 => (Unavailable, "the server failed"),
         _ => (Unavailable, UNREADABLE),
     };
-    let mut failed = Failed::new(kind, what, is_unknown(status));
-    failed.code = Some(format!("status {status}").into());
-    failed
+    let mut failure = Failure::new(kind, message, outcome_is_unknown(status));
+    failure.code = Some(format!("status {status}").into());
+    failure
 }
 
-/// Whether a write may have been applied that was answered so: only a refusal says that it was not.
-pub(super) fn is_unknown(status: u16) -> bool {
+/// Whether a write with this response may have been applied. Only a status of 4xx excludes it.
+pub(super) fn outcome_is_unknown(status: u16) -> bool {
     !(400..500).contains(&status)
 }
 
-/// The messages of `InvalidSignatureException` about the time: "Signature expired: … is now earlier
-/// than …", "Signature not yet current: …".
+/// Matches the messages of `InvalidSignatureException` about the time: "Signature expired: … is now
+/// earlier than …", "Signature not yet current: …".
 fn is_about_time(message: &str) -> bool {
     ["Signature expired", "Signature not yet current"].iter().any(|words| message.contains(words))
 }
 
-/// The messages of DynamoDB about limits of size. Their words are the only thing that tells them
-/// from other refusals.
+/// Matches the messages of a `ValidationException` about size limits. It has the same code as
+/// every other invalid request.
 fn is_about_size(message: &str) -> bool {
     const WORDS: [&str; 5] = [
         "size has exceeded",
@@ -117,8 +127,8 @@ mod tests {
 
     fn kind(code: &str, message: &str) -> (ErrorKind, bool) {
         match by_code(code, message) {
-            What::Failed(failed) => (failed.kind, failed.maybe_applied),
-            what => panic!("{what:?}"),
+            DynamoErrorKind::CallFailed(failure) => (failure.kind, failure.maybe_applied),
+            kind => panic!("{kind:?}"),
         }
     }
 

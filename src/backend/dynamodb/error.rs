@@ -1,142 +1,144 @@
-//! What can go wrong with a call, and what it means to the backend. What the service's codes mean
-//! is in `codes.rs`, what the SDK makes of them in `translate.rs`.
+//! [`DynamoError`]: why a call of [`DynamoApi`](super::DynamoApi) failed, as far as the backend
+//! acts on it. `codes.rs` classifies the service's error codes, `translate.rs` the SDK's errors.
 
-use super::api::{DynamoResult, Item};
-use super::codes::by_code;
-use crate::ErrorKind;
+use super::items::Item;
+use crate::backend::BoxFuture;
+use crate::{Error, ErrorKind};
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt::{self, Debug};
 
-/// What an answer is that is not as DynamoDB answers.
-pub(super) const UNREADABLE: &str = "the answer cannot be read; is it DynamoDB that answers?";
+/// The message for a response that DynamoDB would not send.
+pub(super) const UNREADABLE: &str = "the response cannot be parsed; is it DynamoDB that answers?";
 
-/// Why a call of [`DynamoApi`](super::DynamoApi) failed: what the service said, or that it could
-/// not be asked.
+/// The result of a call of [`DynamoApi`](super::DynamoApi).
+pub type DynamoResult<'a, T> = BoxFuture<'a, Result<T, DynamoError>>;
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// Why a call of [`DynamoApi`](super::DynamoApi) failed: the service returned an error, or the
+/// request did not get a response.
 pub struct DynamoError {
-    what: What,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    kind: DynamoErrorKind,
+    source: Option<Source>,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
-    /// A condition did not hold.
-    ConditionFailed(Found),
-    /// A transaction was not applied, for a reason per item.
-    Cancelled(Vec<CancellationReason>, Told),
+pub(super) enum DynamoErrorKind {
+    /// The condition of a write did not hold.
+    ConditionFailed(ConflictingItem),
+    /// A transaction was cancelled, with one reason per item.
+    TransactionCancelled {
+        reasons: Vec<CancellationReason>,
+        /// Whether the reasons of failed conditions contain the items.
+        have_items: bool,
+    },
     /// Everything else.
-    Failed(Failed),
+    CallFailed(Failure),
 }
 
-/// What a condition that failed has found.
+/// The item that made a condition fail.
 #[derive(Debug)]
-pub(super) enum Found {
-    Item(Item),
-    Nothing,
-    /// The client does not say.
-    Untold,
+pub(super) enum ConflictingItem {
+    Present(Item),
+    Absent,
+    /// The response does not say.
+    NotReturned,
 }
 
-/// Whether the reasons of a cancelled transaction bear the items that were found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    All,
-    None,
-}
-
-/// A failure as far as the backend acts on it.
+/// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failed {
+pub(super) struct Failure {
     pub(super) kind: ErrorKind,
-    pub(super) what: Cow<'static, str>,
-    /// The code of the service, or the status of the answer.
+    pub(super) message: Cow<'static, str>,
+    /// The error code of the service, or the HTTP status.
     pub(super) code: Option<Cow<'static, str>>,
-    /// The address of the server, where it is known.
+    /// The address of the server, if known.
     pub(super) address: Option<String>,
-    /// Whether the request may have been carried out.
+    /// Whether the request may have been applied.
     pub(super) maybe_applied: bool,
 }
 
-impl Failed {
+impl Failure {
     pub(super) fn new(
         kind: ErrorKind,
-        what: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
         maybe_applied: bool,
     ) -> Self {
-        Failed { kind, what: what.into(), code: None, address: None, maybe_applied }
+        Failure { kind, message: message.into(), code: None, address: None, maybe_applied }
     }
-    /// What it was, and of which table at which server.
-    pub(super) fn told(&self, table: Option<&str>) -> String {
-        let place = match (table, &self.address) {
+    /// The message, with the code, the table and the server in parentheses.
+    pub(super) fn describe(&self, table: Option<&str>) -> String {
+        let location = match (table, &self.address) {
             (Some(table), Some(address)) => Some(format!("table `{table}` at {address}")),
             (Some(table), None) => Some(format!("table `{table}`")),
             (None, address) => address.clone(),
         };
-        match (&self.code, place) {
-            (Some(code), Some(place)) => format!("{} ({code}, {place})", self.what),
-            (Some(code), None) => format!("{} ({code})", self.what),
-            (None, Some(place)) => format!("{} ({place})", self.what),
-            (None, None) => self.what.clone().into_owned(),
+        match (&self.code, location) {
+            (Some(code), Some(location)) => format!("{} ({code}, {location})", self.message),
+            (Some(code), None) => format!("{} ({code})", self.message),
+            (None, Some(location)) => format!("{} ({location})", self.message),
+            (None, None) => self.message.clone().into_owned(),
         }
     }
 }
 
 impl DynamoError {
-    pub(super) fn new(what: What) -> Self {
-        DynamoError { what, source: None }
+    pub(super) fn new(kind: DynamoErrorKind) -> Self {
+        DynamoError { kind, source: None }
     }
-    pub(super) fn failed(failed: Failed) -> Self {
-        DynamoError::new(What::Failed(failed))
+    pub(super) fn from_failure(failure: Failure) -> Self {
+        DynamoError::new(DynamoErrorKind::CallFailed(failure))
     }
-    /// The service refused a write because its condition did not hold: `item` is there, or nothing
-    /// is. (Where the backend needs to know, its request asks for the item.)
+    /// The condition of a write did not hold. `item` is the item as it is stored, `None` if there
+    /// is none. (Where the backend needs the item, its request asks for it with
+    /// `ReturnValuesOnConditionCheckFailure`.)
     pub fn condition_failed(item: Option<HashMap<String, AttributeValue>>) -> Self {
-        DynamoError::new(What::ConditionFailed(item.map_or(Found::Nothing, Found::Item)))
+        let item = item.map_or(ConflictingItem::Absent, ConflictingItem::Present);
+        DynamoError::new(DynamoErrorKind::ConditionFailed(item))
     }
-    /// The service cancelled a transaction, for one reason per item, which bears the item if it is
-    /// there.
+    /// The service cancelled a transaction. There is one reason per item; that of a failed
+    /// condition contains the item if it exists.
     pub fn transaction_cancelled(reasons: Vec<CancellationReason>) -> Self {
-        DynamoError::new(What::Cancelled(reasons, Told::All))
+        DynamoError::new(DynamoErrorKind::TransactionCancelled { reasons, have_items: true })
     }
-    /// The same from a client that does not hand on the items of failed conditions: the backend
-    /// reads them.
+    /// Marks an error of a client that does not return the items of failed conditions. The backend
+    /// then reads the items.
     #[must_use]
     pub fn without_items(mut self) -> Self {
-        self.what = match self.what {
-            What::ConditionFailed(_) => What::ConditionFailed(Found::Untold),
-            What::Cancelled(reasons, _) => What::Cancelled(reasons, Told::None),
+        self.kind = match self.kind {
+            DynamoErrorKind::ConditionFailed(_) => {
+                DynamoErrorKind::ConditionFailed(ConflictingItem::NotReturned)
+            }
+            DynamoErrorKind::TransactionCancelled { reasons, .. } => {
+                DynamoErrorKind::TransactionCancelled { reasons, have_items: false }
+            }
             other => other,
         };
         self
     }
-    /// The service answered with an error, by the code that DynamoDB gives it:
-    /// `"ThrottlingException"`.
-    pub fn service(code: &str, message: impl Into<String>) -> Self {
-        DynamoError::new(by_code(code, &message.into()))
-    }
-    /// The request was never sent: the connection was refused, the name is not known.
+    /// The request was not sent: the connection was refused, or the host name is unknown.
     pub fn not_sent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let what = "DynamoDB cannot be reached";
-        DynamoError::failed(Failed::new(ErrorKind::Unavailable, what, false)).with_source(source)
+        let failure = Failure::new(ErrorKind::Unavailable, "DynamoDB cannot be reached", false);
+        DynamoError::from_failure(failure).with_source(source)
     }
-    /// The request was sent, perhaps, and no answer came: the connection was lost.
-    pub fn lost(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let what = "the answer of DynamoDB was lost";
-        DynamoError::failed(Failed::new(ErrorKind::Unavailable, what, true)).with_source(source)
+    /// The request may have been sent, and its response was lost with the connection.
+    pub fn response_lost(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let message = "the response of DynamoDB was lost";
+        let failure = Failure::new(ErrorKind::Unavailable, message, true);
+        DynamoError::from_failure(failure).with_source(source)
     }
-    /// No answer came in time.
+    /// The request may have been sent, and its response did not arrive in time.
     pub fn timeout() -> Self {
-        DynamoError::failed(Failed::new(
-            ErrorKind::Timeout,
-            "DynamoDB did not answer in time",
-            true,
-        ))
+        let message = "DynamoDB did not answer in time";
+        DynamoError::from_failure(Failure::new(ErrorKind::Timeout, message, true))
     }
-    /// An answer came, and bears not what every answer to this request bears.
+    /// The response lacks a field that every response to this request has.
     pub(super) fn unreadable() -> Self {
-        DynamoError::failed(Failed::new(ErrorKind::Unavailable, UNREADABLE, true))
+        DynamoError::from_failure(Failure::new(ErrorKind::Unavailable, UNREADABLE, true))
     }
     /// Attaches the cause.
     #[must_use]
@@ -144,46 +146,52 @@ impl DynamoError {
         self.source = Some(source.into());
         self
     }
-    /// The answer to a request that could not be made.
-    pub(super) fn unmade<'a, T: Send + 'a>(
+    /// The result of a call whose request the SDK refused to build.
+    pub(super) fn build_failed<'a, T: Send + 'a>(
         source: impl StdError + Send + Sync + 'static,
     ) -> DynamoResult<'a, T> {
-        let failed = Failed::new(ErrorKind::Other, "the request cannot be made", false);
-        Box::pin(std::future::ready(Err(DynamoError::failed(failed).with_source(source))))
+        let failure = Failure::new(ErrorKind::Other, "the request cannot be built", false);
+        let error = DynamoError::from_failure(failure).with_source(source);
+        Box::pin(std::future::ready(Err(error)))
     }
-    /// The error in words, with the table that the request was about.
-    pub(super) fn told(&self, table: &str) -> String {
-        match &self.what {
-            What::Failed(failed) => failed.told(Some(table)),
+    /// The message, with the table of the request.
+    pub(super) fn describe(&self, table: &str) -> String {
+        match &self.kind {
+            DynamoErrorKind::CallFailed(failure) => failure.describe(Some(table)),
             _ => self.to_string(),
         }
     }
-    /// The code of the service.
+    /// The error code of the service.
     pub(super) fn code(&self) -> Option<&str> {
-        match &self.what {
-            What::Failed(failed) => failed.code.as_deref(),
+        match &self.kind {
+            DynamoErrorKind::CallFailed(failure) => failure.code.as_deref(),
             _ => None,
         }
     }
-    pub(super) fn what(&self) -> &What {
-        &self.what
+    pub(super) fn kind(&self) -> &DynamoErrorKind {
+        &self.kind
     }
-    pub(super) fn map_failed(mut self, change: impl FnOnce(&mut Failed)) -> Self {
-        if let What::Failed(failed) = &mut self.what {
-            change(failed);
+    pub(super) fn map_failure(mut self, change: impl FnOnce(&mut Failure)) -> Self {
+        if let DynamoErrorKind::CallFailed(failure) = &mut self.kind {
+            change(failure);
         }
         self
     }
-    pub(super) fn put_back(what: What, source: Option<Box<dyn StdError + Send + Sync>>) -> Self {
-        DynamoError { what, source }
+    pub(super) fn from_parts(kind: DynamoErrorKind, source: Option<Source>) -> Self {
+        DynamoError { kind, source }
     }
-    pub(super) fn take(self) -> (What, Option<Box<dyn StdError + Send + Sync>>) {
-        (self.what, self.source)
+    pub(super) fn into_parts(self) -> (DynamoErrorKind, Option<Source>) {
+        (self.kind, self.source)
     }
 }
 
+/// The error for a part of a request that the SDK refused to build.
+pub(super) fn build_error(error: BuildError) -> Error {
+    Error::new(ErrorKind::Other, "the request cannot be built").with_source(error)
+}
+
 impl Debug for DynamoError {
-    /// Without the item, which holds keys and values.
+    /// Omits the item: it contains keys and values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DynamoError({self})")
     }
@@ -191,10 +199,12 @@ impl Debug for DynamoError {
 
 impl fmt::Display for DynamoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.what {
-            What::ConditionFailed(_) => f.write_str("the condition does not hold"),
-            What::Cancelled(..) => f.write_str("the transaction was cancelled"),
-            What::Failed(failed) => f.write_str(&failed.told(None)),
+        match &self.kind {
+            DynamoErrorKind::ConditionFailed(_) => f.write_str("the condition does not hold"),
+            DynamoErrorKind::TransactionCancelled { .. } => {
+                f.write_str("the transaction was cancelled")
+            }
+            DynamoErrorKind::CallFailed(failure) => f.write_str(&failure.describe(None)),
         }
     }
 }

@@ -1,10 +1,8 @@
-//! The layout: how keys, scores, fields and values are written into items, and what an item that is
-//! read holds.
+//! The layout: encodes keys, scores, fields and values as items, and decodes items.
 //!
-//! It is that of the Go library keyvaluestore, byte for byte, but for one attribute of ours,
+//! It is the layout of the Go library keyvaluestore, byte for byte, with one additional attribute:
 //! [`MARK`].
 
-use super::api::Item;
 use crate::op::Score;
 use crate::{Error, ErrorKind, Key, Result, Value};
 use aws_sdk_dynamodb::primitives::Blob;
@@ -15,55 +13,58 @@ use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::LazyLock;
 
-/// The hash key: the key.
+/// An item of the SDK: attributes by name.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The hash key attribute: the key.
 pub(super) const HK: &str = "hk";
-/// The range key: [`PLAIN`], or the member of a sorted set.
+/// The range key attribute: [`PLAIN`], or the member of a sorted set.
 pub(super) const RK: &str = "rk";
-/// The range key of the index, which only members of sorted sets have: score and member. The index
-/// is called so, too.
+/// The range key attribute of the index: score and member. Only members of sorted sets have it. It
+/// is also the name of the index.
 pub(super) const RK2: &str = "rk2";
-/// The value: `B` for strings, also for those that are integers, and for the values of sorted sets;
-/// `N` for what was incremented; `BS` for sets. A hash has none.
+/// The value attribute: `B` for strings, digits included, and for values of sorted sets; `N` for
+/// counters that were incremented; `BS` for sets. A hash has none.
 pub(super) const V: &str = "v";
-/// Written by whoever removes fields from a hash, a new one each time, and removed by whoever adds
-/// something: if it is still the same, nothing was added. It is what an emptied item is removed or
-/// replaced under. The Go library ignores it.
+/// A random tag, for optimistic locking of emptied hashes. Removing fields from a hash writes a new
+/// one, adding fields removes it. While it is unchanged, nothing was added, so that the item may be
+/// deleted or replaced. The Go library ignores it.
 pub(super) const MARK: &str = "t";
 /// The range key of strings, counters, sets and hashes.
 pub(super) const PLAIN: &[u8] = b"_";
 
-/// The longest sort key, and so the longest member with its score.
-pub(super) const SORT_KEY: usize = 1_024;
-/// The longest member.
-pub(super) const MEMBER: usize = SORT_KEY - 8;
+/// The size limit of a sort key.
+pub(super) const MAX_SORT_KEY_LEN: usize = 1_024;
+/// A member and its score are a sort key of the index.
+pub(super) const MAX_MEMBER_LEN: usize = MAX_SORT_KEY_LEN - 8;
 
-pub(super) fn bytes(bytes: &[u8]) -> AttributeValue {
+pub(super) fn binary(bytes: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
 
 pub(super) fn number(n: impl itoa::Integer) -> AttributeValue {
     AttributeValue::N(itoa::Buffer::new().format(n).to_owned())
 }
-/// A set of which no member is named twice, which DynamoDB refuses.
-pub(super) fn members_attribute(members: &[Value]) -> AttributeValue {
+/// A binary set. Removes duplicates, which DynamoDB rejects.
+pub(super) fn binary_set(members: &[Value]) -> AttributeValue {
     let mut members: Vec<&Value> = members.iter().collect();
     members.sort_unstable();
     members.dedup();
     AttributeValue::Bs(members.into_iter().map(|member| Blob::new(&member[..])).collect())
 }
 
-/// A map in which the same insertions lead to the same order, in all maps of this process: a
-/// request that is made again under an idempotency token is then the same to the byte.
-pub(super) fn map<T>(capacity: usize) -> HashMap<String, T> {
-    static ORDER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    HashMap::with_capacity_and_hasher(capacity, ORDER.clone())
+/// A map whose order depends only on its insertions. A request that is built again for a retry is
+/// then the same to the byte, as its idempotency token requires.
+pub(super) fn deterministic_map<T>(capacity: usize) -> HashMap<String, T> {
+    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    HashMap::with_capacity_and_hasher(capacity, HASHER.clone())
 }
 
 /// The primary key of an item.
-pub(super) fn primary(key: &[u8], rk: &[u8]) -> Item {
-    let mut item = map(2);
-    item.insert(HK.to_owned(), bytes(key));
-    item.insert(RK.to_owned(), bytes(rk));
+pub(super) fn primary_key(key: &[u8], rk: &[u8]) -> Item {
+    let mut item = deterministic_map(2);
+    item.insert(HK.to_owned(), binary(key));
+    item.insert(RK.to_owned(), binary(rk));
     item
 }
 pub(super) fn item<const N: usize>(
@@ -71,14 +72,14 @@ pub(super) fn item<const N: usize>(
     rk: &[u8],
     attributes: [(&str, AttributeValue); N],
 ) -> Item {
-    let mut item = map(2 + N);
-    item.insert(HK.to_owned(), bytes(key));
-    item.insert(RK.to_owned(), bytes(rk));
+    let mut item = deterministic_map(2 + N);
+    item.insert(HK.to_owned(), binary(key));
+    item.insert(RK.to_owned(), binary(rk));
     item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
     item
 }
 
-/// The name of the attribute that a hash field is.
+/// The attribute name of a hash field.
 pub(super) fn field_name(field: &[u8]) -> String {
     let mut name = String::with_capacity(2 + field.len() * 4 / 3);
     name.push('~');
@@ -91,13 +92,13 @@ fn field(name: &str) -> Option<Result<Value>> {
     Some(decoded.map(Value::from).map_err(|e| corrupt("a hash field is not base64").with_source(e)))
 }
 
-/// Eight bytes that sort as scores do.
+/// Encodes a score so that the bytes sort as scores do.
 pub(super) fn score_bytes(score: f64) -> [u8; 8] {
     let bits = score.to_bits();
     let flipped = if bits >> 63 == 1 { !bits } else { bits ^ 1 << 63 };
     flipped.to_be_bytes()
 }
-/// The range key of the index.
+/// The range key of the index: score and member.
 pub(super) fn index_key(score: Score, member: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new([&score_bytes(score.get())[..], member].concat()))
 }
@@ -119,39 +120,38 @@ pub(super) fn wrong_type() -> Error {
     Error::wrong_type("the key holds another type")
 }
 
-/// What an item is, by its attributes.
+/// The type of an item, by its attributes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Holds<'i> {
-    /// There is none.
-    Nothing,
-    /// What is left of a hash or set that was emptied, with its [`MARK`], if it has one: to a
-    /// caller, nothing.
-    Leftover(Option<&'i AttributeValue>),
-    /// A string or counter.
-    Text(&'i AttributeValue),
+pub(super) enum StoredValue<'i> {
+    /// There is no item.
+    Absent,
+    /// A hash without fields, with its [`MARK`] if it has one. Callers see no value.
+    Emptied(Option<&'i AttributeValue>),
+    /// A string or a counter.
+    String(&'i AttributeValue),
     Set(&'i [Blob]),
-    /// A hash, and the attribute of one of its fields.
+    /// A hash, with the attribute name of one of its fields.
     Hash(&'i str),
-    /// A member of a sorted set, and its range key of the index.
+    /// A member of a sorted set, with its range key of the index.
     Member(&'i AttributeValue),
 }
 
-pub(super) fn holds(item: Option<&Item>) -> Holds<'_> {
-    let Some(item) = item else { return Holds::Nothing };
+pub(super) fn decode_item(item: Option<&Item>) -> StoredValue<'_> {
+    let Some(item) = item else { return StoredValue::Absent };
     if let Some(index_key) = item.get(RK2) {
-        return Holds::Member(index_key);
+        return StoredValue::Member(index_key);
     }
     match item.get(V) {
-        Some(AttributeValue::Bs(members)) => Holds::Set(members),
-        Some(value) => Holds::Text(value),
+        Some(AttributeValue::Bs(members)) => StoredValue::Set(members),
+        Some(value) => StoredValue::String(value),
         None => match item.keys().find(|name| name.starts_with('~')) {
-            Some(field) => Holds::Hash(field),
-            None => Holds::Leftover(item.get(MARK)),
+            Some(field) => StoredValue::Hash(field),
+            None => StoredValue::Emptied(item.get(MARK)),
         },
     }
 }
 
-/// The bytes of a string, a counter or a value.
+/// Decodes a string, a counter or a value.
 pub(super) fn value(attribute: AttributeValue) -> Result<Value> {
     match attribute {
         AttributeValue::B(bytes) => Ok(Value::from_answer(bytes.into_inner())),
@@ -159,7 +159,7 @@ pub(super) fn value(attribute: AttributeValue) -> Result<Value> {
         _ => Err(wrong_type()),
     }
 }
-/// What a member of a sorted set bears.
+/// Decodes the value of a member of a sorted set.
 pub(super) fn value_of_member(attribute: Option<AttributeValue>) -> Result<Value> {
     value(attribute.ok_or_else(|| corrupt("a member has no value"))?)
 }
@@ -204,11 +204,11 @@ mod tests {
         use ErrorKind::{Corrupt, WrongType};
         let text = |text: &str| AttributeValue::S(text.into());
         assert_eq!(score_of(&text("x")).unwrap_err().kind(), Corrupt);
-        assert_eq!(score_of(&bytes(b"1234567")).unwrap_err().kind(), Corrupt);
-        assert_eq!(score_of(&bytes(&[0xff; 9])).unwrap_err().kind(), Corrupt);
+        assert_eq!(score_of(&binary(b"1234567")).unwrap_err().kind(), Corrupt);
+        assert_eq!(score_of(&binary(&[0xff; 9])).unwrap_err().kind(), Corrupt);
         assert_eq!(value(text("x")).unwrap_err().kind(), WrongType);
         assert_eq!(members(text("x")).unwrap_err().kind(), WrongType);
-        let item = HashMap::from([("~?".to_owned(), bytes(b"x"))]);
+        let item = HashMap::from([("~?".to_owned(), binary(b"x"))]);
         assert_eq!(fields(item).unwrap_err().kind(), Corrupt);
     }
 

@@ -1,26 +1,27 @@
-//! [`DynamoDb`]: one table of DynamoDB.
+//! [`DynamoDb`]: a backend on one table of DynamoDB.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! |---|---|
-//! | `api.rs`, `error.rs` | the seam: the nine calls, and what their failures mean to the backend |
-//! | `watch.rs`, `translate.rs`, `codes.rs` | the SDK's client: what was sent, what its errors mean |
-//! | `items.rs` | the layout: what is written into an item, and what one that was read holds |
-//! | `write.rs` | every write: what is sent at first, and what next if its condition has failed |
-//! | `action.rs` | a write as the service has it, alone or in a transaction |
-//! | `read.rs`, `range.rs` | the reads of one item, of groups of them, and of ranges |
-//! | `batch.rs` | batches: what can be done at once, and in how few requests |
-//! | `atomic.rs` | atomic writes |
-//! | `flow.rs` | how much of a batch is under way at once |
-//! | `call.rs` | one request: timeouts, what is sent again, what the observer hears |
-//! | `options.rs`, `setup.rs`, `setup/` | URLs and options; the table and its policy |
-//! | `cost.md` | the table of prices, which a test makes |
+//! | `single.rs`, `batch.rs`, `atomic.rs` | single operations, batches, atomic writes |
+//! | `write/` | the requests of each write |
+//! | `read.rs`, `range.rs`, `batch_write.rs` | reads of items, of ranges; groups of writes |
+//! | `items.rs` | the layout: items from keys and values, and back |
+//! | `action.rs` | a conditional write of one item |
+//! | `call.rs`, `response.rs` | one request: timeout, retries, backoff, observer |
+//! | `flow.rs` | flow control of a batch |
+//! | `api.rs`, `error.rs` | the nine calls of DynamoDB as a trait, and their errors |
+//! | `translate.rs`, `codes.rs` | the errors of the SDK and of the service |
+//! | `send_tracker.rs` | whether a failed request was sent |
+//! | `options.rs`, `setup.rs`, `setup/` | options and URLs; the table and its policy |
+//! | `cost.md` | the capacity of each operation; a test generates it |
 //!
-//! This file puts them together: it runs one operation.
+//! This file has the type, its documentation, and how it is opened.
 
 mod action;
 mod api;
 mod atomic;
 mod batch;
+mod batch_write;
 mod call;
 mod codes;
 mod error;
@@ -29,31 +30,28 @@ mod items;
 mod options;
 mod range;
 mod read;
+mod response;
+mod send_tracker;
 mod setup;
+mod single;
 mod translate;
-mod watch;
 mod write;
 
-pub use api::{DynamoApi, DynamoClient, DynamoResult};
-pub use error::DynamoError;
+pub use api::{DynamoApi, DynamoClient};
+pub use error::{DynamoError, DynamoResult};
 pub use options::DynamoDbOptions;
 
 use super::{Backend, Context};
 use crate::op::{Op, Read, Reply, Write};
-use crate::{Error, Key, Outcome, Result, Store};
-use action::Action;
-use api::Item;
+use crate::{Error, Outcome, Result, Store};
+use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::ReturnValue;
-use call::{Clock, Tries, Trip, contention};
-use error::Found;
-use items::{Holds, PLAIN, holds};
+use aws_smithy_http_client::Builder as HttpClient;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use call::{ProgressDeadline, RequestContext, Table};
 use std::sync::Arc;
-use write::{Done, Step, first, informed, marking, reply, sweeping};
 
-const BACKEND: &str = "dynamodb";
-
-/// A store on one table of DynamoDB.
+/// A backend on one table of DynamoDB.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -63,153 +61,209 @@ const BACKEND: &str = "dynamodb";
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// The table is made by [`create_table`](Self::create_table), by `create_table=true` in the URL, or
-/// from [`CLOUDFORMATION`](Self::CLOUDFORMATION) or [`TERRAFORM`](Self::TERRAFORM);
-/// [`IAM_POLICY`](Self::IAM_POLICY) is what a program has to be allowed. A server of one's own for
-/// development, such as DynamoDB Local, is named by `endpoint=`.
+/// - **Open**: [`open`](Self::open) takes a URL, and uses the credentials that the SDK finds.
+///   [`new`](Self::new) takes a client of the SDK.
+/// - **Create the table**: [`create_table`](Self::create_table), `create_table=true` in the URL,
+///   [`CLOUDFORMATION`](Self::CLOUDFORMATION) or [`TERRAFORM`](Self::TERRAFORM). The program needs
+///   the permissions of [`IAM_POLICY`](Self::IAM_POLICY).
+/// - **Configure**: [`DynamoDbOptions`] has timeouts, retries and concurrency.
+/// - **Test**: `endpoint=http://127.0.0.1:8000` in the URL connects to DynamoDB Local or another
+///   server. [`with_api`](Self::with_api) takes a test double.
 ///
-/// # Price
+/// Every call needs a tokio runtime with timers and I/O (`Builder::enable_all`). Without one it
+/// returns `Unsupported`.
 ///
-/// Every operation is one request, but for `zincr_by`, which reads first. These take one more: to
-/// remove the last fields of a hash or as many members as a set has; to delete a key that holds no
-/// string, counter, set or hash, and so perhaps a sorted set (which is then removed in pages and
-/// groups of 25); the first `incr_by` after a `set`, which has written text; `set_xx` over a hash;
-/// a write over what an emptied hash has left (two more if the Go library has emptied it); `hset`
-/// and `hdel` of more than 250 fields, which read the hash and put it whole. A write that loses to
-/// another one is tried again, and a range is read in pages of 1 MB.
+/// # Cost
 ///
-/// An atomic write is one transaction, which costs twice what its writes do alone, and one read
-/// before if there is a `zincr_by` in it. In the cases above, and where it removes what is not
-/// there, it takes a second transaction.
+/// An operation is one request, except:
 ///
-/// Some operations cost more the more is stored. `zcount`, `zlexcount`, `zrange` and `zhrange` read
-/// every member of the range, or `n` of them with `limit(n)`. The values are read, too, even where
-/// they are not returned: the index holds them. So a count costs what reading the whole range does:
-/// a unit per 4 KB. `delete` of a sorted set reads all of it, then writes each member twice, in the
-/// table and in the index. `smembers`, `hgetall` and `hget` cost the size of the whole set or hash.
-/// A write to a set or hash costs its whole size, before or after the write, whichever is larger.
+/// | operation | requests |
+/// |---|---|
+/// | `zincr_by` | one more: it reads first |
+/// | `srem` of as many members as the set has, `hdel` of the last fields | one more |
+/// | `delete` of a key without string, counter, set or hash | one more: a `Query` for members |
+/// | `delete` of a sorted set | pages of `Query`, and a `BatchWriteItem` per 25 members |
+/// | the first `incr_by` after a `set` | one more: `set` has written a string |
+/// | `set_xx` over a hash | one more |
+/// | a write over an emptied hash | one more; two if the Go library has emptied it |
+/// | `hset` and `hdel` of more than 250 fields | one more: they read the hash and put it whole |
+/// | ranges | one per page of 1 MB |
 ///
-/// A batch reads in groups of 100 items and writes in groups of 25 or 1 MB, all at once (see
-/// [`concurrency`](DynamoDbOptions::concurrency)). Only `set`, `zadd`, `zhadd`, `zrem` and `zhrem`
-/// are written in groups: all other writes are requests of their own. Operations on one item that
-/// get in each other's way are sent one after another.
+/// A write that conflicts with another one is retried.
 ///
-/// In units of capacity, for a value of 100 bytes (of each KB of an item a write costs as much
-/// again, of each 4 KB a read):
+/// An atomic write is one transaction, which costs twice the capacity of its writes. A `zincr_by`
+/// in it adds a read. In the cases of the table above, and where it removes what does not exist, it
+/// takes a second transaction.
+///
+/// The capacity of some operations grows with the stored data:
+///
+/// - `zcount`, `zlexcount`, `zrange` and `zhrange` read every member of the range, or `n` with
+///   `limit(n)`. They read the values also where they do not return them, as the index contains
+///   them. A count therefore costs as much as reading the range: a unit per 4 KB.
+/// - `delete` of a sorted set reads all of it, and then writes each member twice, in the table and
+///   in the index.
+/// - `smembers`, `hgetall` and `hget` read the whole set or hash.
+/// - A write to a set or hash costs its whole size, before or after the write, whichever is larger.
+///
+/// A batch reads in groups of 100 items and writes in groups of 25 items or 1 MB, concurrently (see
+/// [`max_concurrency`](DynamoDbOptions::max_concurrency)). Only `set`, `zadd`, `zhadd`, `zrem` and
+/// `zhrem` are grouped. Every other write is a request of its own. Operations of a batch that
+/// conflict are sent one after another.
+///
+/// Capacity units for a value of 100 bytes (a larger item costs as much again for each KB written,
+/// and for each 4 KB read):
 #[doc = ""]
 #[doc = include_str!("cost.md")]
 ///
 /// [`eventually_consistent`](crate::Store::eventually_consistent) reads cost half. An
-/// [`Observer`](crate::observe::Observer) hears of every request, of the units it has cost, table
-/// and index together, and of everything that is sent again. What a failed condition costs (as much
-/// as the write) the service does not say.
+/// [`Observer`](crate::observe::Observer) receives every request, its capacity units in table and
+/// index, and every retry. A failed condition costs as much as the write; the service does not
+/// report that.
 ///
 /// # Limits of the service
 ///
-/// An atomic write holds 4 MB. It is one request, and `attempt_timeout` must be long enough for it.
-/// An item holds 400 KB, and a whole set or hash is one item; a sorted set is an item per member.
-/// All items of one key together, with their index, hold 10 GB, and take 1,000 write units and
-/// 3,000 read units a second, whatever the table has been given, for they stay in one partition: a
-/// sorted set of 10 million members of 100 bytes is at home here, and so are some 300 moves of
-/// members per second (at 3 units each); one leaderboard for everybody is better cut into several
-/// keys.
+/// - An atomic write has at most 100 items and 4 MB. It is one request, so `attempt_timeout` must
+///   be long enough for it.
+/// - An item has at most 400 KB. A set or hash is one item; each member of a sorted set is an item.
+/// - All items of one key are in one partition. Together with the index they have at most 10 GB,
+///   and a throughput of 1,000 write units and 3,000 read units a second, whatever the capacity of
+///   the table. A sorted set of 10 million members of 100 bytes fits, and some 300 changes of
+///   scores a second, at 3 units each. Split a leaderboard with more changes into several keys.
 ///
 /// # Failures
 ///
-/// A read is sent again after every failure that may pass. A write is sent again only if it is
-/// known that it was not applied: the service refused it for now with a status of 4xx, or it was
-/// never sent, because there were no credentials or no connection. If the answer to a write is
-/// lost, late, of status 5xx, or cannot be read (the page of a proxy), the error says that the
-/// [outcome is unknown](crate::Error::outcome_is_unknown). An atomic write carries an idempotency
-/// token: it is sent again in these cases, too, and applied once. The SDK's own retries are turned
-/// off. Pauses with jitter are made before every retry, and timeouts and attempts are bounded: see
-/// [`DynamoDbOptions`]. Errors name the table and, where it is known, the address of the server.
+/// Reads are retried after every transient failure. Writes are retried only if they are known not
+/// to be applied: the service rejected the request with a status of 4xx, or it was never sent for
+/// lack of credentials or of a connection. If the response to a write is lost, late, of status 5xx,
+/// or cannot be parsed (the page of a proxy), the [outcome is
+/// unknown](crate::Error::outcome_is_unknown). An atomic write has an idempotency token: it is
+/// retried in these cases, too, and applied once. The SDK's own retries are off.
 ///
-/// `AccessDenied` means that there are no credentials, or that they are refused; if the signature
-/// has expired, the error names the clock. If a provider of credentials fails, the error is
-/// `Unavailable`, and the call is retried.
+/// Retries wait with exponential backoff and jitter. Timeouts and attempts are limited: see
+/// [`DynamoDbOptions`]. Error messages contain the table and, if known, the address of the server.
 ///
-/// `delete` of a sorted set is not atomic. It removes page after page, and goes on while it makes
-/// progress. If it fails, some members may be gone. Call it again to remove the others.
+/// `AccessDenied` means that there are no credentials, or that the service rejects them. If the
+/// signature has expired, the message mentions the clock. If a provider of credentials fails, the
+/// error is `Unavailable`, and the call is retried.
 ///
-/// Every call needs a tokio runtime with timers and I/O (`Builder::enable_all`), and returns
-/// `Unsupported` without one.
+/// `delete` of a sorted set is not atomic. It deletes page by page, and retries while it makes
+/// progress. If it fails, some members may be deleted. Call it again to delete the others.
 ///
 /// # Layout
 ///
-/// That of the Go library keyvaluestore, in both directions: `hk` is the key, `rk` is `_` or the
-/// member of a sorted set, `rk2` (of the local index of that name) is the score in eight bytes and
-/// the member, `v` the value. Hash fields are attributes, `~` and the field in base64. An attribute
-/// `t` in a hash is ours, and guards the removal and replacement of emptied ones and the writes of
-/// more than 250 fields; the Go library leaves it alone, so that a field which it sets in the very
-/// moment may be lost. A hash that an atomic write has emptied leaves an item with nothing but keys
-/// and `t`, which is nothing here, and something to the conditions of the Go library.
+/// The layout is that of the Go library keyvaluestore, and each can read the other's data.
 ///
-/// Strings are binary, digits too. The first `incr_by` turns digits into a number. This library
-/// treats both alike, the Go library does not: its `SetEQ` with text matches text only; its
-/// `IncrBy`, and its `SetEQ` with an `int`, match numbers only. Where Go programs increment a
-/// counter, start it with `incr_by`, not with `set`.
+/// | attribute | contents |
+/// |---|---|
+/// | `hk` | hash key: the key |
+/// | `rk` | range key: `_`, or the member of a sorted set |
+/// | `rk2` | range key of the local index `rk2`: the score in eight bytes, and the member |
+/// | `v` | the value |
+/// | `~` and the field in base64 | the value of a hash field |
+/// | `t` | a random tag of a hash from which fields were removed |
+///
+/// The attribute `t` is this library's. It is the optimistic lock for deleting and replacing
+/// emptied hashes, and for writes of more than 250 fields. The Go library does not change it, so a
+/// field that it sets at the same moment may be lost. A hash that an atomic write has emptied
+/// remains as an item without fields. It is an absent key here, but an existing one for the
+/// conditions of the Go library.
+///
+/// Strings are stored as binary, digits included. The first `incr_by` replaces digits by a number.
+/// This library treats both alike, but the Go library does not: its `SetEQ` with a string matches
+/// binary only, and its `IncrBy` and its `SetEQ` with an `int` match numbers only. If Go programs
+/// increment a counter, create it with `incr_by`, not with `set`.
 ///
 /// Members of equal scores are in the order of their bytes, with one exception. This library never
-/// writes `-0.0`, but other programs may. Such a member is answered with `0.0` and found in every
-/// range that includes 0, but stands before all members of `0.0` until it is written again.
+/// writes `-0.0`, but other programs may. Such a member has the score `0.0`, and is in every range
+/// that includes 0, but sorts before all members of `0.0` until it is written again.
 ///
-/// # Other types
+/// # Type errors
 ///
-/// Strings, counters, sets and hashes know each other, and a key that holds another one of them
-/// answers `WrongType`. Sorted sets are other items: a key that is misused as both holds both, each
-/// as though the other were absent, and `delete` removes one with each call. (But the member `_` of
-/// a sorted set is where the other types are, and a `set` replaces it.)
+/// An operation on a string, counter, set or hash returns `WrongType` if the key has another one of
+/// these types. Sorted sets are stored in other items, and do not conflict with them: a key may
+/// have both, each operation sees its own, and each `delete` deletes one of them. The exception is
+/// the member `_` of a sorted set, which is the same item as a string; `set` replaces it.
 ///
-/// An atomic `delete` cannot see a sorted set: it commits and changes nothing, where other backends
-/// answer `WrongType`. The conditions of an atomic `set_nx` or `set_xx` do not see one either.
+/// An atomic `delete` does not see a sorted set. It commits and changes nothing, where other
+/// backends return `WrongType`. Nor do the conditions of an atomic `set_nx` or `set_xx` see one.
 #[derive(Clone, Debug)]
-pub struct DynamoDb(Arc<Inner>);
-
-#[derive(Clone, Debug)]
-struct Inner {
-    reads: Arc<dyn DynamoApi>,
-    writes: Arc<dyn DynamoApi>,
-    table: String,
-    options: DynamoDbOptions,
-}
+pub struct DynamoDb(Arc<Table>);
 
 impl DynamoDb {
-    /// The table `table` through a client of the SDK. All settings of the client are kept, its
-    /// timeouts included, except its retries and its stalled stream protection: see
-    /// [`DynamoClient`].
+    /// Uses a client of the SDK. Keeps all its settings, timeouts included, except its retries and
+    /// its stalled stream protection: see [`DynamoClient`].
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         DynamoDb::with_api(DynamoClient::new(client), table)
     }
-    /// The table `table` through whatever makes the nine calls.
+    /// Uses another implementation of the nine calls: a wrapper, or a test double.
     pub fn with_api(api: impl DynamoApi, table: impl Into<String>) -> Self {
         let api: Arc<dyn DynamoApi> = Arc::new(api);
         let options = DynamoDbOptions::default();
-        DynamoDb(Arc::new(Inner { reads: api.clone(), writes: api, table: table.into(), options }))
+        DynamoDb(Arc::new(Table { name: table.into(), reads: api.clone(), writes: api, options }))
     }
-    /// Opens the table that `url` names, with the default [`DynamoDbOptions`], which tell what URLs
-    /// there are.
+    /// Opens a table with the default [`DynamoDbOptions`], whose documentation describes the URLs.
     ///
     /// # Errors
     /// As [`DynamoDbOptions::open`].
     pub async fn open(url: impl AsRef<str>) -> Result<Self> {
         DynamoDbOptions::new().open(url).await
     }
-    /// The same with reads through another client, such as one of DAX. What a write depends on is
-    /// never read there.
+    /// Uses another client for reads, such as one of DAX. Reads that a write depends on do not use
+    /// it.
     #[must_use]
     pub fn with_reads(self, api: impl DynamoApi) -> Self {
-        DynamoDb(Arc::new(Inner { reads: Arc::new(api), ..Arc::unwrap_or_clone(self.0) }))
+        DynamoDb(Arc::new(Table { reads: Arc::new(api), ..Arc::unwrap_or_clone(self.0) }))
     }
-    /// Replaces the timeouts and the retry settings. URL options are ignored.
+    /// Replaces the timeouts, the retry settings and the concurrency. URL options are ignored.
     #[must_use]
     pub fn with_options(self, options: DynamoDbOptions) -> Self {
-        DynamoDb(Arc::new(Inner { options, ..Arc::unwrap_or_clone(self.0) }))
+        DynamoDb(Arc::new(Table { options, ..Arc::unwrap_or_clone(self.0) }))
+    }
+}
+
+impl DynamoDbOptions {
+    /// Opens the table of a URL, with the credentials that the SDK finds. Sends no request to
+    /// DynamoDB, except with `create_table=true`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the URL or the name of the table is invalid, or no region is
+    /// configured; `Unsupported` without a tokio runtime with timers and I/O
+    /// (`Builder::enable_all`); and the errors of [`create_table`](DynamoDb::create_table).
+    pub async fn open(self, url: impl AsRef<str>) -> Result<DynamoDb> {
+        let (table, options) = self.parse_url(url.as_ref())?;
+        // The SDK may look for the region in the network.
+        crate::runtime::require_drivers()?;
+        // The same TLS as the other backends: rustls with ring.
+        let http = HttpClient::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
+        if let Some(region) = &options.region {
+            config = config.region(Region::new(region.clone()));
+        }
+        if let Some(endpoint) = &options.endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        let shared = config.load().await;
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&shared);
+        match (shared.region(), &options.endpoint) {
+            (Some(_), _) => {}
+            // DynamoDB Local has no region, but the signature needs one.
+            (None, Some(_)) => config = config.region(Region::from_static("us-east-1")),
+            (None, None) => {
+                return Err(Error::invalid(
+                    "there is no region: add `?region=…` to the URL, or set AWS_REGION",
+                ));
+            }
+        }
+        let client = Client::from_conf(config.build());
+        if options.create_table {
+            DynamoDb::create_table(&client, &table).await?;
+        }
+        Ok(DynamoDb::with_api(DynamoClient::with_hyper(client), table).with_options(options))
     }
 }
 
 impl Store {
-    /// A store on the table `table`, through a client of the SDK's that you have made: short for
+    /// A store on a table of DynamoDB, through a client of the SDK. Short for
     /// `Store::new(`[`DynamoDb::new`]`(client, table))`.
     pub fn dynamodb(client: Client, table: impl Into<String>) -> Self {
         Store::new(DynamoDb::new(client, table))
@@ -218,104 +272,19 @@ impl Store {
 
 impl Backend for DynamoDb {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        let clock = Clock::start(&self.0);
-        read_alone(&Trip::new(cx, &self.0, &clock), op).await
+        let deadline = ProgressDeadline::start(&self.0);
+        single::read(&RequestContext::new(cx, &self.0, &deadline), op).await
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
-        let clock = Clock::start(&self.0);
-        write_alone(&Trip::new(cx, &self.0, &clock), op).await
+        let deadline = ProgressDeadline::start(&self.0);
+        single::write(&RequestContext::new(cx, &self.0, &deadline), op).await
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        let clock = Clock::start(&self.0);
-        batch::batch(&Trip::new(cx, &self.0, &clock), ops).await
+        let deadline = ProgressDeadline::start(&self.0);
+        batch::batch(&RequestContext::new(cx, &self.0, &deadline), ops).await
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
-        let clock = Clock::start(&self.0);
-        atomic::transact(&Trip::new(cx, &self.0, &clock), writes).await
-    }
-}
-
-async fn read_alone(trip: &Trip<'_>, op: &Read) -> Result<Reply> {
-    match (op, read::item_of(op)) {
-        (Read::ZCount(op), _) => range::count(trip, op).await,
-        (Read::ZRange(op), _) => range::range(trip, op).await,
-        (op, Some(rk)) => read::one(trip, op, rk).await,
-        (op, None) => read::answer(op, None),
-    }
-}
-
-/// The range key of the item that a write changes.
-fn rk_of(op: &Write) -> &[u8] {
-    op.target().member.map_or(PLAIN, |member| member)
-}
-
-async fn write_alone(trip: &Trip<'_>, op: &Write) -> Result<Reply> {
-    if let Write::Delete(op) = op {
-        return delete(trip, &op.key).await.map(Reply::Applied);
-    }
-    let (mut step, mut lost) = (first(op)?, Tries::default());
-    loop {
-        step = match step {
-            Step::Do(action, done) => match action.apply(trip).await {
-                Ok(Ok(attributes)) => {
-                    if done == Done::Removed {
-                        sweep(trip, op.key(), attributes.as_ref()).await;
-                    }
-                    return reply(done, attributes.as_ref());
-                }
-                Ok(Err(found)) => after(trip, op, found, &mut lost).await?,
-                Err(e) => return Err(trip.write_error(e)),
-            },
-            Step::Look(rk) => informed(op, read::strong(trip, op.key(), &rk).await?.as_ref())?,
-            Step::Mark => match marking(op.key()).apply(trip).await {
-                Ok(Ok(item)) => informed(op, item.as_ref())?,
-                Ok(Err(found)) => after(trip, op, found, &mut lost).await?,
-                Err(e) => return Err(trip.read_error(e)),
-            },
-            Step::Failed => return Ok(Reply::Applied(false)),
-            Step::Nothing(_) => return Ok(Reply::Done),
-        };
-    }
-}
-
-/// What to do after a condition that has failed. The second time it was found otherwise than the
-/// time before, so that another writer was faster.
-async fn after(trip: &Trip<'_>, op: &Write, found: Found, lost: &mut Tries) -> Result<Step> {
-    let step = match found {
-        Found::Item(item) => informed(op, Some(&item))?,
-        Found::Nothing => informed(op, None)?,
-        Found::Untold => informed(op, read::strong(trip, op.key(), rk_of(op)).await?.as_ref())?,
-    };
-    let is_end = matches!(step, Step::Failed | Step::Nothing(_));
-    if lost.is_first() || is_end {
-        lost.count();
-    } else if !trip.give_way(lost).await {
-        return Err(contention());
-    }
-    Ok(step)
-}
-
-/// Removes what is left of a hash whose last field was removed. The write is done already: if this
-/// fails, what is left is nothing to whoever reads.
-async fn sweep(trip: &Trip<'_>, key: &Key, item: Option<&Item>) {
-    if let Holds::Leftover(Some(mark)) = holds(item) {
-        let _ = sweeping(key, mark).apply(trip).await;
-    }
-}
-
-/// Removes the one item of most types and, if there is none, the items of a sorted set.
-async fn delete(trip: &Trip<'_>, key: &Key) -> Result<bool> {
-    let delete = Action::delete(key, PLAIN).returning(ReturnValue::AllOld);
-    let old = match delete.apply(trip).await {
-        Ok(Ok(old)) => old,
-        Ok(Err(_)) => return Err(Error::new(crate::ErrorKind::Other, "there was no condition")),
-        Err(e) => return Err(trip.write_error(e)),
-    };
-    // What comes next is many pieces, or none.
-    trip.made_progress();
-    match holds(old.as_ref()) {
-        Holds::Text(_) | Holds::Set(_) | Holds::Hash(_) => Ok(true),
-        Holds::Nothing | Holds::Leftover(_) => range::delete_all(trip, key, false).await,
-        Holds::Member(_) => range::delete_all(trip, key, true).await,
+        let deadline = ProgressDeadline::start(&self.0);
+        atomic::transact(&RequestContext::new(cx, &self.0, &deadline), writes).await
     }
 }

@@ -1,14 +1,10 @@
-//! [`DynamoDbOptions`], and the URLs that a table is named by.
+//! [`DynamoDbOptions`], and URLs of tables.
 
-use super::{DynamoClient, DynamoDb};
+use crate::backoff::ExponentialBackoff;
 use crate::{Error, Result};
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::Client;
-use aws_smithy_http_client::Builder as HttpClient;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::Duration;
 
-/// Timeouts, attempts and pauses of calls to DynamoDB, and how to reach it.
+/// Timeouts, retries and concurrency of a [`DynamoDb`](super::DynamoDb), and the URL of its table.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -22,41 +18,42 @@ use std::time::Duration;
 ///
 /// # URLs
 ///
-/// `dynamodb://table`, whose name has 3 to 255 letters, digits and `_-.` (or is an ARN), and behind
-/// a `?`, separated by `&`, percent-encoded, in any order:
+/// `dynamodb://table?option=value&…`. The table is a name of 3 to 255 letters, digits and `_-.`, or
+/// an ARN. Values are percent-encoded. The options, in any order:
 ///
-/// | | |
+/// | option | meaning |
 /// |---|---|
-/// | `region=eu-central-1` | otherwise what the environment or the profile says |
+/// | `region=eu-central-1` | the region; by default that of the environment or the profile |
 /// | `endpoint=http://127.0.0.1:8000` | another server, such as DynamoDB Local |
-/// | `create_table=true` | makes the table if there is none, as [`DynamoDb::create_table`] does |
-/// | `timeout=5s`, `attempt_timeout=500ms` | as the methods here |
+/// | `create_table=true` | calls [`DynamoDb::create_table`](super::DynamoDb::create_table) |
+/// | `timeout=5s` | [`timeout`](Self::timeout) |
+/// | `attempt_timeout=500ms` | [`attempt_timeout`](Self::attempt_timeout) |
 ///
-/// Credentials are found where the SDK finds them: environment, profile, SSO, web identity,
-/// container, instance.
+/// The SDK finds the credentials: in the environment, a profile, SSO, a web identity, or from the
+/// container or the instance.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct DynamoDbOptions {
     pub(super) timeout: Duration,
     pub(super) attempt_timeout: Duration,
-    pub(super) attempts: u32,
-    pub(super) concurrency: usize,
-    pub(super) pause: Duration,
-    pub(super) longest_pause: Duration,
-    region: Option<String>,
-    endpoint: Option<String>,
-    create_table: bool,
+    pub(super) max_attempts: u32,
+    pub(super) max_concurrency: usize,
+    pub(super) backoff: ExponentialBackoff,
+    pub(super) region: Option<String>,
+    pub(super) endpoint: Option<String>,
+    pub(super) create_table: bool,
 }
 
 impl Default for DynamoDbOptions {
+    /// A timeout of 30 seconds, 10 for each attempt, 10 attempts, a backoff of 25 ms doubling to
+    /// 1 s, and 16 concurrent requests.
     fn default() -> Self {
         DynamoDbOptions {
             timeout: Duration::from_secs(30),
             attempt_timeout: Duration::from_secs(10),
-            attempts: 10,
-            concurrency: 16,
-            pause: Duration::from_millis(25),
-            longest_pause: Duration::from_secs(1),
+            max_attempts: 10,
+            max_concurrency: 16,
+            backoff: ExponentialBackoff::new(Duration::from_millis(25), Duration::from_secs(1)),
             region: None,
             endpoint: None,
             create_table: false,
@@ -73,99 +70,61 @@ const OPTIONS: [&str; 5] = [
 ];
 
 impl DynamoDbOptions {
-    /// The default: 30 seconds for a call, 10 for a request, 10 attempts, 16 requests at once.
+    /// The default options.
     pub fn new() -> Self {
         DynamoDbOptions::default()
     }
-    /// How long a call may take, with all that is sent again for it and the pauses in between.
+    /// How long a call may take, retries and backoff included. 30 seconds by default.
     ///
-    /// A batch, a range and the `delete` of a sorted set may take longer. Their time begins anew
-    /// with every piece that is done, so they fail only if they make no progress for so long. To
-    /// bound them in any case, put a `wrap::Timeout` around the backend.
+    /// A batch, a range and the `delete` of a sorted set may take longer. Each part that is done
+    /// starts their timeout again, so they fail only if they make no progress for that long. To
+    /// limit their total time, put a `wrap::Timeout` around the backend.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
-    /// How long to wait for the answer to one request. A read is then retried, and a group of reads
-    /// asks for fewer items. A write without an idempotency token fails with `Timeout` and an
-    /// unknown outcome. If the time was over before there were credentials or a connection, the
-    /// write is known not to be applied.
+    /// How long an attempt waits for the response. 10 seconds by default. A read is then retried; a
+    /// group of reads asks for fewer items. A write without an idempotency token fails with
+    /// `Timeout` and an unknown outcome. A write that still had no credentials or no connection is
+    /// known not to be applied.
     ///
-    /// This is the only limit of an answer. The SDK also stops waiting for credentials after 5
-    /// seconds and for a connection after 3.1 seconds; both are retried.
+    /// No other limit applies to a response. The SDK waits up to 5 seconds for credentials and 3.1
+    /// seconds for a connection; after that, the request is retried.
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
         self
     }
-    /// How often a request is sent at most: 1 for never again. What a group of a batch leaves
-    /// unprocessed is a request of its own where some of it was processed. A write that has lost to
-    /// another writer is tried again for as long as there is time, whatever is said here.
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = attempts.max(1);
-        self
-    }
-    /// How long to wait before a request is sent again: a random time, of at most `first`, and up
-    /// to twice as long each further time, but never more than `longest`. 25 milliseconds and a
-    /// second by default.
-    pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
-        (self.pause, self.longest_pause) = (first, longest);
-        self
-    }
-    /// How many requests a batch sends at once. Fewer if they are large: at most 4 MB of writes are
-    /// in flight, in groups of at most 1 MB, and a group of reads asks for as many items as arrive
-    /// in about two seconds.
-    pub fn concurrency(mut self, requests: usize) -> Self {
-        self.concurrency = requests.max(1);
-        self
-    }
-
-    /// Opens the table that `url` names, with the credentials that the SDK finds. Nothing is sent
-    /// yet, but for `create_table=true`.
+    /// How many attempts a request has, the first included. 10 by default; 1 turns retries off.
     ///
-    /// # Errors
-    /// `InvalidArgument` for a URL that cannot be read, a name that no table can have, or if no
-    /// region is to be found; `Unsupported` without a tokio runtime that has timers and I/O
-    /// (`Builder::enable_all`); what [`create_table`](DynamoDb::create_table) says.
-    pub async fn open(self, url: impl AsRef<str>) -> Result<DynamoDb> {
-        let (table, options) = self.read(url.as_ref())?;
-        // The SDK looks for a region, and then for credentials, in the network, too.
-        crate::runtime::require_drivers()?;
-        // TLS as for the other backends: no C to compile but ring's.
-        let http = HttpClient::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-        let mut config = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
-        if let Some(region) = &options.region {
-            config = config.region(Region::new(region.clone()));
-        }
-        if let Some(endpoint) = &options.endpoint {
-            config = config.endpoint_url(endpoint);
-        }
-        let shared = config.load().await;
-        let mut config = aws_sdk_dynamodb::config::Builder::from(&shared);
-        match (shared.region(), &options.endpoint) {
-            (Some(_), _) => {}
-            // A server of one's own is in no region, but requests are signed for one.
-            (None, Some(_)) => config = config.region(Region::from_static("us-east-1")),
-            (None, None) => {
-                return Err(Error::invalid(
-                    "there is no region: add `?region=…` to the URL, or set AWS_REGION",
-                ));
-            }
-        }
-        let client = Client::from_conf(config.build());
-        if options.create_table {
-            DynamoDb::create_table(&client, &table).await?;
-        }
-        Ok(DynamoDb::with_api(DynamoClient::of_hyper(client), table).with_options(options))
+    /// If a group of a batch is processed in part, the rest is a new request with all its attempts.
+    /// A write that conflicts with other writes is retried until its timeout, whatever this number.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts.max(1);
+        self
+    }
+    /// How long to wait before a retry. The backoff has full jitter: it is drawn between zero and a
+    /// bound that starts at `initial` and doubles with each attempt, up to `max`. 25 milliseconds
+    /// and a second by default.
+    pub fn backoff(mut self, initial: Duration, max: Duration) -> Self {
+        self.backoff = ExponentialBackoff::new(initial, max);
+        self
+    }
+    /// How many requests a batch sends concurrently. 16 by default. Large requests reduce it: at
+    /// most 4 MB of writes are in flight, in groups of at most 1 MB, and a group of reads asks for
+    /// as many items as arrive in about two seconds.
+    pub fn max_concurrency(mut self, requests: usize) -> Self {
+        self.max_concurrency = requests.max(1);
+        self
     }
 
-    /// The table that a URL names, and its options.
-    fn read(mut self, url: &str) -> Result<(String, Self)> {
+    /// The table that a URL names, and the options with those of the URL.
+    pub(super) fn parse_url(mut self, url: &str) -> Result<(String, Self)> {
         let Some(rest) = url.strip_prefix("dynamodb://") else {
             return Err(Error::invalid("the URL of a table is `dynamodb://table?region=…`"));
         };
         let (table, query) = rest.split_once('?').unwrap_or((rest, ""));
         let table = table.trim_end_matches('/');
-        super::setup::check_name(table)?;
+        check_table_name(table)?;
         crate::url::read_options(query, "DynamoDB", &OPTIONS, |name, value, _| {
             match name {
                 "region" if is_region(value) => self.region = Some(value.to_owned()),
@@ -183,7 +142,24 @@ impl DynamoDbOptions {
     }
 }
 
-/// It becomes a part of a host name.
+/// Checks the name of a table, or its ARN.
+///
+/// # Errors
+/// `InvalidArgument` for a name that the service would reject.
+pub(super) fn check_table_name(table: &str) -> Result<()> {
+    let is_arn = table.starts_with("arn:");
+    let max_len = if is_arn { 1_024 } else { 255 };
+    let is_valid =
+        |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c) || (is_arn && ":/".contains(c));
+    if (3..=max_len).contains(&table.len()) && table.chars().all(is_valid) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "a table has a name of 3 to 255 letters, digits and `_-.`: `dynamodb://users`",
+    ))
+}
+
+/// The region becomes a part of a host name.
 fn is_region(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
@@ -196,14 +172,14 @@ mod tests {
     fn a_url_is_a_table_and_its_options() {
         let url = "dynamodb://users-1?region=eu-west-1&endpoint=http://127.0.0.1:8000/%3fa=b%26c\
                    &create_table=true&timeout=5s";
-        let (table, options) = DynamoDbOptions::new().read(url).unwrap();
+        let (table, options) = DynamoDbOptions::new().parse_url(url).unwrap();
         assert_eq!(table, "users-1");
         assert_eq!(options.region.as_deref(), Some("eu-west-1"));
         assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:8000/?a=b&c"));
         assert!(options.create_table);
         assert_eq!(options.timeout, Duration::from_secs(5));
         let arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/users";
-        let (table, _) = DynamoDbOptions::new().read(&format!("dynamodb://{arn}")).unwrap();
+        let (table, _) = DynamoDbOptions::new().parse_url(&format!("dynamodb://{arn}")).unwrap();
         assert_eq!(table, arn);
     }
 
@@ -222,7 +198,7 @@ mod tests {
             ("dynamodb://table?create_table=yes", "`create_table=true`"),
             ("dynamodb://table?endpoint=127.0.0.1:8000", "like `endpoint=http://127.0.0.1:8000`"),
         ] {
-            let error = DynamoDbOptions::new().read(url).unwrap_err();
+            let error = DynamoDbOptions::new().parse_url(url).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument, "{url}");
             assert!(error.to_string().contains(says), "{url}: {error}");
         }

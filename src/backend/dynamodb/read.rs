@@ -1,13 +1,12 @@
-//! The reads of one item, alone and in groups.
+//! Reads of one item: `GetItem`, and `BatchGetItem` for groups.
 
-use super::api::{DynamoApi, Item};
-use super::call::{Again, Tries, Trip};
+use super::api::DynamoApi;
+use super::call::{Attempts, Idempotent, RequestContext};
 use super::error::DynamoError;
-use super::flow::Flow;
+use super::flow::FlowControl;
 use super::items::*;
 use crate::backend::Consistency;
 use crate::op::*;
-use crate::op::{Read, Reply};
 use crate::{Error, ErrorKind, Key, Result};
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::operation::batch_get_item::builders::BatchGetItemInputBuilder;
@@ -16,11 +15,16 @@ use aws_sdk_dynamodb::types::KeysAndAttributes;
 use std::collections::HashMap;
 use tokio::time::Instant;
 
-/// As many items are read in one request.
-pub(super) const GROUP: usize = 100;
+/// The primary key of an item.
+pub(super) type PrimaryKey<'k> = (&'k [u8], &'k [u8]);
 
-/// The range key of the one item that answers, if one does.
-pub(super) fn item_of(op: &Read) -> Option<&[u8]> {
+pub(super) fn primary_key_of(item: &Item) -> Option<PrimaryKey<'_>> {
+    let bytes = |name| item.get(name)?.as_b().ok().map(|bytes| bytes.as_ref());
+    Some((bytes(HK)?, bytes(RK)?))
+}
+
+/// The range key of the item that an operation reads. `None` if it reads a range.
+pub(super) fn range_key(op: &Read) -> Option<&[u8]> {
     match op {
         Read::Get(_) | Read::SMembers(_) | Read::HGet(_) | Read::HGetAll(_) => Some(PLAIN),
         Read::ZScore(ZScore { member, .. }) => Some(member),
@@ -29,13 +33,12 @@ pub(super) fn item_of(op: &Read) -> Option<&[u8]> {
     }
 }
 
-/// Whether no item can have such a range key, which DynamoDB refuses to look for.
-pub(super) fn is_nowhere(rk: &[u8]) -> bool {
-    rk.is_empty() || rk.len() > SORT_KEY
+/// Whether an item can have this range key. DynamoDB rejects a request for any other.
+pub(super) fn is_valid_range_key(rk: &[u8]) -> bool {
+    (1..=MAX_SORT_KEY_LEN).contains(&rk.len())
 }
 
-/// What the item tells.
-pub(super) fn answer(op: &Read, item: Option<Item>) -> Result<Reply> {
+pub(super) fn decode_reply(op: &Read, item: Option<Item>) -> Result<Reply> {
     let mut item = item.unwrap_or_default();
     Ok(match op {
         Read::Get(_) if item.contains_key(RK2) => return Err(wrong_type()),
@@ -54,12 +57,12 @@ pub(super) fn answer(op: &Read, item: Option<Item>) -> Result<Reply> {
     })
 }
 
-/// Reads one item for a caller.
-pub(super) async fn one(trip: &Trip<'_>, op: &Read, rk: &[u8]) -> Result<Reply> {
-    if is_nowhere(rk) {
-        return answer(op, None);
+/// A read of the user.
+pub(super) async fn get_item(cx: &RequestContext<'_>, op: &Read, rk: &[u8]) -> Result<Reply> {
+    if !is_valid_range_key(rk) {
+        return decode_reply(op, None);
     }
-    let mut input = get(trip, op.key(), rk).consistent_read(is_strong(trip));
+    let mut input = input(cx, op.key(), rk).consistent_read(is_consistent(cx));
     input = match op {
         Read::HGet(op) => input
             .projection_expression("#f")
@@ -69,122 +72,136 @@ pub(super) async fn one(trip: &Trip<'_>, op: &Read, rk: &[u8]) -> Result<Reply> 
         Read::ZScore(_) => input.projection_expression(RK2),
         _ => input,
     };
-    let item = send(trip, trip.reader(), input).await.map_err(|e| trip.read_error(e))?;
-    answer(op, item)
+    let item = send(cx, cx.reader(), input).await.map_err(|e| cx.read_error(e))?;
+    decode_reply(op, item)
 }
 
-/// Reads one item whole, as it is now: what a write depends on.
-pub(super) async fn strong(trip: &Trip<'_>, key: &Key, rk: &[u8]) -> Result<Option<Item>> {
-    let input = get(trip, key, rk).consistent_read(true);
-    send(trip, trip.writer(), input).await.map_err(|e| trip.read_error(e))
+/// A strongly consistent read of a whole item, which a write depends on.
+pub(super) async fn get_consistent(
+    cx: &RequestContext<'_>,
+    key: &Key,
+    rk: &[u8],
+) -> Result<Option<Item>> {
+    let input = input(cx, key, rk).consistent_read(true);
+    send(cx, cx.writer(), input).await.map_err(|e| cx.read_error(e))
 }
 
-fn get(trip: &Trip<'_>, key: &Key, rk: &[u8]) -> GetItemInputBuilder {
+fn input(cx: &RequestContext<'_>, key: &Key, rk: &[u8]) -> GetItemInputBuilder {
     GetItemInputBuilder::default()
-        .table_name(trip.table())
-        .set_key(Some(primary(key, rk)))
-        .set_return_consumed_capacity(trip.capacity())
+        .table_name(cx.table())
+        .set_key(Some(primary_key(key, rk)))
+        .set_return_consumed_capacity(cx.return_capacity())
 }
 async fn send<'t>(
-    trip: &Trip<'t>,
+    cx: &RequestContext<'t>,
     api: &'t dyn DynamoApi,
     input: GetItemInputBuilder,
 ) -> Result<Option<Item>, DynamoError> {
-    Ok(trip.send("GetItem", Again::Safe, || api.get_item(input.clone())).await?.item)
+    Ok(cx.send("GetItem", Idempotent::Yes, || api.get_item(input.clone())).await?.item)
 }
 
-pub(super) fn is_strong(trip: &Trip<'_>) -> bool {
-    trip.cx.consistency != Consistency::Eventual
+pub(super) fn is_consistent(cx: &RequestContext<'_>) -> bool {
+    cx.context.consistency != Consistency::Eventual
 }
 
-/// An item by its primary key.
-pub(super) type Primary<'k> = (&'k [u8], &'k [u8]);
-
-/// Reads up to [`GROUP`] different items, each whole, in one request and what that leaves over, or
-/// in as many as the network asks for; answers in their order.
-pub(super) async fn group<'t>(
-    trip: &Trip<'t>,
-    flow: &Flow,
+/// Reads up to [`MAX_GET_ITEMS`](super::flow::MAX_GET_ITEMS) different items, and retries the
+/// unprocessed ones. Over a slow network it splits the request. Returns the items in order.
+pub(super) async fn batch_get<'t>(
+    cx: &RequestContext<'t>,
+    flow: &FlowControl,
     api: &'t dyn DynamoApi,
-    strong: bool,
-    items: &[Primary<'_>],
+    consistent: bool,
+    items: &[PrimaryKey<'_>],
 ) -> Vec<Result<Option<Item>>> {
-    let places: HashMap<Primary<'_>, usize, foldhash::fast::RandomState> =
-        items.iter().enumerate().map(|(place, item)| (*item, place)).collect();
-    let place = |item: &Item| places.get(&primary_of(item)?).copied();
-    let mut found: Vec<Result<Option<Item>>> = items.iter().map(|_| Ok(None)).collect();
-    // The places of what has not been read.
-    let mut open: Vec<usize> = (0..items.len()).collect();
-    let mut tries = Tries::default();
-    while !open.is_empty() {
-        let rest = open.split_off(flow.share(open.len()));
-        let (asked, start) = (open.len(), Instant::now());
-        let output = match request(trip, api, strong, items, &open).await {
+    let mut group = GetGroup::new(items);
+    let mut attempts = Attempts::default();
+    while !group.pending.is_empty() {
+        let rest = group.pending.split_off(flow.next_read_size(group.pending.len()));
+        let (requested, start) = (group.pending.len(), Instant::now());
+        let output = match send_batch(cx, api, consistent, items, &group.pending).await {
             Ok(output) => output,
-            Err(error) if error.kind() == ErrorKind::Timeout => {
-                flow.timed_out(asked);
-                open.extend(rest);
-                if trip.pause(&mut tries, ErrorKind::Timeout).await {
-                    continue;
-                }
-                open.iter().for_each(|place| found[*place] = Err(error.clone()));
-                break;
-            }
             Err(error) => {
-                open.iter().chain(&rest).for_each(|place| found[*place] = Err(error.clone()));
+                group.pending.extend(rest);
+                if error.kind() == ErrorKind::Timeout {
+                    flow.on_timeout(requested);
+                    if cx.backoff(&mut attempts, ErrorKind::Timeout).await {
+                        continue;
+                    }
+                }
+                group.fail_pending(&error);
                 break;
             }
         };
-        for item in output.responses.into_iter().flatten().flat_map(|(_, items)| items) {
-            if let Some(place) = place(&item) {
-                found[place] = Ok(Some(item));
-            }
+        group.receive(output);
+        let processed = requested - group.pending.len().min(requested);
+        if processed > 0 {
+            flow.on_response(processed, start.elapsed());
+            cx.made_progress();
+            attempts = Attempts::default();
         }
-        // What is neither there nor left over does not exist.
-        let left = output.unprocessed_keys.into_iter().flatten();
-        open = left.flat_map(|(_, keys)| keys.keys).filter_map(|key| place(&key)).collect();
-        let answered = asked - open.len().min(asked);
-        if answered > 0 {
-            flow.answered(answered, start.elapsed());
-            trip.made_progress();
-            tries = Tries::default();
-        }
-        let is_whole = open.is_empty();
-        open.extend(rest);
-        if !is_whole && !trip.go_on(&mut tries, answered > 0).await {
-            let error = trip.throttled("DynamoDB left the read unprocessed");
-            open.iter().for_each(|place| found[*place] = Err(error.clone()));
+        let is_complete = group.pending.is_empty();
+        group.pending.extend(rest);
+        if !is_complete && !cx.backoff_after_partial(&mut attempts, processed > 0).await {
+            group.fail_pending(&cx.throttled("DynamoDB left the read unprocessed"));
             break;
         }
     }
-    found
+    group.results
 }
 
-async fn request<'t>(
-    trip: &Trip<'t>,
+/// The results of a group of reads. Items are numbered.
+struct GetGroup<'k> {
+    indexes: HashMap<PrimaryKey<'k>, usize, foldhash::fast::RandomState>,
+    results: Vec<Result<Option<Item>>>,
+    /// The items that were not read.
+    pending: Vec<usize>,
+}
+
+impl<'k> GetGroup<'k> {
+    fn new(items: &[PrimaryKey<'k>]) -> Self {
+        GetGroup {
+            indexes: items.iter().enumerate().map(|(i, item)| (*item, i)).collect(),
+            results: items.iter().map(|_| Ok(None)).collect(),
+            pending: (0..items.len()).collect(),
+        }
+    }
+    /// Stores the items of a response. What is neither an item nor unprocessed does not exist.
+    fn receive(&mut self, output: BatchGetItemOutput) {
+        let index = |item: &Item| self.indexes.get(&primary_key_of(item)?).copied();
+        for item in output.responses.into_iter().flatten().flat_map(|(_, items)| items) {
+            if let Some(i) = index(&item) {
+                self.results[i] = Ok(Some(item));
+            }
+        }
+        let unprocessed = output.unprocessed_keys.into_iter().flatten();
+        self.pending =
+            unprocessed.flat_map(|(_, keys)| keys.keys).filter_map(|key| index(&key)).collect();
+    }
+    fn fail_pending(&mut self, error: &Error) {
+        self.pending.iter().for_each(|i| self.results[*i] = Err(error.clone()));
+    }
+}
+
+async fn send_batch<'t>(
+    cx: &RequestContext<'t>,
     api: &'t dyn DynamoApi,
-    strong: bool,
-    items: &[Primary<'_>],
-    open: &[usize],
+    consistent: bool,
+    items: &[PrimaryKey<'_>],
+    pending: &[usize],
 ) -> Result<BatchGetItemOutput> {
-    // Made for each time that it is sent, which is mostly once: to keep one would be to copy it.
+    // Each attempt builds its input. Most have one, so that nothing is cloned.
     let get = || {
-        let keys = open.iter().map(|place| primary(items[*place].0, items[*place].1)).collect();
-        let keys = KeysAndAttributes::builder().consistent_read(strong).set_keys(Some(keys));
+        let keys = pending.iter().map(|i| primary_key(items[*i].0, items[*i].1)).collect();
+        let keys = KeysAndAttributes::builder().consistent_read(consistent).set_keys(Some(keys));
         match keys.build() {
             Ok(keys) => api.batch_get_item(
                 BatchGetItemInputBuilder::default()
-                    .request_items(trip.table(), keys)
-                    .set_return_consumed_capacity(trip.capacity()),
+                    .request_items(cx.table(), keys)
+                    .set_return_consumed_capacity(cx.return_capacity()),
             ),
-            Err(e) => DynamoError::unmade(e),
+            Err(e) => DynamoError::build_failed(e),
         }
     };
-    trip.send("BatchGetItem", Again::Smaller, get).await.map_err(|e| trip.read_error(e))
-}
-
-/// The primary key that an item has.
-pub(super) fn primary_of(item: &Item) -> Option<Primary<'_>> {
-    let bytes = |name| item.get(name)?.as_b().ok().map(|bytes| bytes.as_ref());
-    Some((bytes(HK)?, bytes(RK)?))
+    let output = cx.send("BatchGetItem", Idempotent::WithFewerItems, get).await;
+    output.map_err(|e| cx.read_error(e))
 }

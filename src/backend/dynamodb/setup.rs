@@ -1,11 +1,11 @@
-//! The table: how it is made, and what whoever uses it must be allowed to do.
+//! The table: `create_table`, templates for CloudFormation and Terraform, and the IAM policy.
 
 use super::DynamoDb;
-use super::action::unbuildable;
 use super::api::DynamoClient;
-use super::error::{DynamoError, What};
+use super::error::{DynamoError, DynamoErrorKind, build_error};
 use super::items::{HK, RK, RK2};
-use super::translate::Tells;
+use super::options::check_table_name;
+use super::translate::DecodeError;
 use crate::runtime::with_drivers;
 use crate::{Error, ErrorKind, Result};
 use aws_sdk_dynamodb::Client;
@@ -20,87 +20,88 @@ use aws_sdk_dynamodb::types::{
 use std::pin::pin;
 use std::time::Duration;
 
-/// How long a table may take to become active. It is a matter of seconds.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// How long to wait before looking at it again: longer each time, up to the second of these.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// How long a table may take to become active. Normally it takes seconds.
+const ACTIVE_TIMEOUT: Duration = Duration::from_secs(180);
+/// The first and the longest interval between two `DescribeTable`.
+const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 impl DynamoDb {
-    /// The table as a template of CloudFormation.
+    /// The table as a CloudFormation template.
     #[doc = concat!("\n```json\n", include_str!("setup/cloudformation.json"), "```")]
     pub const CLOUDFORMATION: &'static str = include_str!("setup/cloudformation.json");
-    /// The table as a resource of Terraform.
+    /// The table as a Terraform resource.
     #[doc = concat!("\n```text\n", include_str!("setup/terraform.tf"), "```")]
     pub const TERRAFORM: &'static str = include_str!("setup/terraform.tf");
-    /// All that a program needs to be allowed to use the table `keyvaluestore`, as an IAM policy.
-    /// To make the table with [`create_table`](Self::create_table) takes `dynamodb:CreateTable` and
-    /// `dynamodb:DescribeTable`, too.
+    /// An IAM policy with the permissions that the backend needs on the table `keyvaluestore`.
+    /// [`create_table`](Self::create_table) also needs `dynamodb:CreateTable` and
+    /// `dynamodb:DescribeTable`.
     #[doc = concat!("\n```json\n", include_str!("setup/policy.json"), "```")]
     pub const IAM_POLICY: &'static str = include_str!("setup/policy.json");
 
-    /// Makes the table, billed on demand, if there is none, and waits until it is `ACTIVE`; whether
-    /// it was made. Where there is one already, its keys and its index are compared with what they
-    /// should be.
+    /// Creates the table with on-demand billing if it does not exist, and waits until it is
+    /// `ACTIVE`. Returns whether it was created. If the table exists, checks its keys and its
+    /// index.
     ///
-    /// The calls are `DescribeTable`, at last twice a second, and `CreateTable`.
+    /// Calls `CreateTable`, and polls `DescribeTable`: after 20 ms at first, later twice a second.
     ///
     /// # Errors
-    /// `InvalidArgument` if no table can have such a name, or if a table of that name has other
-    /// keys or no such index, which cannot be changed in a table that is there; `Timeout` if it
-    /// does not become active within three minutes; `Unsupported` without a tokio runtime that has
-    /// timers and I/O; what the service says.
+    /// `InvalidArgument` if the name is invalid, or if the table has other keys or lacks the index
+    /// (DynamoDB cannot add either to a table); `Timeout` if the table is not active within three
+    /// minutes; `Unsupported` without a tokio runtime with timers and I/O; and the errors of the
+    /// service.
     pub async fn create_table(client: &Client, table: &str) -> Result<bool> {
-        check_name(table)?;
-        let made = with_drivers(|| tokio::time::timeout(PATIENCE, Box::pin(make(client, table))))?;
-        let late = |_| Error::new(ErrorKind::Timeout, "the table does not become active");
-        made.await.map_err(late)?
+        check_table_name(table)?;
+        let create = Box::pin(create_and_wait(client, table));
+        let create = with_drivers(|| tokio::time::timeout(ACTIVE_TIMEOUT, create))?;
+        let timeout = |_| Error::new(ErrorKind::Timeout, "the table does not become active");
+        create.await.map_err(timeout)?
     }
 }
 
-async fn make(client: &Client, table: &str) -> Result<bool> {
-    let client = DynamoClient::watching(client);
-    let (mut made, mut pause) = (false, LOOK_AGAIN.0);
+async fn create_and_wait(client: &Client, table: &str) -> Result<bool> {
+    let client = DynamoClient::with_retries(client);
+    let (mut created, mut interval) = (false, POLL_INTERVAL.0);
     loop {
-        let look = DescribeTableInputBuilder::default().table_name(table);
-        match client.ask(pin!(look.send_with(client.client()))).await {
+        let describe = DescribeTableInputBuilder::default().table_name(table);
+        match client.send(pin!(describe.send_with(client.client()))).await {
             Ok(output) => match output.table {
                 Some(found) if found.table_status == Some(TableStatus::Active) => {
-                    check(&found)?;
-                    return Ok(made);
+                    check_schema(&found)?;
+                    return Ok(created);
                 }
                 Some(found) if found.table_status != Some(TableStatus::Deleting) => {
-                    check(&found)?;
+                    check_schema(&found)?;
                 }
                 _ => {}
             },
             Err(e) if e.code() == Some("ResourceNotFoundException") => {
-                made |= Box::pin(create(&client, table)).await?;
+                created |= Box::pin(create(&client, table)).await?;
             }
-            Err(e) => return Err(said("the table cannot be looked at", table, e)),
+            Err(e) => return Err(service_error("the table cannot be described", table, e)),
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LOOK_AGAIN.1);
+        tokio::time::sleep(interval).await;
+        interval = (interval * 2).min(POLL_INTERVAL.1);
     }
 }
 
-/// Makes the table; `false` if somebody else was faster.
+/// Creates the table. `false` if another caller was faster.
 async fn create(client: &DynamoClient, table: &str) -> Result<bool> {
-    match client.ask(pin!(schema(table)?.send_with(client.client()))).await {
+    match client.send(pin!(schema(table)?.send_with(client.client()))).await {
         Ok(_) => Ok(true),
         Err(e) if e.code() == Some("ResourceInUseException") => Ok(false),
-        Err(e) => Err(said("the table cannot be made", table, e)),
+        Err(e) => Err(service_error("the table cannot be created", table, e)),
     }
 }
 
-impl Tells for DescribeTableError {}
-impl Tells for CreateTableError {}
+impl DecodeError for DescribeTableError {}
+impl DecodeError for CreateTableError {}
 
 #[cold]
-fn said(what: &str, table: &str, error: DynamoError) -> Error {
-    let message = format!("{what}: {}", error.told(table));
-    let (failure, source) = error.take();
-    let kind = match failure {
-        What::Failed(failed) => failed.kind,
+fn service_error(message: &str, table: &str, error: DynamoError) -> Error {
+    let message = format!("{message}: {}", error.describe(table));
+    let (kind, source) = error.into_parts();
+    let kind = match kind {
+        DynamoErrorKind::CallFailed(failure) => failure.kind,
         _ => ErrorKind::Other,
     };
     let error = Error::new(kind, message);
@@ -110,31 +111,14 @@ fn said(what: &str, table: &str, error: DynamoError) -> Error {
     }
 }
 
-/// The rule of the service for the name of a table, or the ARN in place of it.
-///
-/// # Errors
-/// `InvalidArgument`, which says the rule.
-pub(super) fn check_name(table: &str) -> Result<()> {
-    let is_arn = table.starts_with("arn:");
-    let longest = if is_arn { 1_024 } else { 255 };
-    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    let fits_arn = |c: char| fits(c) || (is_arn && ":/".contains(c));
-    if (3..=longest).contains(&table.len()) && table.chars().all(fits_arn) {
-        return Ok(());
-    }
-    Err(Error::invalid(
-        "a table has a name of 3 to 255 letters, digits and `_-.`: `dynamodb://users`",
-    ))
-}
-
-/// What is asked for when the table is made.
+/// The input of `CreateTable`.
 pub(super) fn schema(table: &str) -> Result<CreateTableInputBuilder> {
     let attribute = |name| {
         let binary = AttributeDefinition::builder().attribute_name(name);
-        binary.attribute_type(ScalarAttributeType::B).build().map_err(unbuildable)
+        binary.attribute_type(ScalarAttributeType::B).build().map_err(build_error)
     };
     let element = |name, kind| {
-        KeySchemaElement::builder().attribute_name(name).key_type(kind).build().map_err(unbuildable)
+        KeySchemaElement::builder().attribute_name(name).key_type(kind).build().map_err(build_error)
     };
     let index = LocalSecondaryIndex::builder()
         .index_name(RK2)
@@ -142,7 +126,7 @@ pub(super) fn schema(table: &str) -> Result<CreateTableInputBuilder> {
         .key_schema(element(RK2, KeyType::Range)?)
         .projection(Projection::builder().projection_type(ProjectionType::All).build())
         .build()
-        .map_err(unbuildable)?;
+        .map_err(build_error)?;
     Ok(CreateTableInputBuilder::default()
         .table_name(table)
         .billing_mode(BillingMode::PayPerRequest)
@@ -154,11 +138,11 @@ pub(super) fn schema(table: &str) -> Result<CreateTableInputBuilder> {
         .local_secondary_indexes(index))
 }
 
-/// Whether a table that is there is the one that [`schema`] would have made.
-fn check(found: &TableDescription) -> Result<()> {
+/// Compares an existing table with [`schema`].
+fn check_schema(found: &TableDescription) -> Result<()> {
     let wrong = |what: &str| {
         let name = found.table_name().unwrap_or_default();
-        Err(Error::invalid(format!("the table `{name}` is there already, and {what}")))
+        Err(Error::invalid(format!("the table `{name}` exists, but {what}")))
     };
     let is = |keys: &[KeySchemaElement], range: &str| match keys {
         [hash, sort] => hash.attribute_name() == HK && sort.attribute_name() == range,
@@ -176,7 +160,7 @@ fn check(found: &TableDescription) -> Result<()> {
     }
     let indexes = found.local_secondary_indexes();
     let Some(index) = indexes.iter().find(|index| index.index_name() == Some(RK2)) else {
-        return wrong("has no local secondary index `rk2`");
+        return wrong("it has no local secondary index `rk2`");
     };
     let projects = index.projection().and_then(|projection| projection.projection_type());
     if !is(index.key_schema(), RK2) || projects != Some(&ProjectionType::All) {

@@ -1,8 +1,8 @@
-//! What the SDK's errors mean: what the service said, what something in between said, and what
-//! never left this process.
+//! Translates the SDK's errors into [`DynamoError`]: errors of the service, responses of a proxy or
+//! of another server, and requests that were never sent.
 
-use super::codes::{by_code, by_status, is_unknown};
-use super::error::{DynamoError, Failed, UNREADABLE, What};
+use super::codes::{by_code, by_status, outcome_is_unknown};
+use super::error::{DynamoError, DynamoErrorKind, Failure, UNREADABLE};
 use crate::ErrorKind;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::config::http::HttpResponse;
@@ -10,123 +10,125 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error as StdError;
 use std::io;
 
-/// What an error of one call tells beyond its code.
-pub(super) trait Tells {
-    fn told(&self) -> Option<What> {
+/// The details of a service error that its code does not contain.
+pub(super) trait DecodeError {
+    /// `None` if the code is all.
+    fn decode(&self) -> Option<DynamoErrorKind> {
         None
     }
 }
 
-/// `maybe_sent` is `false` where it is known that nothing was sent.
+/// `maybe_sent` is `false` if the request is known not to have been sent.
 #[cold]
 pub(super) fn translate<E>(error: SdkError<E, HttpResponse>, maybe_sent: bool) -> DynamoError
 where
-    E: Tells + ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    E: DecodeError + ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
-    let told = match &error {
-        SdkError::ServiceError(answer) => answer.err().told(),
-        _ => None,
-    };
-    if let Some(what) = told {
-        // It bears items, which the source of an error is not to print.
-        return DynamoError::new(what);
-    }
-    let failed = match failure_of(&error, maybe_sent) {
-        What::Failed(failed) => failed,
-        what => return DynamoError::new(what),
-    };
-    let maybe_applied = failed.maybe_applied && maybe_sent;
-    let translated = DynamoError::failed(Failed { maybe_applied, ..failed });
-    // What the service has said stands in the errors of the calls twice, in them and in their
-    // sources.
-    if let SdkError::ServiceError(answer) = &error
-        && answer.err().code().is_some()
+    if let SdkError::ServiceError(response) = &error
+        && let Some(kind) = response.err().decode()
     {
-        return translated.with_source(answer.err().meta().clone());
+        // Without a source, which would print the items of the response.
+        return DynamoError::new(kind);
     }
-    // Not the answer as it came, which is long and holds what is stored.
+    let failure = match classify(&error, maybe_sent) {
+        DynamoErrorKind::CallFailed(failure) => failure,
+        kind => return DynamoError::new(kind),
+    };
+    let maybe_applied = failure.maybe_applied && maybe_sent;
+    let translated = DynamoError::from_failure(Failure { maybe_applied, ..failure });
+    // The error of a call and its source both print the service's message. Keep only the metadata.
+    if let SdkError::ServiceError(response) = &error
+        && response.err().code().is_some()
+    {
+        return translated.with_source(response.err().meta().clone());
+    }
+    // The source, but not the raw response: it is long, and contains stored data.
     match error.into_source() {
         Ok(source) => translated.with_source(source),
         Err(_) => translated,
     }
 }
 
-/// What the service said, or with no code of its own something in between.
-fn of_service(code: Option<&str>, message: &str, status: u16) -> What {
-    let Some(code) = code else { return What::Failed(by_status(status)) };
+/// An error response. If it has no code, it is not from DynamoDB.
+fn from_service(code: Option<&str>, message: &str, status: u16) -> DynamoErrorKind {
+    let Some(code) = code else { return DynamoErrorKind::CallFailed(by_status(status)) };
     match by_code(code, message) {
-        What::Failed(mut failed) => {
-            // A failure by a name that is not known here.
-            if failed.kind == ErrorKind::Other && status >= 500 {
-                failed.kind = ErrorKind::Unavailable;
+        DynamoErrorKind::CallFailed(mut failure) => {
+            // A code that this version does not know.
+            if failure.kind == ErrorKind::Other && status >= 500 {
+                failure.kind = ErrorKind::Unavailable;
             }
-            failed.maybe_applied |= is_unknown(status);
-            What::Failed(failed)
+            failure.maybe_applied |= outcome_is_unknown(status);
+            DynamoErrorKind::CallFailed(failure)
         }
-        what => what,
+        kind => kind,
     }
 }
 
-fn timeout() -> Failed {
-    Failed::new(ErrorKind::Timeout, "DynamoDB did not answer in time", true)
+fn timeout() -> Failure {
+    Failure::new(ErrorKind::Timeout, "DynamoDB did not answer in time", true)
 }
 
-/// Why there is no answer.
-fn unanswered(error: &(dyn StdError + 'static), timed_out: bool, maybe_sent: bool) -> Failed {
+/// Why there is no response.
+fn without_response(
+    error: &(dyn StdError + 'static),
+    timed_out: bool,
+    maybe_sent: bool,
+) -> Failure {
     use ErrorKind::Unavailable;
     if let Some(credentials) = find::<CredentialsError>(error) {
-        return of_credentials(credentials);
+        return from_credentials(credentials);
     }
     if never_connected(error) {
-        return Failed::new(Unavailable, "DynamoDB cannot be reached", false);
+        return Failure::new(Unavailable, "DynamoDB cannot be reached", false);
     }
     if !maybe_sent {
-        return Failed::new(Unavailable, "the request could not be prepared", false);
+        return Failure::new(Unavailable, "the request could not be prepared", false);
     }
     if timed_out {
         return timeout();
     }
     if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
-        return Failed::new(Unavailable, UNREADABLE, true);
+        return Failure::new(Unavailable, UNREADABLE, true);
     }
-    Failed::new(Unavailable, "the answer of DynamoDB was lost", true)
+    Failure::new(Unavailable, "the response of DynamoDB was lost", true)
 }
 
-/// There is a request for credentials before the first one to DynamoDB, and from time to time.
-fn of_credentials(error: &CredentialsError) -> Failed {
+/// The SDK requests credentials before the first request, and again before they expire.
+fn from_credentials(error: &CredentialsError) -> Failure {
     use ErrorKind::{AccessDenied, Unavailable};
-    let (kind, what) = match error {
+    let (kind, message) = match error {
         CredentialsError::CredentialsNotLoaded(_) => {
             (AccessDenied, "there are no credentials for AWS")
         }
         CredentialsError::InvalidConfiguration(_) => {
-            (AccessDenied, "the credentials for AWS are not configured as they should be")
+            (AccessDenied, "the configuration of the credentials for AWS is invalid")
         }
         _ => (Unavailable, "the provider of the credentials for AWS failed"),
     };
-    Failed::new(kind, what, false)
+    Failure::new(kind, message, false)
 }
 
-/// What an error means, but for what it tells beyond its code.
-pub(super) fn failure_of<E>(error: &SdkError<E, HttpResponse>, maybe_sent: bool) -> What
+/// The error without the details of [`DecodeError`].
+fn classify<E>(error: &SdkError<E, HttpResponse>, maybe_sent: bool) -> DynamoErrorKind
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
-    What::Failed(match error {
-        SdkError::ServiceError(answer) => {
-            let (said, status) = (answer.err(), answer.raw().status().as_u16());
-            return of_service(said.code(), said.message().unwrap_or_default(), status);
+    DynamoErrorKind::CallFailed(match error {
+        SdkError::ServiceError(response) => {
+            let (error, status) = (response.err(), response.raw().status().as_u16());
+            return from_service(error.code(), error.message().unwrap_or_default(), status);
         }
         SdkError::ConstructionFailure(_) => {
-            Failed::new(ErrorKind::Other, "the request cannot be made", false)
+            Failure::new(ErrorKind::Other, "the request cannot be built", false)
         }
         SdkError::TimeoutError(_) => timeout(),
         SdkError::DispatchFailure(failure) => {
             let timed_out = failure.as_connector_error().is_some_and(|e| e.is_timeout());
-            unanswered(error, timed_out, maybe_sent)
+            without_response(error, timed_out, maybe_sent)
         }
-        // The answer was cut off.
-        _ => Failed::new(ErrorKind::Unavailable, "the answer of DynamoDB was lost", true),
+        // The response was cut off.
+        _ => Failure::new(ErrorKind::Unavailable, "the response of DynamoDB was lost", true),
     })
 }
 
@@ -145,7 +147,7 @@ fn find<'e, E: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> Optio
     chain(error).find_map(|e| e.downcast_ref())
 }
 
-/// Whether no connection was there to send anything on. What cannot be told is taken for sent.
+/// Whether the request had no connection. If the error does not show that, it may have been sent.
 fn never_connected(error: &(dyn StdError + 'static)) -> bool {
     use io::ErrorKind::*;
     chain(error).any(|e| {

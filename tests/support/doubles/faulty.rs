@@ -1,4 +1,4 @@
-//! A service that fails as the real one does.
+//! Fault injection with the errors of the real service.
 
 use super::{Call, Rules};
 use keyvaluestore::backend::DynamoError;
@@ -6,22 +6,21 @@ use keyvaluestore::backend::aws_sdk_dynamodb::types::CancellationReason;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What may go wrong without an answer being another one: all of it at once, one call in so many
-/// each.
+/// Injects every fault that the backend must hide from the caller, each with its own probability.
 #[derive(Debug)]
 pub(crate) struct Faulty {
     pub(crate) calls: AtomicU64,
-    /// Whether calls take a moment, so that answers come in another order.
+    /// Whether calls have a random latency, so that responses arrive in any order.
     pub(crate) slow: bool,
-    /// Whether the client hands on what conditions have found.
-    pub(crate) tells: bool,
+    /// Whether errors contain the items of failed conditions.
+    pub(crate) returns_items: bool,
 }
 
 impl Faulty {
     pub(crate) fn new() -> Self {
-        Faulty { calls: AtomicU64::new(0), slow: false, tells: true }
+        Faulty { calls: AtomicU64::new(0), slow: false, returns_items: true }
     }
-    /// The next number, without a pattern that a loop could fall into step with.
+    /// A pseudorandom number, so that no loop falls into step with the faults.
     fn next(&self) -> u64 {
         let n = self.calls.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let n = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -60,14 +59,16 @@ impl Rules for Faulty {
     fn after(&self, call: &'static str) -> Result<(), DynamoError> {
         let safe = ["GetItem", "Query", "BatchGetItem", "TransactGetItems", "TransactWriteItems"];
         match self.next() % 16 {
-            0 if safe.contains(&call) => Err(DynamoError::lost("the connection was closed")),
+            0 if safe.contains(&call) => {
+                Err(DynamoError::response_lost("the connection was closed"))
+            }
             1 if safe.contains(&call) => Err(DynamoError::service("InternalServerError", "")),
             2 if safe.contains(&call) => Err(DynamoError::timeout()),
             _ => Ok(()),
         }
     }
-    fn told(&self, error: DynamoError) -> DynamoError {
-        if self.tells { error } else { error.without_items() }
+    fn map_error(&self, error: DynamoError) -> DynamoError {
+        if self.returns_items { error } else { error.without_items() }
     }
     fn processed(&self, of: usize) -> usize {
         match self.next() % 3 {

@@ -1,21 +1,22 @@
-//! The limits and the grammar of the service, where stand-ins are lenient:
+//! Limits and grammar of the service that the emulators do not enforce:
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>.
 
 use super::{Call, Item, Rules};
 use keyvaluestore::backend::DynamoError;
+use keyvaluestore::backend::aws_sdk_dynamodb::operation::query::builders::QueryInputBuilder;
 use keyvaluestore::backend::aws_sdk_dynamodb::types::{
     AttributeValue, TransactWriteItem, WriteRequest,
 };
 use std::collections::{HashMap, HashSet};
 
-/// Refuses what the service refuses by its documentation, and a stand-in takes.
+/// Rejects what the service rejects according to its documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Strict;
 
 impl Rules for Strict {
     fn before(&self, call: Call<'_>) -> Result<(), DynamoError> {
         refusal(call).map_or(Ok(()), |why| {
-            // Also into the log: a test may not look at the message.
+            // Printed, too: not every test checks the message.
             eprintln!("Strict refuses {}: {why}", call.name());
             Err(DynamoError::service("ValidationException", why))
         })
@@ -157,37 +158,13 @@ fn refusal(call: Call<'_>) -> Option<String> {
             of_key(input.get_key().as_ref()?)
                 .or_else(|| Expressions { all, names, values }.refusal())
         }
-        Call::Query(input) => {
-            let (key, filter) =
-                (input.get_key_condition_expression(), input.get_filter_expression());
-            let all = [
-                key.as_ref(),
-                filter.as_ref(),
-                input.get_projection_expression().as_ref(),
-                None,
-                None,
-            ];
-            let names = input.get_expression_attribute_names().as_ref();
-            let values = input.get_expression_attribute_values().as_ref()?;
-            of_condition(key.as_ref()?, values)
-                .or_else(|| Expressions { all, names, values: Some(values) }.refusal())
-        }
+        Call::Query(input) => of_query(input),
         Call::BatchGetItem(input) => {
             let tables = input.get_request_items().as_ref()?;
             of_keys(tables.values().flat_map(|keys| &keys.keys).collect(), 100)
         }
         Call::BatchWriteItem(input) => {
-            let requests: Vec<&WriteRequest> =
-                input.get_request_items().as_ref()?.values().flatten().collect();
-            let put = |r: &&WriteRequest| r.put_request().and_then(|put| of_item(put.item()));
-            let key = |r: &&'_ WriteRequest| -> Item {
-                match r.put_request() {
-                    Some(put) => put.item().clone(),
-                    None => r.delete_request().unwrap().key().clone(),
-                }
-            };
-            let keys: Vec<Item> = requests.iter().map(key).collect();
-            of_keys(keys.iter().collect(), 25).or_else(|| requests.iter().find_map(put))
+            of_requests(input.get_request_items().as_ref()?.values().flatten().collect())
         }
         Call::TransactGetItems(input) => {
             let gets = input.get_transact_items().as_ref()?;
@@ -206,6 +183,26 @@ fn refusal(call: Call<'_>) -> Option<String> {
             of_keys(keys, 100).or_else(|| parts.iter().find_map(of_part))
         }
     }
+}
+
+fn of_query(input: &QueryInputBuilder) -> Option<String> {
+    let (key, filter) = (input.get_key_condition_expression(), input.get_filter_expression());
+    let projection = input.get_projection_expression().as_ref();
+    let all = [key.as_ref(), filter.as_ref(), projection, None, None];
+    let names = input.get_expression_attribute_names().as_ref();
+    let values = input.get_expression_attribute_values().as_ref()?;
+    of_condition(key.as_ref()?, values)
+        .or_else(|| Expressions { all, names, values: Some(values) }.refusal())
+}
+
+fn of_requests(requests: Vec<&WriteRequest>) -> Option<String> {
+    let key = |request: &&WriteRequest| match request.put_request() {
+        Some(put) => put.item().clone(),
+        None => request.delete_request().unwrap().key().clone(),
+    };
+    let keys: Vec<Item> = requests.iter().map(key).collect();
+    let put = |request: &&WriteRequest| of_item(request.put_request()?.item());
+    of_keys(keys.iter().collect(), 25).or_else(|| requests.iter().find_map(put))
 }
 
 fn key_of(part: &TransactWriteItem) -> &Item {
@@ -256,7 +253,7 @@ fn of_part(part: &TransactWriteItem) -> Option<String> {
     item.or_else(|| Expressions { all, names, values }.refusal())
 }
 
-/// `SET rk2 = :new` is the one way in which an update writes an index key.
+/// The only expression of an update that writes an index key is `SET rk2 = :new`.
 fn of_index_key(values: Option<&Item>) -> Option<String> {
     let new = values?.get(":new")?.as_b().ok()?.as_ref().len();
     (!(1..=1_024).contains(&new)).then(|| "size limit of 1024 bytes".into())

@@ -1,12 +1,12 @@
-//! One request through the SDK's client, watched: whether it was sent before it ended, and to which
-//! server.
+//! [`SendTracker`]: whether a request through the SDK's client was sent before it failed, and to
+//! which server.
 //!
-//! The SDK gets credentials, resolves the endpoint and signs within the same future that sends. An
-//! interceptor notes the moment between the two. It runs on the thread that polls the future, and
-//! so finds the watch of its request in a thread-local. A request that is dropped cannot answer; it
-//! leaves there what it knows.
+//! One future of the SDK gets credentials, resolves the endpoint, signs and sends. An interceptor
+//! records the moment before sending. It runs on the thread that polls the future, so it reports to
+//! the tracker through a thread-local. A cancelled request has no result: when its tracker is
+//! dropped, it stores its state in another thread-local.
 
-use super::error::{DynamoError, Failed};
+use super::error::{DynamoError, Failure};
 use crate::{ErrorKind, runtime};
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -18,61 +18,58 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-/// Scheme, host and port of the server, once something was sent there.
+/// Scheme, host and port of the server, once a request was sent to it.
 pub(super) type Address = Arc<OnceLock<String>>;
 
 thread_local! {
-    /// Whether the request that is polled on this thread has been sent.
+    /// Whether the request that is polled on this thread was sent.
     static SENT: Cell<bool> = const { Cell::new(false) };
-    /// Its connection, once it has one, where the client tells.
+    /// The connection of that request, if the client reports it.
     static CONNECTION: Cell<Option<CaptureSmithyConnection>> = const { Cell::new(None) };
-    /// What the last request that was dropped on this thread has left.
-    static LEFT: Cell<Option<Left>> = const { Cell::new(None) };
+    /// The last request that was dropped on this thread before it ended.
+    static CANCELLED: Cell<Option<CancelledRequest>> = const { Cell::new(None) };
 }
 
-/// What is known of a request that was dropped.
 #[derive(Debug)]
-struct Left {
+struct CancelledRequest {
     stage: Stage,
     address: Address,
 }
 
-/// How far a request has come.
+/// How far a request got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// It waits for credentials.
-    Unsigned,
-    /// It waits for a connection.
-    Unconnected,
-    /// It is sent, perhaps.
-    Sent,
+    AwaitingCredentials,
+    Connecting,
+    MaybeSent,
 }
 
-/// Drops the future of a request whose answer did not come in time: the error that it ends with.
-pub(super) fn give_up<T>(request: T) -> DynamoError {
-    LEFT.take();
+/// Drops a request that timed out, and returns its error.
+pub(super) fn cancel_request<T>(request: T) -> DynamoError {
+    CANCELLED.take();
     drop(request);
-    let Some(Left { stage, address }) = LEFT.take() else {
-        // It was no request of the SDK's.
+    let Some(CancelledRequest { stage, address }) = CANCELLED.take() else {
+        // The request was not made by the SDK.
         return DynamoError::timeout();
     };
-    let what = match stage {
-        Stage::Unsigned => "the credentials for AWS did not come in time",
-        Stage::Unconnected => "there was no connection in time",
-        Stage::Sent => return DynamoError::timeout().sent(true, &address),
+    let message = match stage {
+        Stage::AwaitingCredentials => "the credentials for AWS did not arrive in time",
+        Stage::Connecting => "there was no connection in time",
+        Stage::MaybeSent => return DynamoError::timeout().sent(true, &address),
     };
-    DynamoError::failed(Failed::new(ErrorKind::Timeout, what, false)).sent(false, &address)
+    let failure = Failure::new(ErrorKind::Timeout, message, false);
+    DynamoError::from_failure(failure).sent(false, &address)
 }
 
-/// Notes that a request is sent, or is as soon as there is a connection.
+/// Records that a request is sent, or will be once it has a connection.
 #[derive(Debug)]
-pub(super) struct Sending {
+pub(super) struct SendInterceptor {
     pub(super) address: Address,
-    /// Whether the client tells that it has a connection, which hyper's does.
-    pub(super) tells_connection: bool,
+    /// Whether the HTTP client reports its connection, as hyper's does.
+    pub(super) reports_connection: bool,
 }
 
-impl Intercept for Sending {
+impl Intercept for SendInterceptor {
     fn name(&self) -> &'static str {
         "keyvaluestore"
     }
@@ -83,7 +80,7 @@ impl Intercept for Sending {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         SENT.set(true);
-        if self.tells_connection {
+        if self.reports_connection {
             CONNECTION.set(config.load::<CaptureSmithyConnection>().cloned());
         }
         self.address.get_or_init(|| origin(context.request().uri()));
@@ -98,29 +95,30 @@ fn origin(uri: &str) -> String {
     uri[..end].to_owned()
 }
 
-/// The watch of one request.
+/// Tracks one request.
 #[derive(Debug)]
-pub(super) struct Watch<'a> {
+pub(super) struct SendTracker<'a> {
     address: &'a Address,
     sent: bool,
     connection: Option<CaptureSmithyConnection>,
     ended: bool,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> SendTracker<'a> {
     pub(super) fn new(address: &'a Address) -> Self {
-        Watch { address, sent: false, connection: None, ended: false }
+        SendTracker { address, sent: false, connection: None, ended: false }
     }
-    /// Polls the request. The inner error is the SDK's, the outer one that tokio lacks a driver.
+    /// Polls the request. The inner error is the SDK's; the outer one means that the tokio runtime
+    /// lacks a driver.
     pub(super) fn poll<F: Future>(
         &mut self,
         request: Pin<&mut F>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<F::Output, DynamoError>> {
-        let around = SENT.replace(self.sent);
-        // A request that has panicked is not polled again.
+        let outer = SENT.replace(self.sent);
+        // Unwind safety: a request that panicked is not polled again.
         let polled = catch_unwind(AssertUnwindSafe(|| request.poll(cx)));
-        self.sent = SENT.replace(around);
+        self.sent = SENT.replace(outer);
         if let Some(connection) = CONNECTION.take() {
             self.connection = Some(connection);
         }
@@ -132,40 +130,40 @@ impl<'a> Watch<'a> {
         answer
     }
     pub(super) fn maybe_sent(&self) -> bool {
-        self.stage() == Stage::Sent
+        self.stage() == Stage::MaybeSent
     }
     fn stage(&self) -> Stage {
         let is_connected = |connection: &CaptureSmithyConnection| connection.get().is_some();
         match &self.connection {
-            _ if !self.sent => Stage::Unsigned,
-            Some(connection) if !is_connected(connection) => Stage::Unconnected,
-            _ => Stage::Sent,
+            _ if !self.sent => Stage::AwaitingCredentials,
+            Some(connection) if !is_connected(connection) => Stage::Connecting,
+            _ => Stage::MaybeSent,
         }
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for SendTracker<'_> {
     fn drop(&mut self) {
         if !self.ended {
             let address = Arc::clone(self.address);
-            LEFT.set(Some(Left { stage: self.stage(), address }));
+            CANCELLED.set(Some(CancelledRequest { stage: self.stage(), address }));
         }
     }
 }
 
 impl DynamoError {
-    /// Says where the request went, and whether it has left at all.
+    /// Adds the address of the server, and whether the request may have been sent.
     pub(super) fn sent(self, maybe_sent: bool, address: &Address) -> Self {
-        self.map_failed(|failed| {
-            failed.maybe_applied &= maybe_sent;
-            failed.address =
-                address.get().filter(|_| failed.kind != ErrorKind::Unsupported).cloned();
+        self.map_failure(|failure| {
+            failure.maybe_applied &= maybe_sent;
+            failure.address =
+                address.get().filter(|_| failure.kind != ErrorKind::Unsupported).cloned();
         })
     }
 }
 
-/// The error for a panic with which tokio says that it has no I/O or no timer. Every other panic
-/// goes on.
+/// The error for a panic of tokio because the runtime has no I/O or timer driver. Resumes every
+/// other panic.
 #[cold]
 fn without_driver(panic: Box<dyn std::any::Any + Send>) -> DynamoError {
     let text = panic.downcast_ref::<&str>().copied();
@@ -174,7 +172,7 @@ fn without_driver(panic: Box<dyn std::any::Any + Send>) -> DynamoError {
         resume_unwind(panic);
     }
     let error = runtime::without_drivers();
-    DynamoError::failed(Failed::new(error.kind(), error.to_string(), false))
+    DynamoError::from_failure(Failure::new(error.kind(), error.to_string(), false))
 }
 
 #[cfg(test)]

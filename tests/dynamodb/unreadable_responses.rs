@@ -1,17 +1,17 @@
-//! Answers that cannot be read, and answers of something between the client and the service: what
-//! is known after them of a write.
+//! Responses that cannot be parsed, and responses of a proxy or of another server: the outcome of a
+//! write, and retries of reads.
 
-use super::{Notes, TABLE, quick};
+use super::{TABLE, assert_error, observed, quick};
 use crate::support::dynamodb::{database, dispatch, in_process, in_process_with};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
-use keyvaluestore::{DynamoDb, Error, ErrorKind, Result, Store};
+use keyvaluestore::{DynamoDb, ErrorKind, Result, Store};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A client whose requests for `call` are carried out and then answered with what `garble` makes of
-/// the answer, the first `times` times.
+/// A client whose first `times` requests for `call` are applied, and then get a response that
+/// `garble` has changed; and a counter of these requests.
 async fn garbling(
     call: &'static str,
     times: usize,
@@ -29,12 +29,6 @@ async fn garbling(
         (status, answer)
     });
     (client, seen)
-}
-
-fn store(client: &Client) -> (Store, Arc<Notes>) {
-    let notes = Arc::new(Notes::default());
-    let backend = DynamoDb::new(client.clone(), TABLE).with_options(quick());
-    (Store::new(backend).with_observer(Arc::clone(&notes) as _), notes)
 }
 
 type Garble = fn(u16, String) -> (u16, String);
@@ -70,20 +64,20 @@ const WRITES: &[(&str, Write)] = writes! {
 };
 
 async fn fill(client: &Client) {
-    let (store, _) = store(client);
+    let (store, _) = observed(client, quick());
     store.set("k", "v").await.unwrap();
     store.sadd("s", ["a", "b"]).await.unwrap();
     store.hset("h", [("f", "1"), ("g", "2")]).await.unwrap();
     store.zadd("z", "m", 1.0).await.unwrap();
 }
 
-/// A server adds, and its answer of status 200 is cut short, or somebody in between answers a page
-/// of their own: a careful caller, who looks at the outcome before adding again, counted twice.
+/// A response of status 200 was cut off, or replaced by the page of a proxy. The outcome was not
+/// reported as unknown, so a caller that retried an increment counted twice.
 #[tokio::test]
 async fn after_an_answer_of_status_200_that_cannot_be_read_the_outcome_is_unknown() {
     for garble in [CUT, HTML, TEXT] {
         for (call, write) in WRITES {
-            // Only the write is garbled, not what fills the table.
+            // The writes that fill the table are not garbled.
             let armed = Arc::new(Mutex::new(false));
             let is_armed = Arc::clone(&armed);
             let (client, seen) = garbling(call, usize::MAX, move |status, answer| {
@@ -93,11 +87,15 @@ async fn after_an_answer_of_status_200_that_cannot_be_read_the_outcome_is_unknow
             fill(&client).await;
             *armed.lock().unwrap() = true;
             seen.store(0, Ordering::SeqCst);
-            let (store, notes) = store(&client);
+            let (store, recorder) = observed(&client, quick());
             let error = write(store).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{call}: {error}");
             assert!(error.outcome_is_unknown(), "{call}: {error}");
-            assert_eq!((seen.load(Ordering::SeqCst), notes.take_retries()), (1, vec![]), "{call}");
+            assert_eq!(
+                (seen.load(Ordering::SeqCst), recorder.take_retries()),
+                (1, vec![]),
+                "{call}"
+            );
         }
     }
 }
@@ -105,7 +103,7 @@ async fn after_an_answer_of_status_200_that_cannot_be_read_the_outcome_is_unknow
 #[tokio::test]
 async fn an_increment_whose_answer_bears_no_sum_is_of_unknown_outcome() {
     let (client, _) = garbling("UpdateItem", 1, EMPTY).await;
-    let (store, _) = store(&client);
+    let (store, _) = observed(&client, quick());
     let error = store.incr_by("n", 1).await.unwrap_err();
     assert!(error.outcome_is_unknown(), "{error}");
     assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
@@ -115,7 +113,7 @@ async fn an_increment_whose_answer_bears_no_sum_is_of_unknown_outcome() {
 async fn a_batch_whose_answer_cannot_be_read_is_of_unknown_outcome() {
     for garble in [CUT, HTML] {
         let (client, seen) = garbling("BatchWriteItem", 1, garble).await;
-        let (store, _) = store(&client);
+        let (store, _) = observed(&client, quick());
         let mut batch = store.batch();
         let sets = [batch.set("a", "1"), batch.set("b", "2")];
         let mut replies = batch.exec_each().await;
@@ -133,20 +131,20 @@ async fn a_read_whose_answer_cannot_be_read_is_asked_again() {
     for garble in [CUT, HTML, TEXT] {
         let (client, seen) = garbling("GetItem", 2, garble).await;
         fill(&client).await;
-        let (store, notes) = store(&client);
+        let (store, recorder) = observed(&client, quick());
         assert_eq!(store.get("k").await.unwrap().unwrap(), "v");
         assert_eq!(seen.load(Ordering::SeqCst), 3);
-        assert_eq!(notes.take_retries(), [ErrorKind::Unavailable; 2]);
+        assert_eq!(recorder.take_retries(), [ErrorKind::Unavailable; 2]);
     }
-    // These say what they found even if it is nothing; what does not is no answer.
+    // These responses have a list even if they found nothing. `{}` is not a response of DynamoDB.
     for garble in [CUT, HTML, EMPTY] {
         let (client, seen) = garbling("Query", 2, garble).await;
         fill(&client).await;
-        assert_eq!(store(&client).0.zrange("z").await.unwrap(), ["m"]);
+        assert_eq!(observed(&client, quick()).0.zrange("z").await.unwrap(), ["m"]);
         assert_eq!(seen.load(Ordering::SeqCst), 3);
         let (client, seen) = garbling("BatchGetItem", 2, garble).await;
         fill(&client).await;
-        let (store, _) = store(&client);
+        let (store, _) = observed(&client, quick());
         let mut batch = store.batch();
         let (k, nothing) = (batch.get("k"), batch.get("nothing"));
         let mut replies = batch.exec().await.unwrap();
@@ -160,7 +158,7 @@ async fn a_read_whose_answer_cannot_be_read_is_asked_again() {
 async fn an_atomic_write_whose_answer_cannot_be_read_goes_again_under_its_token() {
     for garble in [CUT, HTML, TEXT] {
         let (client, seen) = garbling("TransactWriteItems", 2, garble).await;
-        let (store, _) = store(&client);
+        let (store, _) = observed(&client, quick());
         let mut tx = store.atomic_write();
         tx.incr_by("n", 1);
         assert!(tx.exec().await.unwrap().is_committed());
@@ -169,11 +167,7 @@ async fn an_atomic_write_whose_answer_cannot_be_read_goes_again_under_its_token(
     }
 }
 
-fn is(error: &Error, kind: ErrorKind, is_unknown: bool) {
-    assert_eq!((error.kind(), error.outcome_is_unknown()), (kind, is_unknown), "{error}");
-}
-
-/// What a proxy, a gateway or another server answers has a status, and no code of DynamoDB's.
+/// The response of a proxy or of another server has a status, but no error code of DynamoDB.
 #[tokio::test]
 async fn only_a_status_of_4xx_says_that_nothing_was_applied() {
     use ErrorKind::*;
@@ -194,29 +188,29 @@ async fn only_a_status_of_4xx_says_that_nothing_was_applied() {
         (504, Unavailable, true, 1),
     ] {
         for body in ["<html>no</html>", "{\"message\":\"no\"}"] {
-            // An answer of status 200 without what it should bear is another test.
+            // A status of 200 without the expected fields is another test.
             if status < 300 && body.starts_with('{') {
                 continue;
             }
             let (client, seen) =
                 garbling("UpdateItem", usize::MAX, move |_, _| (status, body.into())).await;
-            let (store, _) = store(&client);
+            let (store, _) = observed(&client, quick());
             let error = store.incr_by("n", 1).await.unwrap_err();
             assert_eq!(seen.load(Ordering::SeqCst), sent, "{status}: {error}");
-            is(&error, kind, is_unknown);
+            assert_error(&error, kind, is_unknown);
             assert!(status == 200 || error.to_string().contains(&status.to_string()), "{error}");
         }
     }
 }
 
-/// A code that says "not applied" is believed of the service alone, and that answers it with a 4xx.
+/// A code that excludes that the write was applied counts only with a status of 4xx.
 #[tokio::test]
 async fn a_code_with_a_status_of_5xx_does_not_say_that_nothing_was_applied() {
     for code in ["ThrottlingException", "TransactionConflictException", "NeverHeardOf"] {
         let body = format!("{{\"__type\":\"x#{code}\"}}");
         let (client, seen) =
             garbling("UpdateItem", usize::MAX, move |_, _| (503, body.clone())).await;
-        let error = store(&client).0.incr_by("n", 1).await.unwrap_err();
+        let error = observed(&client, quick()).0.incr_by("n", 1).await.unwrap_err();
         assert!(error.is_retryable() && error.outcome_is_unknown(), "{error}");
         assert_eq!(seen.load(Ordering::SeqCst), 1);
     }
@@ -233,8 +227,8 @@ async fn a_signature_that_has_expired_names_the_clock() {
     ] {
         let body = format!("{{\"__type\":\"x#{code}\",\"message\":\"{message}\"}}");
         let (client, _) = garbling("UpdateItem", usize::MAX, move |_, _| (400, body.clone())).await;
-        let error = store(&client).0.incr_by("n", 1).await.unwrap_err();
-        is(&error, ErrorKind::AccessDenied, false);
+        let error = observed(&client, quick()).0.incr_by("n", 1).await.unwrap_err();
+        assert_error(&error, ErrorKind::AccessDenied, false);
         assert!(error.to_string().contains("clock"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
-//! What operations cost, as a table: made here, shown in the docs, and compared with what they
-//! show.
+//! The table of capacity units in the documentation: this test generates it, and checks that it is
+//! up to date.
 
-use super::{Notes, TABLE, Units, client};
+use super::{Recorder, TABLE, Units, client};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keyvaluestore::backend::DynamoClient;
@@ -96,14 +96,14 @@ async fn the_table_of_prices_in_the_docs_is_what_they_are() {
         "| | requests | read, table | read, index | written, table | written, index |\n\
          |---|---|---|---|---|---|\n",
     );
-    // Each on a table of its own, so that none depends on the one before; reads need not.
+    // A new table for each row, so that rows do not depend on each other.
     for (name, run) in ROWS {
-        let notes = Arc::new(Notes::default());
+        let recorder = Arc::new(Recorder::default());
         let members = if name.contains("1,000") { 1_000 } else { 10 };
-        let store = filled(members).await.with_observer(Arc::clone(&notes) as _);
+        let store = filled(members).await.with_observer(Arc::clone(&recorder) as _);
         run(store).await.unwrap();
-        let Units { table: of_table, index } = notes.take_units();
-        let requests = notes.take_trips().len();
+        let Units { table: of_table, index } = recorder.take_units();
+        let requests = recorder.take_round_trips().len();
         write!(table, "| {name} | {requests} |").unwrap();
         for units in [of_table.0, index.0, of_table.1, index.1] {
             let units = if units == 0.0 { String::new() } else { units.to_string() };
@@ -117,18 +117,19 @@ async fn the_table_of_prices_in_the_docs_is_what_they_are() {
     let shown = std::fs::read_to_string(FILE).unwrap();
     assert_eq!(
         shown, table,
-        "to write it anew: KVS_WRITE_COSTS=1 cargo test --features redis,dynamodb,conformance --test dynamodb prices"
+        "to update it: KVS_WRITE_COSTS=1 \
+         cargo test --features dynamodb,conformance --test dynamodb prices"
     );
 }
 
 #[tokio::test]
 async fn an_eventual_read_costs_half_and_a_failed_request_nothing() {
-    let notes = Arc::new(Notes::default());
-    let store = filled(1_000).await.with_observer(Arc::clone(&notes) as _);
+    let recorder = Arc::new(Recorder::default());
+    let store = filled(1_000).await.with_observer(Arc::clone(&recorder) as _);
     let eventual = store.eventually_consistent();
     let units = |run: BoxFuture<'static, Result<()>>| {
         run.now_or_never().unwrap().unwrap();
-        notes.take_units().read()
+        recorder.take_units().read()
     };
     for (name, run) in ROWS.iter().filter(|(name, _)| {
         [
@@ -147,7 +148,7 @@ async fn an_eventual_read_costs_half_and_a_failed_request_nothing() {
         let (strong, weak) = (units(run(store.clone())), units(run(eventual.clone())));
         assert!(strong > 0.0 && weak == strong / 2.0, "{name}: {strong} and {weak}");
     }
-    // What a write depends on is read strongly, whatever the store.
+    // Reads that a write depends on are strongly consistent, also on such a store.
     eventual.zincr_by("z", "0007", 1.0).await.unwrap();
-    assert_eq!(notes.take_units().read(), 1.0);
+    assert_eq!(recorder.take_units().read(), 1.0);
 }

@@ -1,5 +1,4 @@
-//! Items as the Go library writes them, in both directions, and items that nobody should have
-//! written.
+//! Compatibility with the items of the Go library, in both directions, and with malformed items.
 
 use super::{TABLE, client, quick};
 use keyvaluestore::backend::aws_sdk_dynamodb::Client;
@@ -25,7 +24,7 @@ fn n(number: &str) -> AttributeValue {
 fn bs(members: &[&str]) -> AttributeValue {
     AttributeValue::Bs(members.iter().map(|member| Blob::new(*member)).collect())
 }
-/// The score as the Go library writes it, and the member.
+/// The index key as the Go library writes it: score and member.
 fn rk2(score: f64, member: &str) -> AttributeValue {
     let bits = score.to_bits();
     let bits = if bits & 1 << 63 != 0 { bits ^ u64::MAX } else { bits ^ 1 << 63 };
@@ -92,14 +91,14 @@ async fn what_is_written_is_what_the_go_library_writes() {
     members.sort_unstable();
     assert_eq!((members, set.len()), (vec![&b"1"[..], b"a", b"b"], 3));
 
-    // A mark is in hashes from which something was removed, until something is added again.
+    // A hash from which a field was removed has a mark until a field is added.
     store.hdel("hash", ["f"]).await.unwrap();
     let marked = found(&client, "hash", "_").await.unwrap();
     assert!(marked.contains_key("t") && !marked.contains_key("~Zg"));
     store.hset("hash", [("f", "v")]).await.unwrap();
     let hash = item("hash", "_", [("~Zg", b("v")), ("~", b("1"))]);
     assert_eq!(found(&client, "hash", "_").await, Some(hash));
-    // What is emptied is gone.
+    // An emptied item is deleted.
     store.hdel("hash", ["f", ""]).await.unwrap();
     store.srem("set", ["a", "b", "1"]).await.unwrap();
     assert_eq!(found(&client, "hash", "_").await, None);
@@ -131,7 +130,7 @@ async fn what_the_go_library_writes_is_read() {
     assert_eq!(store.zhget("zh", "f").await.unwrap().unwrap(), "value");
     assert_eq!(store.zcount("zh", f64::NEG_INFINITY..=f64::NEG_INFINITY).await.unwrap(), 1);
 
-    // A score of -0 is 0 here, wherever it is asked for.
+    // -0.0 equals 0.0 in every operation.
     assert_eq!(store.zscore("z", "zero").await.unwrap().map(f64::to_bits), Some(0));
     for range in [0.0..=0.0, -0.0..=-0.0, 0.0..=-0.0] {
         assert_eq!(store.zcount("z", range.clone()).await.unwrap(), 2);
@@ -158,7 +157,7 @@ async fn a_number_that_was_written_as_text_is_a_number() {
     tx.incr_by("n", 1);
     assert!(tx.exec().await.unwrap().is_committed());
     assert_eq!(found(&client, "n", "_").await, Some(item("n", "_", [("v", n("42"))])));
-    // What is nearly a number is none.
+    // These are not canonical integers.
     for text in ["041", "4 1", "", "9223372036854775808"] {
         put(&client, item("n", "_", [("v", b(text))])).await;
         assert_eq!(store.incr_by("n", 1).await.unwrap_err().kind(), ErrorKind::WrongType);
@@ -166,14 +165,14 @@ async fn a_number_that_was_written_as_text_is_a_number() {
     }
 }
 
-/// The Go library's `SetEQ(key, value, old)` with text, on the request that it makes.
+/// Sends the request of the Go library's `SetEQ(key, value, old)` with strings.
 async fn go_set_eq(client: &Client, key: &str, value: &str, old: &str) -> bool {
     let put = client.put_item().table_name(TABLE).set_item(Some(item(key, "_", [("v", b(value))])));
     let put = put.condition_expression("v = :v").expression_attribute_values(":v", b(old));
     put.send().await.is_ok()
 }
 
-/// It failed for good once this library had written the key.
+/// The comparison failed for ever after this library had written the key as a number.
 #[tokio::test]
 async fn a_go_program_that_compares_and_swaps_text_goes_on_after_each_kind_of_set() {
     let (client, store) = place().await;
@@ -205,7 +204,7 @@ async fn a_go_program_that_compares_and_swaps_text_goes_on_after_each_kind_of_se
         assert_eq!(store.get("k").await.unwrap().unwrap(), "42");
         assert!(go_set_eq(&client, "k", "43", "42").await, "{kind}");
         assert_eq!(store.get("k").await.unwrap().unwrap(), "43");
-        // And it is a counter all the same.
+        // It is a counter, too.
         assert_eq!(store.incr_by("k", 1).await.unwrap(), 44);
         assert_eq!(store.incr_by("k", 1).await.unwrap(), 45);
         assert!(store.set_eq("k", "x", "45").await.unwrap());
@@ -228,7 +227,7 @@ async fn set_eq_does_not_care_which_way_a_number_was_written() {
     }
 }
 
-/// A counter that others have driven out of 64 bits, and one that is no integer.
+/// Counters that other programs have driven out of 64 bits, and one that is not an integer.
 #[tokio::test]
 async fn a_counter_out_of_range_is_changed_by_nobody() {
     let (client, store) = place().await;
@@ -252,7 +251,7 @@ async fn a_counter_out_of_range_is_changed_by_nobody() {
         assert_eq!(found(&client, "n", "_").await, Some(item("n", "_", [("v", n(number))])));
         assert_eq!(store.get("other").await.unwrap(), None);
     }
-    // Both ends of the range are in it.
+    // Both ends of the range are allowed.
     for (start, by, end) in [
         (i64::MIN, i64::MAX, -1),
         (i64::MAX, i64::MIN, -1),
@@ -263,15 +262,14 @@ async fn a_counter_out_of_range_is_changed_by_nobody() {
         put(&client, item("n", "_", [("v", n(&start.to_string()))])).await;
         assert_eq!(store.incr_by("n", by).await.unwrap(), end);
     }
-    // No condition sees a fraction: it is added to, and the caller hears that something may have
-    // been done.
+    // No condition detects a fraction. The increment is applied, so the outcome is unknown.
     put(&client, item("n", "_", [("v", n("1.5"))])).await;
     let error = store.incr_by("n", 1).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome_is_unknown()), (ErrorKind::Corrupt, true), "{error}");
 }
 
-/// Others write -0.0, whose bytes sort before those of 0.0. It is told as 0.0, and stands before
-/// its equals.
+/// Other programs write -0.0, whose bytes sort before those of 0.0. This library returns it as 0.0,
+/// before the members of 0.0.
 #[tokio::test]
 async fn members_of_minus_zero_are_of_zero_and_stand_before_the_others() {
     let (client, store) = place().await;
@@ -298,13 +296,13 @@ async fn members_of_minus_zero_are_of_zero_and_stand_before_the_others() {
     assert_eq!(replies.take(score).unwrap().map(f64::to_bits), Some(0));
     assert_eq!(replies.take(other).unwrap().map(f64::to_bits), Some(0));
     assert_eq!(store.zincr_by("z", "b", 0.0).await.unwrap().to_bits(), 0);
-    // What this library moves stands where it belongs.
+    // Once this library has written the member, it sorts among the others.
     store.zadd("z", "d", -0.0).await.unwrap();
     assert_eq!(store.zrange("z").by_score(0.0..).await.unwrap(), ["a", "b", "c", "d"]);
 }
 
-/// The Go library leaves an item with its keys alone where it has removed the last member or field,
-/// and an atomic write of this one leaves its mark, too.
+/// When the Go library removes the last member or field, an item with its keys only remains. An
+/// atomic write of this library leaves its mark, too.
 #[tokio::test]
 async fn what_was_emptied_is_nothing() {
     let (client, store) = place().await;
@@ -325,7 +323,7 @@ async fn what_was_emptied_is_nothing() {
         store.zrem("k", "_").await.unwrap();
         assert!(!store.delete("k").await.unwrap());
     }
-    // Whatever comes next finds room.
+    // Every type can be written over an emptied item.
     for at in 0..9 {
         for empty in empties() {
             put(&client, empty).await;
@@ -404,14 +402,14 @@ async fn items_that_nobody_should_have_written_are_errors_and_not_lost() {
         let range = store.zrange(key).with_scores().by_lex(..).await;
         assert_eq!(kind(range.unwrap_err()), Corrupt, "{key}");
         assert!(found(&client, key, "m").await.is_some());
-        // It can be overwritten and removed.
+        // A malformed member can be overwritten.
         store.zadd(key, "m", 1.0).await.unwrap();
         assert_eq!(store.zscore(key, "m").await.unwrap(), Some(1.0));
     }
     assert_eq!(kind(store.zhget("no value", "m").await.unwrap_err()), Corrupt);
 }
 
-/// What two types have written into one key with the Go library, which does not ask.
+/// The Go library does not check types, and can write two types into one item.
 #[tokio::test]
 async fn an_item_of_two_types_loses_neither_until_it_is_deleted() {
     let (client, store) = place().await;
@@ -423,7 +421,7 @@ async fn an_item_of_two_types_loses_neither_until_it_is_deleted() {
     assert_eq!(found(&client, "k", "_").await, Some(both));
     assert!(store.delete("k").await.unwrap());
     assert_eq!(found(&client, "k", "_").await, None);
-    // A string and a sorted set are two items.
+    // A string and a sorted set are different items.
     put(&client, item("k", "_", [("v", b("text"))])).await;
     put(&client, item("k", "m", [("v", b("m")), ("rk2", rk2(1.0, "m"))])).await;
     assert_eq!(store.get("k").await.unwrap().unwrap(), "text");

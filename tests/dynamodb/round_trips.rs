@@ -1,10 +1,14 @@
-//! Requests, counted.
+//! The requests of every operation.
 
-use super::counted;
-use keyvaluestore::Outcome;
+use super::{TABLE, client, counted, quick, store_with};
+use crate::support::doubles::{Call, Double, Script};
+use keyvaluestore::backend::DynamoClient;
+use keyvaluestore::{DynamoDb, Outcome, Store};
 use std::ops::Bound::{Excluded, Included};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Runs a call, and asserts which requests it takes.
+/// Runs a call, and asserts its requests.
 macro_rules! takes {
     ($counting:ident, [$($name:literal: $n:literal),*], $call:expr) => {{
         drop($counting.take());
@@ -79,11 +83,11 @@ async fn the_rare_ones_take_one_request_more() {
     assert!(takes!(c, ["BatchWriteItem": 2, "DeleteItem": 1, "Query": 1], s.delete("z")));
     s.hset("h", [("f", "1")]).await.unwrap();
     assert!(takes!(c, ["PutItem": 2], s.set_xx("h", "v")));
-    // A number that is text becomes one with the first increment.
+    // The first increment replaces digits by a number.
     s.set("n", 2).await.unwrap();
     assert_eq!(takes!(c, ["PutItem": 1, "UpdateItem": 1], s.incr_by("n", 3)), 5);
     assert_eq!(takes!(c, ["UpdateItem": 1], s.incr_by("n", 3)), 8);
-    // More fields than an expression names: the hash is marked, and then put whole.
+    // More fields than one expression can name: the hash is marked, and then put whole.
     takes!(c, ["PutItem": 1, "UpdateItem": 1], s.hset("large", (0..251).map(|i| (i, i))));
     takes!(c, ["PutItem": 1, "UpdateItem": 1], s.hset("large", (200..500).map(|i| (i, "x"))));
     assert_eq!(s.hgetall("large").await.unwrap().len(), 500);
@@ -128,7 +132,7 @@ async fn a_range_reads_its_own_pages_alone() {
     let range = takes!(c, ["Query": 1], s.zrange("lex").by_lex(bounds).limit(10).rev());
     assert_eq!(range[0], "0499");
     assert_eq!(takes!(c, ["Query": 1], s.zhrange("z").rev().limit(3)).len(), 3);
-    // 1.1 MB, and a page is one.
+    // 1.1 MB in pages of 1 MB.
     assert_eq!(takes!(c, ["Query": 2], s.zhrange("z")).len(), 1_100);
     assert_eq!(takes!(c, [], s.zrange("z").limit(0)).len(), 0);
     assert_eq!(takes!(c, [], s.zcount("z", 2.0..1.0)), 0);
@@ -150,13 +154,13 @@ async fn batches_are_cut_into_groups() {
         let expected = (i < 100).then(|| i.to_string().as_str().into());
         assert_eq!(replies.take(get).unwrap(), expected);
     }
-    // Reads of one item are one, whoever asks.
+    // Several reads of one item request it once.
     let mut batch = s.batch();
     (0..300).for_each(|i| {
         let _ = batch.get((i % 50).to_string());
     });
     takes!(c, ["BatchGetItem": 1], batch.exec());
-    // All kinds together: groups of what can be grouped, and one by one what cannot.
+    // All kinds of operations: some are grouped, the others are single requests.
     let mut batch = s.batch();
     batch.get("1");
     batch.hgetall("h");
@@ -172,7 +176,7 @@ async fn batches_are_cut_into_groups() {
     drop(c.take());
     drop(batch.exec().await.unwrap());
     assert_eq!(c.take().into_iter().collect::<Vec<_>>(), requests);
-    // One is no group.
+    // A group of one is a single request.
     let mut batch = s.batch();
     batch.get("1");
     batch.set("b", "v");
@@ -200,7 +204,7 @@ async fn an_atomic_write_is_one_request() {
     tx.zadd("z", "m", 1.0);
     tx.delete("2");
     assert!(takes!(c, ["TransactWriteItems": 1], tx.exec()).is_committed());
-    // Of a number that is text, the first increment takes one more.
+    // The first increment of digits takes a second transaction.
     for transactions in [2, 1] {
         let mut tx = s.atomic_write();
         tx.incr_by("n", 1);
@@ -224,4 +228,51 @@ async fn an_atomic_write_is_one_request() {
     assert!(takes!(c, ["TransactWriteItems": 2], tx.exec()).is_committed());
     assert!(!s.delete("nothing").await.unwrap());
     assert!(takes!(c, [], s.atomic_write().exec()).is_committed());
+}
+
+#[tokio::test]
+async fn reads_go_where_reads_go_and_what_a_write_depends_on_does_not() {
+    let (reads, writes) = (Arc::new(Script::default()), Arc::new(Script::default()));
+    let client = client().await;
+    let double = |rules: &Arc<Script>| Double {
+        api: DynamoClient::new(client.clone()),
+        rules: Arc::clone(rules),
+    };
+    let backend = DynamoDb::with_api(double(&writes), TABLE).with_reads(double(&reads));
+    let store = Store::new(backend).eventually_consistent();
+    store.zadd("z", "m", 1.0).await.unwrap();
+    store.zincr_by("z", "m", 1.0).await.unwrap();
+    let taken = writes.take();
+    assert_eq!((taken["GetItem"], taken["PutItem"], taken["UpdateItem"]), (1, 1, 1));
+    assert!(reads.take().is_empty());
+    store.get("k").await.unwrap();
+    store.zcount("z", ..).await.unwrap();
+    let mut batch = store.batch();
+    let _ = (batch.get("a"), batch.get("b"), batch.set("c", "v"));
+    let _ = batch.exec().await.unwrap();
+    let taken = reads.take();
+    assert_eq!((taken["GetItem"], taken["Query"], taken["BatchGetItem"]), (1, 1, 1));
+    assert_eq!(writes.take().into_iter().collect::<Vec<_>>(), [("PutItem", 1)]);
+}
+
+/// The values of an expression have at most 2 MB.
+#[tokio::test]
+async fn members_that_are_not_there_are_not_sent_if_they_are_very_many() {
+    let longest = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&longest);
+    let rules = Script::default().before(move |call| {
+        if let Call::UpdateItem(input) = call {
+            let values = input.get_expression_attribute_values().iter().flatten();
+            let members = values.filter_map(|(_, value)| value.as_bs().ok()).flatten();
+            let bytes = members.map(|member| member.as_ref().len()).sum();
+            seen.fetch_max(bytes, Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    let (store, _, _) = store_with(rules, quick()).await;
+    store.sadd("s", 0..5_000).await.unwrap();
+    let absent = (0..2_200).map(|i| format!("{i:01016}"));
+    store.srem("s", absent.chain((0..100).map(|i| i.to_string()))).await.unwrap();
+    assert_eq!(store.smembers("s").await.unwrap().len(), 4_900);
+    assert!(longest.load(Ordering::SeqCst) < 1 << 20, "{longest:?} bytes");
 }
