@@ -8,6 +8,7 @@
 
 use super::Wrapper;
 use crate::backend::Context;
+use crate::backoff::ExponentialBackoff;
 use crate::op::{Op, Read, Reply, Write};
 use crate::runtime::with_drivers;
 use crate::{Backend, Error, Key, Outcome, Result};
@@ -180,9 +181,8 @@ impl<B> Retry<B> {
         let tries = tries.get_or_insert_with(|| Tries { made: 0, start: Instant::now() });
         tries.made += 1;
         let policy = &self.policy;
-        let doubled = 1_u32.checked_shl(tries.made - 1).unwrap_or(u32::MAX);
-        let longest = policy.initial_backoff.saturating_mul(doubled).min(policy.max_backoff);
-        let backoff = longest.mul_f64(fastrand::f64());
+        let backoff = ExponentialBackoff::new(policy.initial_backoff, policy.max_backoff)
+            .full_jitter(tries.made);
         let in_time = tries.start.elapsed() + backoff < policy.max_elapsed;
         if tries.made >= policy.max_attempts || !in_time || !self.budget.spend() {
             return Ok(false);

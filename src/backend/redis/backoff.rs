@@ -1,12 +1,13 @@
 //! [`Backoff`]: exponential backoff with jitter, for attempts that a caller starts.
 
+use crate::backoff::ExponentialBackoff;
 use std::time::{Duration, Instant};
 
-const INITIAL: Duration = Duration::from_millis(50);
-const MAX: Duration = Duration::from_secs(1);
+/// 50 ms after the first failure in a row, doubling to 1 s.
+const DELAYS: ExponentialBackoff =
+    ExponentialBackoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
-/// 50 ms after the first failure in a row, doubling to 1 s. Jitter shortens each delay by up to a
-/// half.
+/// The delays between attempts to connect. Jitter shortens each by up to a half.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -16,9 +17,8 @@ pub(super) struct Backoff {
 impl Backoff {
     /// Starts the next delay.
     pub(super) fn failed(&mut self) {
-        let delay = INITIAL.saturating_mul(1 << self.failures.min(8)).min(MAX);
         self.failures = self.failures.saturating_add(1);
-        self.until = Some(Instant::now() + delay.mul_f64(0.5 + 0.5 * fastrand::f64()));
+        self.until = Some(Instant::now() + DELAYS.equal_jitter(self.failures));
     }
     pub(super) fn reset(&mut self) {
         *self = Backoff::default();
@@ -44,10 +44,10 @@ mod tests {
             assert!((most / 2 - 20..=most).contains(&left), "{left} of {most}");
         }
         (0..100).for_each(|_| backoff.failed());
-        assert!(backoff.remaining().unwrap() <= MAX);
+        assert!(backoff.remaining().unwrap() <= DELAYS.max);
         backoff.reset();
         assert_eq!(backoff.remaining(), None);
         backoff.failed();
-        assert!(backoff.remaining().unwrap() <= INITIAL);
+        assert!(backoff.remaining().unwrap() <= DELAYS.initial);
     }
 }
