@@ -105,7 +105,7 @@ macro_rules! operations {
                 match self { $(Read::$read($read_op) => $read_size,)* }
             }
             /// The type of its key.
-            #[allow(dead_code, reason = "for the differential test")]
+            #[allow(dead_code, reason = "for the ordered layer and the conformance tests")]
             pub(crate) fn kind(&self) -> Kind {
                 match self { $(Read::$read(_) => Kind::$read_kind,)* }
             }
@@ -394,6 +394,14 @@ impl Op {
         match self {
             Op::Read(op) => op.name(),
             Op::Write(op) => op.name(),
+        }
+    }
+    /// The type of its key.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Op::Read(op) => op.kind(),
+            Op::Write(op) => op.kind(),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::cell::Cell;
 use super::engine::{EngineLimits, Scan, Span, Transaction, visit_all};
 use super::rows::{Kind, Place, Rows, corrupt};
 use super::types;
-use crate::op::*;
+use crate::op::{self, *};
 use crate::{Result, Value};
 use futures_util::future::{try_join, try_join_all};
 use std::collections::HashMap;
@@ -16,19 +16,22 @@ pub(super) async fn read<T: Transaction>(
     limits: &EngineLimits,
 ) -> Result<Reply> {
     let reply = find(tx, op).await?;
-    if is_nothing(&reply) {
-        types::expect(tx, Rows::of(op.key()), kind(op), limits).await?;
+    if is_nothing(&reply)
+        && let Some(kind) = kind(op)
+    {
+        types::expect(tx, Rows::of(op.key()), kind, limits).await?;
     }
     Ok(reply)
 }
 
-/// The type that an operation reads.
-fn kind(op: &Read) -> Kind {
-    match op {
-        Read::Get(_) => Kind::String,
-        Read::SMembers(_) => Kind::Set,
-        Read::HGet(_) | Read::HGetAll(_) => Kind::Hash,
-        Read::ZScore(_) | Read::ZHGet(_) | Read::ZCount(_) | Read::ZRange(_) => Kind::Sorted,
+/// The type that an operation reads; `None` if it reads any.
+fn kind(op: &Read) -> Option<Kind> {
+    match op.kind() {
+        op::Kind::String => Some(Kind::String),
+        op::Kind::Set => Some(Kind::Set),
+        op::Kind::Hash => Some(Kind::Hash),
+        op::Kind::Sorted => Some(Kind::Sorted),
+        op::Kind::Any => None,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::Value;
-use crate::op::*;
+use crate::op::{Kind, *};
 
 pub(super) const TYPES: [&str; 5] = ["string", "counter", "set", "hash", "sorted"];
 
@@ -33,14 +33,16 @@ pub(super) async fn is_intact(s: &Store, kind: &str, key: &str) -> Result<bool> 
 
 /// Whether the operation works on this type.
 pub(super) fn fits(op: &Op, kind: &str) -> bool {
+    let holds = match kind {
+        "string" | "counter" => Kind::String,
+        "set" => Kind::Set,
+        "hash" => Kind::Hash,
+        _ => Kind::Sorted,
+    };
     match op.name() {
-        "set" | "set_nx" | "set_xx" => kind != "sorted",
-        "set_eq" => kind == "string" || kind == "counter",
-        "get" => kind == "string" || kind == "counter",
+        "set" | "set_nx" | "set_xx" => holds != Kind::Sorted,
         "incr_by" => kind == "counter",
-        "smembers" | "sadd" | "srem" => kind == "set",
-        "hget" | "hgetall" | "hset" | "hset_nx" | "hdel" => kind == "hash",
-        _ => kind == "sorted",
+        _ => op.kind() == Kind::Any || op.kind() == holds,
     }
 }
 

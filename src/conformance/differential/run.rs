@@ -1,7 +1,7 @@
 //! Runs a program on the model and on the subject, and returns the first difference.
 
 use super::{Difference, Program, Step, Subject};
-use crate::op::*;
+use crate::op::{Kind, *};
 use crate::{ErrorKind, Key, Limits, Memory, Outcome, Result, Store};
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -50,16 +50,6 @@ struct Run<'s> {
     /// Keys that were written as another type. Their content is unspecified until a `delete` that
     /// is not part of a batch or an atomic write.
     unspecified: HashSet<Key>,
-}
-
-/// The type of a key in the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KeyType {
-    Nothing,
-    String,
-    Set,
-    Hash,
-    Sorted,
 }
 
 impl Run<'_> {
@@ -183,21 +173,15 @@ impl Run<'_> {
         }
         let key_type = self.key_type(op.key()).await;
         let fits = match op {
-            Op::Read(Read::Get(_)) | Op::Write(Write::IncrBy(_)) => key_type == KeyType::String,
-            Op::Read(Read::SMembers(_)) => key_type == KeyType::Set,
-            Op::Write(Write::SAdd(_) | Write::SRem(_)) => key_type == KeyType::Set,
-            Op::Read(Read::HGet(_) | Read::HGetAll(_)) => key_type == KeyType::Hash,
-            Op::Write(Write::HSet(_) | Write::HSetNx(_) | Write::HDel(_)) => {
-                key_type == KeyType::Hash
+            // A `set` that compares nothing replaces any type except a sorted set.
+            Op::Write(Write::Set(Set { condition, .. }))
+                if !matches!(condition, Condition::Equals(_)) =>
+            {
+                key_type != Some(Kind::Sorted)
             }
-            Op::Write(Write::Set(Set { condition: Condition::Equals(_), .. })) => {
-                key_type == KeyType::String
-            }
-            Op::Write(Write::Set(_)) => key_type != KeyType::Sorted,
-            Op::Write(Write::Delete(_)) => true,
-            _ => key_type == KeyType::Sorted,
+            op => op.kind() == Kind::Any || key_type == Some(op.kind()),
         };
-        key_type != KeyType::Nothing && !fits
+        key_type.is_some() && !fits
     }
 
     /// As [`misuses`](Self::misuses), for an atomic write: a `delete` must not have a sorted set as
@@ -205,24 +189,25 @@ impl Run<'_> {
     async fn misuses_in_atomic(&self, op: &Write) -> bool {
         match op {
             Write::Delete(_) => {
-                !self.sees_types && self.key_type(op.key()).await == KeyType::Sorted
+                !self.sees_types && self.key_type(op.key()).await == Some(Kind::Sorted)
             }
             op => self.misuses(&op.clone().into()).await,
         }
     }
 
-    async fn key_type(&self, key: &Key) -> KeyType {
+    /// The type of the key; `None` if it does not exist.
+    async fn key_type(&self, key: &Key) -> Option<Kind> {
         let model = self.model.with_limits(Limits::NONE);
         if matches!(model.get(key).await, Ok(Some(_))) {
-            KeyType::String
+            Some(Kind::String)
         } else if model.smembers(key).await.is_ok_and(|members| !members.is_empty()) {
-            KeyType::Set
+            Some(Kind::Set)
         } else if model.hgetall(key).await.is_ok_and(|fields| !fields.is_empty()) {
-            KeyType::Hash
+            Some(Kind::Hash)
         } else if model.zcount(key, ..).await.is_ok_and(|count| count > 0) {
-            KeyType::Sorted
+            Some(Kind::Sorted)
         } else {
-            KeyType::Nothing
+            None
         }
     }
 }
