@@ -95,7 +95,7 @@ impl Limits {
     pub(crate) fn check_read(&self, op: &Read) -> Result<()> {
         self.check_key(op.key())?;
         match op {
-            Read::Get(_) | Read::SMembers(_) | Read::HGetAll(_) => Ok(()),
+            Read::Get(_) | Read::Exists(_) | Read::SMembers(_) | Read::HGetAll(_) => Ok(()),
             Read::HGet(HGet { field, .. }) => self.check_member(field),
             Read::ZScore(ZScore { member, .. }) => self.check_sorted(member),
             Read::ZHGet(ZHGet { field, .. }) => self.check_sorted(field),

@@ -11,6 +11,8 @@ pub enum Reply {
     Done,
     /// Whether the write changed something: its condition held, or it removed something.
     Applied(bool),
+    /// Whether the key exists.
+    Exists(bool),
     /// The value, if it exists.
     Value(Option<Value>),
     /// The counter after an increment.
@@ -39,7 +41,7 @@ impl Reply {
             Reply::Fields(fields) => {
                 fields.iter().map(|(field, it)| value(field) + value(it)).sum()
             }
-            Reply::Done | Reply::Applied(_) | Reply::Value(None) => 0,
+            Reply::Done | Reply::Applied(_) | Reply::Exists(_) | Reply::Value(None) => 0,
             Reply::Integer(_) | Reply::Count(_) | Reply::Score(_) => 0,
         }
     }
@@ -78,7 +80,7 @@ macro_rules! from_reply {
 }
 from_reply! {
     (): Reply::Done | Reply::Applied(_) => ();
-    bool: Reply::Applied(applied) => applied;
+    bool: Reply::Applied(it) | Reply::Exists(it) => it;
     Option<Value>: Reply::Value(value) => value;
     i64: Reply::Integer(n) => n;
     u64: Reply::Count(n) => n;
@@ -94,6 +96,7 @@ fn unexpected(reply: &Reply, wanted: &str) -> Error {
     let name = match reply {
         Reply::Done => "Done",
         Reply::Applied(_) => "Applied",
+        Reply::Exists(_) => "Exists",
         Reply::Value(_) => "Value",
         Reply::Integer(_) => "Integer",
         Reply::Count(_) => "Count",

@@ -30,7 +30,7 @@ pub use range_query::{RangeQuery, ZRange};
 pub use set::{SAdd, SMembers, SRem};
 pub use sorted_hash::ZHGet;
 pub use sorted_set::{ZAdd, ZCount, ZIncrBy, ZRem, ZScore};
-pub use string::{Delete, Get, IncrBy, Set};
+pub use string::{Delete, Exists, Get, IncrBy, Set};
 
 use crate::{Key, Value};
 use std::fmt;
@@ -207,6 +207,9 @@ operations! {
     Read {
         /// A string or counter.
         Get: String, ["get"],
+            size: |_| 0;
+        /// Whether a key exists.
+        Exists: Any, ["exists"],
             size: |_| 0;
         /// The members of a set.
         SMembers: Set, ["smembers"],
@@ -436,8 +439,9 @@ mod tests {
         let by_score = Range::Score(ScoreRange::new(..).unwrap());
         let by_lex =
             Range::Lex(Box::new(LexRange { min: Bound::Unbounded, max: Bound::Unbounded }));
-        let reads: [Read; 10] = [
+        let reads: [Read; 11] = [
             Get::new("k").into(),
+            Exists::new("k").into(),
             SMembers::new("k").into(),
             HGet::new("k", value()).into(),
             HGetAll::new("k").into(),

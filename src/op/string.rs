@@ -1,4 +1,4 @@
-//! Strings and counters: [`Get`], [`Set`], [`Delete`], [`IncrBy`].
+//! Strings and counters: [`Get`], [`Set`], [`Delete`], [`IncrBy`]. Keys of any type: [`Exists`].
 
 use super::payload::payload;
 use crate::op::Condition;
@@ -9,6 +9,11 @@ use crate::{Result, ToValue};
 payload! {
     /// Reads a string or counter. Answered by [`Reply::Value`](crate::op::Reply::Value).
     Get "get" {}
+}
+payload! {
+    /// Checks whether a key exists, of any type. Answered by
+    /// [`Reply::Exists`](crate::op::Reply::Exists).
+    Exists "exists" {}
 }
 /// Removes a key. Answered by [`Reply::Applied`](crate::op::Reply::Applied): was it there?
 ///
@@ -112,6 +117,7 @@ impl Set {
 /// assert_eq!(store.incr_by("visits", -5).await?, -3);
 /// assert_eq!(store.get("visits").await?.unwrap().to::<i64>()?, -3);
 ///
+/// assert!(store.exists("visits").await?);
 /// assert!(store.delete("visits").await?);
 /// assert!(!store.delete("visits").await?);
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
@@ -127,6 +133,18 @@ impl<B: Backend> Store<B> {
     #[inline]
     pub fn get(&self, key: impl Into<Key>) -> impl Future<Output = Result<Option<Value>>> + Send {
         self.run_read(Ok(Get::new(key)))
+    }
+    /// Whether `key` holds anything: a string, counter, set, hash, sorted set or sorted hash.
+    ///
+    /// One round trip. Redis: `EXISTS`. DynamoDB: `Query` of one item, charged as that item; a
+    /// second one if the item is a hash that an atomic write emptied. In memory, in a file and on
+    /// FoundationDB: one row.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    #[inline]
+    pub fn exists(&self, key: impl Into<Key>) -> impl Future<Output = Result<bool>> + Send {
+        self.run_read(Ok(Exists::new(key)))
     }
     /// Sets `key` to `value`. Replaces a string, counter, set or hash.
     ///
@@ -231,6 +249,10 @@ impl<B: Backend> Batch<'_, B> {
     /// Adds a [`Store::get`].
     pub fn get(&mut self, key: impl Into<Key>) -> Handle<Option<Value>> {
         self.push(Get::new(key))
+    }
+    /// Adds a [`Store::exists`].
+    pub fn exists(&mut self, key: impl Into<Key>) -> Handle<bool> {
+        self.push(Exists::new(key))
     }
     /// Adds a [`Store::set`].
     pub fn set(&mut self, key: impl Into<Key>, value: impl ToValue) -> Handle<()> {

@@ -42,6 +42,7 @@ const BOTH: &[&str] = &["read", "commit"];
 async fn a_read_is_one_wave_and_a_write_a_commit_after_at_most_one() {
     let rows: &[(&str, Call, &[&str])] = &[
         ("get", call!(s => s.get("s")), READ),
+        ("exists", call!(s => s.exists("s")), READ),
         ("set", call!(s => s.set("s", "new")), COMMIT),
         ("set_nx", call!(s => s.set_nx("new", "v")), BOTH),
         ("set_nx, which does not hold", call!(s => s.set_nx("s", "v")), READ),

@@ -55,6 +55,7 @@ macro_rules! calls {
 /// Every operation, with every argument that changes its command.
 const CALLS: &[Call] = calls! {
     text false get s k => s.get(k);
+    text false exists s k => s.exists(k);
     text true set s k => s.set(k, "v");
     text true set_nx s k => s.set_nx(k, "v");
     text true set_xx s k => s.set_xx(k, "v");

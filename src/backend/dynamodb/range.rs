@@ -1,5 +1,5 @@
 //! Ranges of sorted sets: a `Query` whose key condition matches exactly the members of the range,
-//! page by page. Also the `delete` of a sorted set.
+//! page by page. Also `exists`, and the `delete` of a sorted set.
 
 use super::api::DynamoApi;
 use super::batch_write::delete_members;
@@ -161,6 +161,24 @@ pub(super) async fn count(cx: &RequestContext<'_>, op: &ZCount) -> Result<Reply>
         total += count;
         if is_last {
             return Ok(Reply::Count(total));
+        }
+    }
+}
+
+/// Looks for any item of the key, one at a time. Only an emptied hash is skipped.
+pub(super) async fn exists(cx: &RequestContext<'_>, op: &Exists) -> Result<Reply> {
+    let mut query = query(cx, &op.key)
+        .key_condition_expression("hk = :k")
+        .consistent_read(is_consistent(cx))
+        .limit(1);
+    loop {
+        let (items, _, is_last) = next_page(cx, &mut query).await?;
+        let is_value = |item| {
+            !matches!(decode_item(Some(item)), StoredValue::Absent | StoredValue::Emptied(_))
+        };
+        let exists = items.iter().any(is_value);
+        if exists || is_last {
+            return Ok(Reply::Exists(exists));
         }
     }
 }

@@ -23,13 +23,13 @@ pub(super) fn primary_key_of(item: &Item) -> Option<PrimaryKey<'_>> {
     Some((bytes(HK)?, bytes(RK)?))
 }
 
-/// The range key of the item that an operation reads. `None` if it reads a range.
+/// The range key of the item that an operation reads. `None` if it sends a `Query`.
 pub(super) fn range_key(op: &Read) -> Option<&[u8]> {
     match op {
         Read::Get(_) | Read::SMembers(_) | Read::HGet(_) | Read::HGetAll(_) => Some(PLAIN),
         Read::ZScore(ZScore { member, .. }) => Some(member),
         Read::ZHGet(ZHGet { field, .. }) => Some(field),
-        Read::ZCount(_) | Read::ZRange(_) => None,
+        Read::Exists(_) | Read::ZCount(_) | Read::ZRange(_) => None,
     }
 }
 
@@ -51,8 +51,8 @@ pub(super) fn decode_reply(op: &Read, item: Option<Item>) -> Result<Reply> {
         Read::ZScore(_) => Reply::Score(item.get(RK2).map(score_of).transpose()?.map(Score::get)),
         Read::ZHGet(_) if !item.contains_key(RK2) => Reply::Value(None),
         Read::ZHGet(_) => Reply::Value(Some(value_of_member(item.remove(V))?)),
-        Read::ZCount(_) | Read::ZRange(_) => {
-            return Err(Error::new(ErrorKind::Other, "a range is not one item"));
+        Read::Exists(_) | Read::ZCount(_) | Read::ZRange(_) => {
+            return Err(Error::new(ErrorKind::Other, "a query has no item"));
         }
     })
 }

@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 
 pub(super) async fn read(cx: &RequestContext<'_>, op: &Read) -> Result<Reply> {
     match (op, read::range_key(op)) {
+        (Read::Exists(op), _) => range::exists(cx, op).await,
         (Read::ZCount(op), _) => range::count(cx, op).await,
         (Read::ZRange(op), _) => range::range(cx, op).await,
         (op, Some(rk)) => read::get_item(cx, op, rk).await,

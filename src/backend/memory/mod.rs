@@ -174,6 +174,7 @@ impl State {
         let entry = self.entries.get(op.key());
         Ok(match op {
             Read::Get(Get { .. }) => Reply::Value(expect!(entry, String).cloned()),
+            Read::Exists(Exists { .. }) => Reply::Exists(entry.is_some()),
             Read::SMembers(SMembers { .. }) => {
                 let set = expect!(entry, Set);
                 Reply::Values(set.map(|set| set.iter().cloned().collect()).unwrap_or_default())

@@ -220,7 +220,7 @@ fn whole(mut replies: Vec<Result<Reply>>) -> Result<Vec<Result<Reply>>> {
 /// How many rows a read looks at, at most: what is found, and its long values.
 fn most_read(op: &Read) -> usize {
     match op {
-        Read::Get(_) | Read::HGet(_) | Read::ZScore(_) => 1,
+        Read::Get(_) | Read::Exists(_) | Read::HGet(_) | Read::ZScore(_) => 1,
         Read::ZHGet(_) => 2,
         Read::SMembers(_) | Read::HGetAll(_) | Read::ZCount(_) => usize::MAX,
         Read::ZRange(ZRange { limit, .. }) => limit.map_or(usize::MAX, |n| n.saturating_mul(3)),
@@ -244,7 +244,7 @@ fn longest_name_written(op: &Write) -> usize {
 
 fn longest_name_read(op: &Read) -> usize {
     match op {
-        Read::Get(_) | Read::SMembers(_) | Read::HGetAll(_) => 0,
+        Read::Get(_) | Read::Exists(_) | Read::SMembers(_) | Read::HGetAll(_) => 0,
         Read::HGet(HGet { field, .. }) | Read::ZHGet(ZHGet { field, .. }) => field.len(),
         Read::ZScore(ZScore { member, .. }) => member.len(),
         Read::ZCount(ZCount { range, .. }) | Read::ZRange(ZRange { range, .. }) => match range {

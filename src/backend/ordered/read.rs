@@ -45,6 +45,8 @@ fn is_nothing(reply: &Reply) -> bool {
         Reply::Fields(fields) => fields.is_empty(),
         // What no read answers.
         Reply::Done | Reply::Applied(_) | Reply::Integer(_) => false,
+        // A read of any type.
+        Reply::Exists(_) => false,
     }
 }
 
@@ -55,6 +57,7 @@ async fn find<T: Transaction>(tx: &T, op: &Read) -> Result<Reply> {
             let cell = tx.get(&rows.string(), Cell::read_string).await?;
             Reply::Value(value(tx, rows, cell, Place::String).await?)
         }
+        Read::Exists(_) => Reply::Exists(types::kind(tx, rows).await?.is_some()),
         Read::HGet(HGet { field, .. }) => {
             let cell = tx.get(&rows.hash_field(field), Cell::read).await?;
             Reply::Value(value(tx, rows, cell, Place::Field(field)).await?)

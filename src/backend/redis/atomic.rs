@@ -109,8 +109,9 @@ mod tests {
 
     /// The names in `NAMES` that are not sent to the script: reads, and calls that carry several
     /// operations.
-    const NOT_WRITES: [&str; 12] = [
+    const NOT_WRITES: [&str; 13] = [
         "get",
+        "exists",
         "smembers",
         "hget",
         "hgetall",

@@ -158,6 +158,7 @@ impl KeyScheme {
     pub(super) fn encode_read(self, op: &Read, by: ScriptRef, max_bytes: usize) -> Cmd {
         match op {
             Read::Get(Get { key, .. }) => plain("GET", key, &[]),
+            Read::Exists(Exists { key, .. }) => plain("EXISTS", key, &[]),
             Read::SMembers(SMembers { key, .. }) => plain("SMEMBERS", key, &[]),
             Read::HGet(HGet { key, field, .. }) => plain("HGET", key, &[field]),
             Read::HGetAll(HGetAll { key, .. }) => plain("HGETALL", key, &[]),

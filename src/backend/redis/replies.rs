@@ -11,6 +11,10 @@ pub(super) fn read(op: &Read, answer: RespValue) -> Result<Reply> {
     }
     Ok(match op {
         Read::Get(_) | Read::HGet(_) | Read::ZHGet(_) => Reply::Value(optional(answer)?),
+        Read::Exists(_) => match answer {
+            RespValue::Int(n) => Reply::Exists(n != 0),
+            _ => return Err(unexpected()),
+        },
         Read::SMembers(_) => Reply::Values(values(answer)?),
         Read::HGetAll(_) => Reply::Fields(pairs(answer, value)?),
         Read::ZScore(_) => Reply::Score(score(answer)?),

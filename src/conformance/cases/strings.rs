@@ -197,6 +197,65 @@ pub(crate) async fn delete_removes_whatever_a_key_holds_and_tells(s: Store) -> R
     Ok(())
 }
 
+pub(crate) async fn exists_sees_every_type_and_nothing_else(s: Store) -> Result<()> {
+    let keys = ["string", "counter", "set", "hash", "sorted", "sorted_hash"];
+    for key in keys {
+        assert!(!s.exists(key).await?, "{key}");
+    }
+    s.set("string", "").await?;
+    s.incr_by("counter", 0).await?;
+    s.sadd("set", [""]).await?;
+    s.hset("hash", [("", "")]).await?;
+    s.zadd("sorted", "_", f64::NEG_INFINITY).await?;
+    s.zhadd("sorted_hash", "f", patterned(2_000), 1.0).await?;
+    for key in keys {
+        assert!(s.exists(key).await?, "{key}");
+        let (before, after) = (&key[..key.len() - 1], format!("{key}\0"));
+        assert!(!s.exists(before).await? && !s.exists(after).await?, "next to {key}");
+        s.delete(key).await?;
+        assert!(!s.exists(key).await?, "{key}");
+    }
+    Ok(())
+}
+
+pub(crate) async fn exists_in_a_batch_sees_the_writes_before_it(s: Store) -> Result<()> {
+    s.zadd("z", "m", 1.0).await?;
+    let mut batch = s.batch();
+    let mut handles = vec![(batch.exists("k"), false), (batch.exists("z"), true)];
+    batch.set("k", "v");
+    batch.zrem("z", "m");
+    handles.extend([(batch.exists("k"), true), (batch.exists("z"), false)]);
+    batch.delete("k");
+    batch.zadd("z", "n", 2.0);
+    handles.extend([(batch.exists("k"), false), (batch.exists("z"), true)]);
+    let mut replies = batch.exec().await?;
+    for (handle, expected) in handles {
+        assert_eq!(replies.take(handle)?, expected);
+    }
+    Ok(())
+}
+
+pub(crate) async fn what_was_emptied_does_not_exist(s: Store) -> Result<()> {
+    s.sadd("set", ["a"]).await?;
+    s.srem("set", ["a"]).await?;
+    s.hset("hash", [("f", "v")]).await?;
+    s.hdel("hash", ["f"]).await?;
+    s.zhadd("sorted", "f", "v", 1.0).await?;
+    s.zhrem("sorted", "f").await?;
+    // An atomic write may leave an item or a row behind.
+    s.hset("atomic", [("f", "v")]).await?;
+    let mut tx = s.atomic_write();
+    tx.hdel("atomic", ["f"]);
+    tx.commit().await?;
+    for key in ["set", "hash", "sorted", "atomic"] {
+        assert!(!s.exists(key).await?, "{key}");
+    }
+    // A sorted set is found behind what an emptied hash left.
+    s.zadd("atomic", "m", 1.0).await?;
+    assert!(s.exists("atomic").await?);
+    Ok(())
+}
+
 pub(crate) async fn delete_xx_alone_is_delete(s: Store) -> Result<()> {
     assert!(!s.delete_xx("k").await?);
     s.set("k", "v").await?;

@@ -249,6 +249,7 @@ impl Generator {
     fn read(&mut self) -> Read {
         let (key, family) = self.key();
         match family {
+            _ if self.one_in(12) => Exists::new(key).into(),
             Family::String | Family::Counter => Get::new(key).into(),
             Family::Set => SMembers::new(key).into(),
             Family::Hash if self.rng.bool() => HGetAll::new(key).into(),
