@@ -1,5 +1,5 @@
 //! The same work with this library and with the client library alone. `benches/redis.rs` measures
-//! its time, and `tests/redis_cost.rs` its allocations.
+//! its time, and `tests/allocations/redis.rs` its allocations.
 
 use keyvaluestore::{Redis, Store};
 use redis::aio::MultiplexedConnection;

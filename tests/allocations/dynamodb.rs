@@ -1,11 +1,7 @@
 //! Counts the allocations of a call, compared with the same request through the bare SDK.
 
-#![cfg(feature = "dynamodb")]
-
-mod support;
-
+use crate::support::dynamodb_work::{LARGE, ROWS, Work};
 use allocation_counter::measure;
-use support::dynamodb_work::{LARGE, ROWS, Work};
 
 #[test]
 fn a_call_allocates_at_most_a_tenth_more_than_the_bare_sdk() {

@@ -1,15 +1,11 @@
 //! Allocations of a call to Redis, compared with the same work on the client library alone.
 
-#![cfg(feature = "redis")]
-
-mod support;
-
+use crate::support::redis_work::{Bare, Ours, ROWS, fill};
 use allocation_counter::measure;
-use support::redis_work::{Bare, Ours, ROWS, fill};
 
 #[test]
 fn a_call_takes_at_most_4_allocations_more_than_the_bare_client() {
-    let url = support::redis::database();
+    let url = crate::support::redis::database();
     // One thread: the counter is per thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (ours, bare) = runtime.block_on(async {
