@@ -128,10 +128,10 @@ impl<'s, B: Backend> AtomicWrite<'s, B> {
     /// transaction.
     ///
     /// # Errors
-    /// `InvalidArgument` for more than 100 writes, or for two of the same target, with the positions
-    /// of both; `Conflict` if it conflicted with other writes more often than the backend retries;
-    /// and the errors of the methods that added the writes. On an error nothing was written, unless
-    /// its [`outcome_is_unknown`](Error::outcome_is_unknown).
+    /// `InvalidArgument` for more than 100 writes, or for two of the same target, with the
+    /// positions of both; `Conflict` if it conflicted with other writes more often than the backend
+    /// retries; and the errors of the methods that added the writes. On an error nothing was
+    /// written, unless its [`outcome_is_unknown`](Error::outcome_is_unknown).
     pub async fn exec(mut self) -> Result<Outcome> {
         if let Some(refused) = self.refused.take() {
             return Err(refused.in_operation("atomic_write"));

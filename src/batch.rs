@@ -145,8 +145,8 @@ impl Replies {
     /// The result of the operation that returned this handle.
     ///
     /// # Errors
-    /// That of the operation, after [`Batch::exec_each`]; `InvalidArgument` if the handle belongs to
-    /// another batch.
+    /// That of the operation, after [`Batch::exec_each`]; `InvalidArgument` if the handle belongs
+    /// to another batch.
     pub fn take<T: FromReply>(&mut self, handle: Handle<T>) -> Result<T> {
         match self.replies.get_mut(handle.index) {
             // `take` consumes the handle, and it is not `Clone`, so no call can see the rest.

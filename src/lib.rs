@@ -5,7 +5,7 @@
 //! ```text
 //!  store.zrange("board").by_score(1.0..).rev().limit(10).await?
 //!    │
-//!  Store          one documented method per operation; Batch and AtomicWrite hand out typed handles
+//!  Store          one documented method per operation; Batch and AtomicWrite have typed handles
 //!    │            Read | Write: the operation as data
 //!  wrap           Cache, Prefix, Retry, Metrics and others: around any backend, in any order
 //!    │
@@ -58,8 +58,8 @@
 //! - [`Store`]: every operation, by data type, with its limits, errors and cost.
 //! - [`Batch`] and [`AtomicWrite`]: the same operations, together.
 //! - [`ToValue`], [`FromValue`], [`Value`]: the types of arguments and results.
-//! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`], [`FoundationDb`]: the backends: how to open,
-//!   configure and test each, and what calls cost. [`Store::open`] selects one by URL.
+//! - [`Memory`], [`Embedded`], [`Redis`], [`DynamoDb`], [`FoundationDb`]: the backends: how to
+//!   open, configure and test each, and what calls cost. [`Store::open`] selects one by URL.
 //! - [`wrap`]: a cache, namespaces, retries, metrics: around any backend, in any order.
 //! - [`Error`] and [`ErrorKind`]: one error type for all backends. [`Limits`]: the maximum sizes.
 //! - [`Backend`]: the trait to implement for a storage system of your own. [`conformance`] tests
@@ -67,10 +67,10 @@
 //!
 //! # One key, one type
 //!
-//! A key holds a string, a counter, a set, a hash, or a sorted set or hash. Using it as another type
-//! is a bug in the program: the backend returns `WrongType`, or behaves as if the key were absent.
-//! A counter is a string that is the canonical decimal text of an `i64`. A collection is removed
-//! with its last member.
+//! A key holds a string, a counter, a set, a hash, or a sorted set or hash. Using it as another
+//! type is a bug in the program: the backend returns `WrongType`, or behaves as if the key were
+//! absent. A counter is a string that is the canonical decimal text of an `i64`. A collection is
+//! removed with its last member.
 //!
 //! # Features
 //!

@@ -75,8 +75,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// `InvalidArgument` for any other URL, `Unsupported` for a backend whose feature is not enabled,
-    /// and the errors of the backend. The message says what to do.
+    /// `InvalidArgument` for any other URL, `Unsupported` for a backend whose feature is not
+    /// enabled, and the errors of the backend. The message says what to do.
     pub async fn open(url: impl AsRef<str>) -> Result<Self> {
         crate::url::open(url.as_ref()).await.map_err(|e| e.in_operation("open"))
     }

@@ -73,10 +73,10 @@ use std::sync::Arc;
 /// - No response of the storage system causes a panic.
 ///
 /// The backend can rely on the [façade](crate::Store): arguments are within the
-/// [limits](crate::Limits) of the store, no score is NaN, and no two writes of a `transact` have the
-/// same [`WriteTarget`](crate::op::WriteTarget) or use one key both as a sorted set and as another
-/// type. The backend itself must find out that a key holds another type: it returns `WrongType`, or
-/// behaves as if the key were absent, and never returns bytes of its own encoding.
+/// [limits](crate::Limits) of the store, no score is NaN, and no two writes of a `transact` have
+/// the same [`WriteTarget`](crate::op::WriteTarget) or use one key both as a sorted set and as
+/// another type. The backend itself must find out that a key holds another type: it returns
+/// `WrongType`, or behaves as if the key were absent, and never returns bytes of its own encoding.
 ///
 /// Write each function as an `async fn`, without the lifetimes. None has a default: a wrapper that
 /// forgot one would silently lose the inner backend's version. A storage system without batches

@@ -10,8 +10,8 @@
 //! # The table
 //!
 //! `operations!` below has an entry per operation. Wrappers and backends derive what they need to
-//! know about all operations from it, so a new operation touches no wrapper. An entry without one of
-//! the properties does not compile.
+//! know about all operations from it, so a new operation touches no wrapper. An entry without one
+//! of the properties does not compile.
 
 mod hash;
 mod payload;
@@ -51,7 +51,8 @@ pub(crate) enum Kind {
 
 /// One entry per operation:
 ///
-/// - its payload, the [`Kind`] of its key, and its names, one of which `name` of the payload returns;
+/// - its payload, the [`Kind`] of its key, and its names, one of which `name` of the payload
+///   returns;
 /// - `size`: the bytes of its arguments without the key, lists and values included;
 /// - `member`: for a write that changes only one member of the key, that member;
 /// - `idempotent`: whether applying the write twice has the same effect and reply as once;
@@ -140,13 +141,13 @@ macro_rules! operations {
                 let member = match self { $(Write::$write($member_op) => $member,)* };
                 WriteTarget { key: self.key(), member }
             }
-            /// Whether to apply it twice is as good as once, the answer included, if nobody else
+            /// Whether applying it twice has the same effect and reply as once, without other
             /// writes in between.
             pub fn is_idempotent(&self) -> bool {
                 match self { $(Write::$write($idempotent_op) => $idempotent,)* }
             }
-            /// Whether it is applied only if something holds. In an atomic write that is one of its
-            /// conditions.
+            /// Whether it is applied only under a condition. An atomic write fails if one of its
+            /// conditions does.
             pub fn has_condition(&self) -> bool {
                 match self { $(Write::$write($conditional_op) => $conditional,)* }
             }

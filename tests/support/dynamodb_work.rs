@@ -1,6 +1,6 @@
 //! The same work through this library and through the bare SDK. `benches/dynamodb.rs` measures its
-//! time, `tests/allocations/dynamodb.rs` its allocations. The bare side makes the same requests with the
-//! SDK's fluent builders, and reads the same responses.
+//! time, `tests/allocations/dynamodb.rs` its allocations. The bare side makes the same requests
+//! with the SDK's fluent builders, and reads the same responses.
 //!
 //! Responses are those of the emulator, cached. The time of a server or a network is the same on
 //! both sides, and would hide the difference.

@@ -5,7 +5,7 @@
 //! time, and listed page by page in the order of their usernames. This file puts it to work:
 //!
 //! ```text
-//! input.rs ── users ──> main.rs ── add, list, look up, fetch ──> directory.rs ──> keyvaluestore::Store
+//! input.rs ── users ──> main.rs ── add, list, look up, fetch ──> directory.rs ──> Store
 //!                          └── counts and times ──> report.rs
 //! ```
 //!

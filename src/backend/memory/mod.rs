@@ -1,5 +1,5 @@
-//! [`Memory`]: std collections behind a lock. It is the reference model of the other backends, so it
-//! is written for readability and shares no code with them.
+//! [`Memory`]: std collections behind a lock. It is the reference model of the other backends, so
+//! it is written for readability and shares no code with them.
 //!
 //! One lock is enough: an operation takes some hundred nanoseconds and never waits while it holds
 //! the lock. A write is atomic because it is checked first ([`judge`]) and then applied
@@ -34,9 +34,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// Using a key as another type is `WrongType` and changes nothing. `set` replaces a string, counter,
-/// set or hash, but not a sorted set. `delete` removes any type; in an atomic write not a sorted
-/// set. The order of a set differs from run to run, so that no test relies on it.
+/// Using a key as another type is `WrongType` and changes nothing. `set` replaces a string,
+/// counter, set or hash, but not a sorted set. `delete` removes any type; in an atomic write not a
+/// sorted set. The order of a set differs from run to run, so that no test relies on it.
 ///
 /// # What calls cost
 ///

@@ -1,12 +1,13 @@
 //! Batches: one pipeline, or several if the batch is large. Adjacent reads of the same kind are
 //! combined into one command.
 
-use super::client::{Client, Command, Target, check_size};
+use super::client::{Client, check_size};
+use super::command::{Command, Target};
 use super::commands::{self, PAGE, start_command};
 use super::connection::Failure;
 use super::errors::{refused, unexpected};
-use super::long_range::is_too_long;
 use super::pipeline_size::{PipelineSize, answer_bytes, request_bytes};
+use super::read::is_too_long;
 use super::scripts::ScriptRef;
 use super::{keys, replies};
 use crate::backend::Context;

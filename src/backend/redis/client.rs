@@ -1,19 +1,17 @@
-//! [`Client`]: the operations of one store. It picks the server, and resends a script that the
-//! server does not have.
+//! [`Client`]: the writes of one store, and how any command is sent: it picks the server, and
+//! resends a script that the server does not have. Reads are in `read.rs`, batches in `batch.rs`.
 
 use super::cluster::Cluster;
-use super::connection::{Connection, Failure};
+use super::command::{Command, CommandContext, Target};
+use super::connection::{Connection, Failure, next_usable};
 use super::keys::{self, KeyScheme};
-use super::pipeline_size::PIPELINE_BYTES;
 use super::scripts::ScriptRef;
-use super::{BACKEND, errors, long_range, replies};
-use crate::backend::{Consistency, Context};
-use crate::observe::RoundTripGuard;
-use crate::op::{Read, Reply, Write};
+use super::{errors, replies};
+use crate::backend::Context;
+use crate::op::{Reply, Write};
 use crate::{Error, ErrorKind, Outcome, Result};
 use ::redis::{Cmd, Pipeline, ServerErrorKind, Value as RespValue};
-use std::borrow::Borrow;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 /// A server refuses a command of more arguments as a violation of its protocol.
 const MAX_ARGUMENTS: usize = 1 << 20;
@@ -35,78 +33,8 @@ pub(super) enum Servers {
     Cluster(Cluster),
 }
 
-/// One command, the key that decides on its server, and whether it writes.
-pub(super) struct Command<'k> {
-    pub(super) key: &'k [u8],
-    pub(super) cmd: Cmd,
-    pub(super) writes: bool,
-}
-
-impl<'k> Command<'k> {
-    pub(super) fn read(key: &'k [u8], cmd: Cmd) -> Self {
-        Command { key, cmd, writes: false }
-    }
-    pub(super) fn write(key: &'k [u8], cmd: Cmd) -> Self {
-        Command { key, cmd, writes: true }
-    }
-}
-
-/// The call to which commands belong: its observer, its name, and which server may answer.
-#[derive(Clone, Copy)]
-pub(super) struct CommandContext<'c> {
-    pub(super) cx: &'c Context,
-    pub(super) name: &'static str,
-    pub(super) target: Target,
-}
-
-impl<'c> CommandContext<'c> {
-    /// Measures one round trip, until the guard is dropped.
-    pub(super) fn round_trip(self) -> Option<RoundTripGuard<'c>> {
-        RoundTripGuard::start(self.cx, BACKEND, self.name)
-    }
-    /// Reports to the observer that a command that was not run is about to be resent.
-    pub(super) fn report_retry(self) {
-        if let Some(observer) = &self.cx.observer {
-            observer.on_retry(Some(BACKEND), ErrorKind::Unavailable);
-        }
-    }
-}
-
-/// Which server may answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
-    Primary,
-    Replica,
-}
-
-impl Target {
-    /// Where reads go.
-    pub(super) fn of_reads(cx: &Context) -> Target {
-        match cx.consistency {
-            Consistency::Eventual => Target::Replica,
-            _ => Target::Primary,
-        }
-    }
-}
-
 // Rare paths are boxed. That keeps the futures of single calls small, which are moved into a box.
 impl Client {
-    pub(super) async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        keys::check_read(op)?;
-        let call = CommandContext { cx, name: op.name(), target: Target::of_reads(cx) };
-        let encode = |script| {
-            Command::read(op.key(), self.key_scheme.encode_read(op, script, PIPELINE_BYTES))
-        };
-        let command = encode(ScriptRef::Sha);
-        let answer = self.send_script(call, command, || Some(encode(ScriptRef::Source))).await?;
-        match op {
-            Read::ZRange(op) if long_range::is_too_long(op, &answer) => {
-                Box::pin(self.long_range(cx, op, call.target)).await
-            }
-            op => replies::read(op, answer).map_err(|e| self.with_server(op.key(), e)),
-        }
-    }
-
     pub(super) async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
         keys::check_write(op)?;
         let encode =
@@ -134,7 +62,7 @@ impl Client {
     }
 
     /// Sends a command; if the server does not have its script, `with_source`.
-    async fn send_script<'k>(
+    pub(super) async fn send_script<'k>(
         &self,
         call: CommandContext<'_>,
         command: Command<'k>,
@@ -221,7 +149,7 @@ impl Client {
     /// Adds the server's address to an error that is about the server: an answer that cannot be
     /// decoded, or a denial that a script reports.
     #[cold]
-    fn with_server(&self, key: &[u8], error: Error) -> Error {
+    pub(super) fn with_server(&self, key: &[u8], error: Error) -> Error {
         match (error.kind(), &self.servers) {
             (ErrorKind::Other | ErrorKind::AccessDenied, Servers::One { primary, .. }) => {
                 primary.with_address(error)
@@ -242,18 +170,6 @@ fn is_no_script(answer: &RespValue) -> bool {
 fn cannot_serve(answer: &RespValue) -> bool {
     let RespValue::ServerError(e) = answer else { return false };
     matches!(errors::code(e), "MASTERDOWN" | "LOADING" | "BUSY")
-}
-
-/// The next one, round robin, that is not reconnecting after a failure.
-pub(super) fn next_usable<'c, C: Borrow<Connection>>(
-    connections: &'c [C],
-    turn: &AtomicUsize,
-) -> Option<&'c C> {
-    if connections.is_empty() {
-        return None;
-    }
-    let (a, b) = connections.split_at(turn.fetch_add(1, Ordering::Relaxed) % connections.len());
-    b.iter().chain(a).find(|connection| (*connection).borrow().is_usable())
 }
 
 /// # Errors

@@ -154,7 +154,7 @@ impl KeyScheme {
     }
 
     /// The command of a read. If a range has more than `max_bytes` of values, its script does not
-    /// return them; see [`long_range`](super::long_range).
+    /// return them; see [`read`](super::read).
     pub(super) fn encode_read(self, op: &Read, by: ScriptRef, max_bytes: usize) -> Cmd {
         match op {
             Read::Get(Get { key, .. }) => plain("GET", key, &[]),

@@ -1,7 +1,8 @@
 //! [`Connector`]: makes a connection to one server: TCP or a Unix socket, TLS, then `HELLO`.
 
 use super::errors::refused;
-use super::{handshake, tls};
+use super::handshake::{self, Role, Stage};
+use super::tls::{self, Stream};
 use crate::Result;
 use ::redis::aio::{MultiplexedConnection, SendError};
 use ::redis::{
@@ -14,7 +15,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 #[derive(Clone, Copy, Debug)]
@@ -23,15 +23,6 @@ pub(super) struct Timeouts {
     pub(super) connect: Duration,
     /// For the answer to a command or pipeline.
     pub(super) response: Duration,
-}
-
-/// What the server is expected to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    Standalone,
-    ClusterNode,
-    /// A cluster node that answers reads even if it is a replica (`READONLY`).
-    ClusterReader,
 }
 
 pub(super) struct Connector {
@@ -68,17 +59,6 @@ impl Health {
         self.lost.store(true, Ordering::Release);
     }
 }
-
-/// The progress of an attempt.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Stage {
-    Connect,
-    Tls,
-    Hello,
-}
-
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Connector {
     pub(super) fn new(

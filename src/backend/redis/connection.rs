@@ -10,9 +10,11 @@ use crate::{Error, ErrorKind};
 use ::redis::{Cmd, Pipeline, RedisResult, ServerErrorKind, Value as RespValue};
 use futures_util::FutureExt;
 use std::any::Any;
+use std::borrow::Borrow;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -304,4 +306,16 @@ impl fmt::Debug for Connection {
         // Only the address: the connector has the password.
         f.debug_tuple("Connection").field(&self.connector.address()).finish()
     }
+}
+
+/// The next one, round robin, that is not reconnecting after a failure.
+pub(super) fn next_usable<'c, C: Borrow<Connection>>(
+    connections: &'c [C],
+    turn: &AtomicUsize,
+) -> Option<&'c C> {
+    if connections.is_empty() {
+        return None;
+    }
+    let (a, b) = connections.split_at(turn.fetch_add(1, Ordering::Relaxed) % connections.len());
+    b.iter().chain(a).find(|connection| (*connection).borrow().is_usable())
 }

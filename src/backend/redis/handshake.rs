@@ -1,7 +1,6 @@
 //! Errors of connecting: TCP, TLS, `HELLO`, and a server of another role than the URL says. Each
 //! error says what to change. No command of a caller was sent by then.
 
-use super::connect::{Role, Stage};
 use super::errors::{cause, is_disconnect, server_text};
 use crate::{Error, ErrorKind};
 use ::redis::{ErrorKind as Kind, RedisError, Value as RespValue};
@@ -9,6 +8,23 @@ use std::io;
 
 const IS_NODE: &str = "the server is a node of a cluster and has only a part of the keys; the URL \
                        of a cluster starts with `redis+cluster://`";
+
+/// What the server is expected to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Standalone,
+    ClusterNode,
+    /// A cluster node that answers reads even if it is a replica (`READONLY`).
+    ClusterReader,
+}
+
+/// The progress of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage {
+    Connect,
+    Tls,
+    Hello,
+}
 
 #[cold]
 pub(super) fn timed_out(stage: Stage) -> Error {

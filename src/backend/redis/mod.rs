@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `options.rs` | URLs and options |
 //! | `client.rs` | single operations: picks the server, resends a script that the server lost |
-//! | `batch.rs`, `long_range.rs` | batches; ranges that are too long for one reply |
+//! | `read.rs`, `batch.rs` | reads, also of ranges too long for one reply; batches |
 //! | `pipeline_size.rs` | how much one pipeline sends and asks for |
 //! | `commands.rs`, `replies.rs` | each operation as one command, each RESP value as a reply |
 //! | `atomic.rs` | atomic writes: the arguments of `scripts/transact.lua` |
@@ -23,15 +23,16 @@ mod backoff;
 mod batch;
 mod client;
 mod cluster;
+mod command;
 mod commands;
 mod connect;
 mod connection;
 mod errors;
 mod handshake;
 mod keys;
-mod long_range;
 mod options;
 mod pipeline_size;
+mod read;
 mod replies;
 mod scripts;
 mod tls;

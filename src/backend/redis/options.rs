@@ -2,8 +2,9 @@
 
 use super::client::Servers;
 use super::cluster::Cluster;
-use super::connect::{Connector, Role, Timeouts};
+use super::connect::{Connector, Timeouts};
 use super::connection::{Connection, Failure};
+use super::handshake::Role;
 use super::keys::DefaultMark;
 use super::{Redis, tls};
 use crate::url::{duration, read_options};

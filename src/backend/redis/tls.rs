@@ -3,12 +3,16 @@
 //! Not the client library's: it takes the provider of cryptography from rustls's process-wide
 //! default, and installs one if there is none. This file installs nothing.
 
-use super::connect::Stream;
 use crate::{Error, ErrorKind, Result};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A stream to a server, with or without TLS.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Trusts the system's certificates. Uses the default provider of the process, or ring if there is
 /// none.

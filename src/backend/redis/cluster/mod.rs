@@ -9,8 +9,9 @@ mod pipeline;
 mod slot_map;
 mod topology;
 
-use super::client::{Command, CommandContext, Target, next_usable};
+use super::command::{Command, CommandContext, Target};
 use super::connect::Timeouts;
+use super::connection::next_usable;
 use super::connection::{Connection, Failure};
 use super::errors;
 use super::keys::slot;

@@ -3,7 +3,7 @@
 
 use super::slot_map::SlotMap;
 use super::{Cluster, Redirect, Redirections};
-use crate::backend::redis::client::{Command, CommandContext, Target};
+use crate::backend::redis::command::{Command, CommandContext, Target};
 use crate::backend::redis::connection::{Connection, Failure};
 use crate::backend::redis::errors::unexpected;
 use crate::backend::redis::keys::slot;

@@ -6,8 +6,9 @@
 
 use super::slot_map::SlotMap;
 use crate::backend::redis::backoff::Backoff;
-use crate::backend::redis::connect::{Connector, Role, Timeouts};
+use crate::backend::redis::connect::{Connector, Timeouts};
 use crate::backend::redis::connection::{Connection, Failure};
+use crate::backend::redis::handshake::Role;
 use crate::runtime::{require_timer, with_drivers};
 use crate::{Error, ErrorKind, Result};
 use ::redis::{Cmd, ConnectionAddr, ConnectionInfo};

@@ -1,13 +1,15 @@
-//! Ranges that are longer than a script returns at once: the members first, then their scores and
-//! values, page by page.
+//! Reads: one command each. A range that is longer than a script returns at once is read page by
+//! page: the members first, then their scores and values.
 
-use super::client::{Client, Command, CommandContext, Target};
+use super::client::Client;
+use super::command::{Command, CommandContext, Target};
 use super::commands::{self, PAGE};
 use super::errors::unexpected;
-use super::pipeline_size::{PipelineSize, answer_bytes};
-use super::replies;
+use super::pipeline_size::{PIPELINE_BYTES, PipelineSize, answer_bytes};
+use super::scripts::ScriptRef;
+use super::{keys, replies};
 use crate::backend::Context;
-use crate::op::{Range, Reply, ZRange};
+use crate::op::{Range, Read, Reply, ZRange};
 use crate::{Result, Value};
 use ::redis::Value as RespValue;
 use std::collections::VecDeque;
@@ -21,6 +23,22 @@ const FIRST_MEMBERS: usize = 4 * PAGE;
 type Entry = Option<(f64, Option<Value>)>;
 
 impl Client {
+    pub(super) async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
+        keys::check_read(op)?;
+        let call = CommandContext { cx, name: op.name(), target: Target::of_reads(cx) };
+        let encode = |script| {
+            Command::read(op.key(), self.key_scheme.encode_read(op, script, PIPELINE_BYTES))
+        };
+        let command = encode(ScriptRef::Sha);
+        let answer = self.send_script(call, command, || Some(encode(ScriptRef::Source))).await?;
+        match op {
+            Read::ZRange(op) if is_too_long(op, &answer) => {
+                Box::pin(self.long_range(cx, op, call.target)).await
+            }
+            op => replies::read(op, answer).map_err(|e| self.with_server(op.key(), e)),
+        }
+    }
+
     /// Reads a long range. Members that are removed between the commands are left out.
     pub(super) async fn long_range(
         &self,
