@@ -25,15 +25,15 @@ mod embedded {
 
 /// The ordered layer on an engine in memory that only does what it is told.
 mod ordered {
-    use keyvaluestore::conformance::{SimulatedBackend, Unkindness};
-    keyvaluestore::conformance::tests!(async || SimulatedBackend::new(Unkindness::default()));
+    use keyvaluestore::conformance::{Faults, SimulatedBackend};
+    keyvaluestore::conformance::tests!(async || SimulatedBackend::new(Faults::default()));
 }
 
 /// The same where every use as another type is looked for, as in a file.
 mod ordered_typed {
-    use keyvaluestore::conformance::{SimulatedBackend, Subject, Unkindness};
+    use keyvaluestore::conformance::{Faults, SimulatedBackend, Subject};
 
-    const TYPED: Unkindness = Unkindness { typed: true, ..Unkindness::KIND };
+    const TYPED: Faults = Faults { typed: true, ..Faults::NONE };
     keyvaluestore::conformance::tests!(async || {
         Subject::new(SimulatedBackend::new(TYPED)).sees_types()
     });
@@ -41,15 +41,15 @@ mod ordered_typed {
 
 /// The same on an engine that conflicts, splits and ages.
 mod ordered_unkind {
-    use keyvaluestore::conformance::{SimulatedBackend, Unkindness};
+    use keyvaluestore::conformance::{Faults, SimulatedBackend};
 
-    const UNKIND: Unkindness = Unkindness {
+    const UNKIND: Faults = Faults {
         value: 5_000,
         transaction: 2_000_000,
         page: 7,
         conflict_every: 3,
         age: 5,
-        ..Unkindness::KIND
+        ..Faults::NONE
     };
     keyvaluestore::conformance::tests!(async || SimulatedBackend::new(UNKIND));
 }

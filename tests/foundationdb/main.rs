@@ -11,8 +11,8 @@ mod failures;
 mod limits;
 mod network;
 mod races;
+mod round_trips;
 mod subspaces;
-mod trips;
 
 use keyvaluestore::Store;
 

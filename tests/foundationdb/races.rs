@@ -115,7 +115,7 @@ async fn writers_of_different_members_never_conflict() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conflict_without_end_is_told() {
     // One attempt: the first conflict is the end.
-    let options = keyvaluestore::backend::FoundationDbOptions::new().attempts(1);
+    let options = keyvaluestore::backend::FoundationDbOptions::new().max_attempts(1);
     let cluster = FoundationDb::open(support::foundationdb::subspace()).await.unwrap();
     let store = Store::new(cluster.with_options(options));
     let tasks: Vec<_> = (0..16)

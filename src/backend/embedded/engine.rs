@@ -18,14 +18,14 @@
 //! empty one, and is tried once more.
 
 use super::EmbeddedOptions;
+use super::commit_job::{CommitJob, ProgramJob, ReopenJob};
 use super::errors::closed;
-use super::file::{Place, Vitals, without_waiting};
-use super::group::{Grouped, Job, Mend};
-use super::line::PART;
+use super::file::{FileStats, Location, expect_no_io};
+use super::queue::MAX_PART_ROWS;
 use super::shared::{Message, Shared, run};
 use super::writer::Writer;
 use crate::backend::Context;
-use crate::backend::ordered::{Access, Engine, EngineLimits, Failure, Program};
+use crate::backend::ordered::{Access, AttemptError, Engine, EngineLimits, Program};
 use crate::{Error, ErrorKind, Result};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -33,26 +33,26 @@ use std::thread::{Builder, JoinHandle};
 use tokio::sync::oneshot;
 
 /// The most rows that a read may touch on its caller's thread: about 100 µs of work.
-const SHORT: usize = 128;
+const MAX_INLINE_READ_ROWS: usize = 128;
 
 #[derive(Debug)]
 pub(super) struct Redb {
     shared: Arc<Shared>,
-    writes: Sender<Message<Box<dyn Grouped>>>,
+    writes: Sender<Message<Box<dyn CommitJob>>>,
     reads: Sender<Message<Box<dyn FnOnce() + Send>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     readers: usize,
 }
 
 impl Redb {
-    pub(super) async fn open(place: Place, options: EmbeddedOptions) -> Result<Self> {
-        let vitals = Arc::new(Vitals::default());
+    pub(super) async fn open(location: Location, options: EmbeddedOptions) -> Result<Self> {
+        let stats = Arc::new(FileStats::default());
         let cache = if options.verify { options.cache as u64 } else { 0 };
-        let shared = Arc::new(Shared { snapshot: RwLock::new(Err(closed())), vitals, cache });
+        let shared = Arc::new(Shared { snapshot: RwLock::new(Err(closed())), stats, cache });
         let (writes, writes_in) = unbounded();
         let (reads, reads_in) = unbounded();
         let (opened, answer) = oneshot::channel();
-        let writer = Writer { place, options, shared: shared.clone() };
+        let writer = Writer { location, options, shared: shared.clone() };
         let mut threads = vec![spawn("kvs-write", move || writer.run(opened, &writes_in))?];
         let readers = options.readers.max(1);
         for _ in 0..readers {
@@ -81,8 +81,8 @@ impl Redb {
     }
 
     #[cfg(test)]
-    pub(super) fn vitals(&self) -> &Vitals {
-        &self.shared.vitals
+    pub(super) fn stats(&self) -> &FileStats {
+        &self.shared.stats
     }
     /// The state after the last commit.
     #[cfg(test)]
@@ -97,15 +97,17 @@ impl Redb {
 
     async fn read<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
         match self.read_once(program).await {
-            Err(e) if self.can_be_mended(&e) && self.mend().await => self.read_once(program).await,
+            Err(e) if self.may_need_reopen(&e) && self.reopen().await => {
+                self.read_once(program).await
+            }
             result => result,
         }
     }
 
     async fn read_once<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
-        if program.most_rows() <= SHORT && self.shared.is_resident() {
+        if program.max_rows() <= MAX_INLINE_READ_ROWS && self.shared.is_resident() {
             let snapshot = self.shared.snapshot()?;
-            return without_waiting(|| run(&**program, &*snapshot));
+            return expect_no_io(|| run(&**program, &*snapshot));
         }
         let (shared, program) = (self.shared.clone(), program.clone());
         let (reply, answer) = oneshot::channel();
@@ -118,20 +120,20 @@ impl Redb {
     }
 
     /// Whether a read may have failed because the file has to be opened again.
-    fn can_be_mended(&self, e: &Error) -> bool {
+    fn may_need_reopen(&self, e: &Error) -> bool {
         e.kind() == ErrorKind::Unavailable || self.shared.snapshot().is_err()
     }
 
     /// Has the writing thread open the file again if it must. Whether it was there to do so.
-    async fn mend(&self) -> bool {
+    async fn reopen(&self) -> bool {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Mend(Some(reply)));
+        let job = Box::new(ReopenJob(Some(reply)));
         self.writes.send(Message::Do(job)).is_ok() && answer.await.is_ok()
     }
 
     async fn write<P: Program>(&self, program: &Arc<P>) -> Result<P::Output> {
         let (reply, answer) = oneshot::channel();
-        let job = Job::new(program.clone(), reply);
+        let job = ProgramJob::new(program.clone(), reply);
         self.writes.send(Message::Do(Box::new(job))).map_err(|_| closed())?;
         answer.await.map_err(|_| closed().with_unknown_outcome())?
     }
@@ -149,12 +151,12 @@ impl Engine for Redb {
 
     fn limits(&self) -> EngineLimits {
         EngineLimits {
-            row: 1 << 20,
-            value: usize::MAX,
-            transaction: usize::MAX,
-            part: PART,
-            attempts: 1,
-            typed: true,
+            max_name: 1 << 20,
+            max_value: usize::MAX,
+            max_transaction: usize::MAX,
+            max_part_rows: MAX_PART_ROWS,
+            max_attempts: 1,
+            checks_types: true,
         }
     }
 
@@ -164,7 +166,7 @@ impl Engine for Redb {
         access: Access,
         program: &Arc<P>,
         (): &mut (),
-    ) -> Result<P::Output, Failure> {
+    ) -> Result<P::Output, AttemptError> {
         Ok(match access {
             Access::Read(_) => self.read(program).await?,
             Access::Write => self.write(program).await?,

@@ -21,7 +21,7 @@ pub(super) fn storage(e: StorageError) -> Error {
         StorageError::PreviousIo => {
             (ErrorKind::Unavailable, "the file could not be read or written a moment ago")
         }
-        StorageError::DatabaseClosed => return away(),
+        StorageError::DatabaseClosed => return reopening(),
         StorageError::LockPoisoned(_) => (ErrorKind::Corrupt, PANICKED),
         _ => (ErrorKind::Other, "the storage engine failed"),
     };
@@ -102,7 +102,7 @@ pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Error {
     Error::new(ErrorKind::Corrupt, PANICKED).with_source(text)
 }
 
-pub(super) fn away() -> Error {
+pub(super) fn reopening() -> Error {
     Error::new(ErrorKind::Unavailable, "the file is being opened again")
 }
 

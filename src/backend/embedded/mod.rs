@@ -9,16 +9,19 @@
 //!  shared.rs    what the threads share                errors.rs   what redb's errors mean to a caller
 //! ```
 
+mod background_delete;
+mod commit_job;
 mod engine;
 mod errors;
 mod file;
-mod group;
-mod hidden;
-mod line;
-mod making;
+mod open;
+mod options;
+mod queue;
 mod shared;
 mod tx;
 mod writer;
+
+pub use options::EmbeddedOptions;
 
 use super::ordered::Ordered;
 use super::{Backend, Context};
@@ -27,72 +30,6 @@ use crate::{Error, ErrorKind, Outcome, Result};
 use engine::Redb;
 use std::path::Path;
 use std::sync::Arc;
-
-/// How an [`Embedded`] store is opened. `Default` is right for most.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct EmbeddedOptions {
-    /// The most bytes of the file that are kept in memory. 256 MiB by default.
-    ///
-    /// While the file is at most half as large, short reads are answered from memory on the
-    /// caller's thread, without a switch to another.
-    pub cache: usize,
-    /// How many threads do the other reads. 2 by default.
-    pub readers: usize,
-    /// Whether opening verifies every checksum of the file. On by default; it takes about 0.4 s per
-    /// million rows. Without it, damage that was done to the file while it was closed may show as
-    /// wrong answers.
-    pub verify: bool,
-    removal: tx::Removal,
-}
-
-impl Default for EmbeddedOptions {
-    fn default() -> Self {
-        EmbeddedOptions {
-            cache: 256 << 20,
-            readers: 2,
-            verify: true,
-            removal: tx::Removal::default(),
-        }
-    }
-}
-
-impl EmbeddedOptions {
-    /// Sets [`cache`](Self::cache).
-    #[must_use]
-    pub fn cache(mut self, bytes: usize) -> Self {
-        self.cache = bytes;
-        self
-    }
-    /// Sets [`readers`](Self::readers).
-    #[must_use]
-    pub fn readers(mut self, threads: usize) -> Self {
-        self.readers = threads;
-        self
-    }
-    /// Sets [`verify`](Self::verify).
-    #[must_use]
-    pub fn verify(mut self, verify: bool) -> Self {
-        self.verify = verify;
-        self
-    }
-    /// Opens the store in the file at `path`, or makes a new one.
-    ///
-    /// # Errors
-    /// As [`Embedded::open`].
-    pub async fn open(self, path: impl AsRef<Path>) -> Result<Embedded> {
-        let place = file::Place::File(path.as_ref().to_owned());
-        Redb::open(place, self).await.map(Embedded::new)
-    }
-    /// A store of the same engine in memory, which no disk slows down and nothing outlives. For
-    /// tests of the engine; for your own tests [`Memory`](crate::Memory) is faster.
-    ///
-    /// # Errors
-    /// `Unavailable` if a thread cannot be started.
-    pub async fn in_memory(self) -> Result<Embedded> {
-        Redb::open(file::Place::Memory, self).await.map(Embedded::new)
-    }
-}
 
 /// Keeps everything in one file, without a server.
 ///
@@ -154,7 +91,7 @@ impl EmbeddedOptions {
 ///   there.
 /// - `zcount` and `zlexcount` visit each member that they count: linear in the answer. So do
 ///   `smembers`, `hgetall` and a `zrange` without a limit.
-/// - `delete` of up to 1,000 members or fields removes them. Of more it writes one row that hides
+/// - `delete` of up to 1,000 members or fields removes them. Of more it writes one row that has_hidden
 ///   them, however many they are; the writing thread removes them afterwards, 1,000 at a time,
 ///   between the commits of others, and goes on with that when the file is opened again. A `set` in
 ///   place of a large set or hash does the same.

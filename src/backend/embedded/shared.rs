@@ -2,7 +2,7 @@
 //! run.
 
 use super::errors::panicked;
-use super::file::Vitals;
+use super::file::FileStats;
 use super::tx::Snapshot;
 use crate::backend::ordered::{Program, Transaction};
 use crate::{Error, ErrorKind, Result};
@@ -19,13 +19,13 @@ pub(super) enum Message<T> {
 pub(super) struct Shared {
     /// An error while the file is not open.
     pub(super) snapshot: RwLock<Result<Arc<Snapshot>>>,
-    pub(super) vitals: Arc<Vitals>,
+    pub(super) stats: Arc<FileStats>,
     pub(super) cache: u64,
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("vitals", &self.vitals).finish_non_exhaustive()
+        f.debug_struct("Shared").field("stats", &self.stats).finish_non_exhaustive()
     }
 }
 
@@ -45,7 +45,7 @@ impl Shared {
     /// them all, commits leave them there, and nothing was evicted if the file has never taken more
     /// than half of it.
     pub(super) fn is_resident(&self) -> bool {
-        self.vitals.longest() <= self.cache / 2
+        self.stats.max_len() <= self.cache / 2
     }
 }
 

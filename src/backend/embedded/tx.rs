@@ -2,8 +2,8 @@
 //!
 //! Nothing here waits for anything but the disk, so every future is ready when it is first polled.
 
+use super::background_delete::{self, HIDDEN, Rows};
 use super::errors::{self, storage};
-use super::hidden::{self, HIDDEN, Rows};
 use crate::backend::ordered::{Change, Scan, Span, Transaction, Visit, added};
 use crate::{Error, ErrorKind, Result};
 use redb::{
@@ -20,7 +20,7 @@ pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::ne
 pub(super) const FORMAT: u64 = 2;
 
 /// What redb takes as a value is 3 GiB; what nobody should put into one row is less.
-const MOST_BYTES: usize = 1 << 30;
+const MAX_VALUE_LEN: usize = 1 << 30;
 
 fn ends(span: &Span) -> (Bound<&[u8]>, Bound<&[u8]>) {
     (Bound::Included(&span.begin), Bound::Excluded(&span.end))
@@ -39,7 +39,7 @@ where
 {
     fn get<T>(&self, row: &[u8], decode: impl FnOnce(&[u8]) -> Result<T>) -> Result<Option<T>> {
         if let Some(hidden) = self.hidden
-            && hidden::over(hidden, row)?.is_some()
+            && background_delete::covering(hidden, row)?.is_some()
         {
             return Ok(None);
         }
@@ -48,7 +48,7 @@ where
 
     fn range(&self, scan: &Scan, visit: &mut Visit<'_>) -> Result<()> {
         let mut left = scan.limit;
-        self.stretches(&scan.span, scan.reverse, |span| {
+        self.visible_spans(&scan.span, scan.reverse, |span| {
             let mut rows = self.rows.range::<&[u8]>(ends(span)).map_err(storage)?;
             while left > 0 {
                 let next = if scan.reverse { rows.next_back() } else { rows.next() };
@@ -63,7 +63,7 @@ where
 
     fn count(&self, span: &Span) -> Result<u64> {
         let mut count = 0;
-        self.stretches(span, false, |span| {
+        self.visible_spans(span, false, |span| {
             for row in self.rows.range::<&[u8]>(ends(span)).map_err(storage)? {
                 row.map_err(storage)?;
                 count += 1;
@@ -74,7 +74,7 @@ where
     }
 
     /// Visits the parts of `span` that are not hidden, in order, until `visit` has had enough.
-    fn stretches(
+    fn visible_spans(
         &self,
         span: &Span,
         reverse: bool,
@@ -84,8 +84,8 @@ where
         let mut rest = span.clone();
         loop {
             let next = match reverse {
-                false => hidden::first_shown(hidden, rest.clone())?,
-                true => hidden::last_shown(hidden, rest.clone())?,
+                false => background_delete::first_visible(hidden, rest.clone())?,
+                true => background_delete::last_visible(hidden, rest.clone())?,
             };
             let Some(next) = next else { return Ok(()) };
             if !visit(&next)? {
@@ -120,7 +120,7 @@ impl Snapshot {
         Ok(Snapshot { rows: tx.open_table(ROWS).map_err(errors::table)?, hidden })
     }
     /// Whether there are rows that are still to be removed.
-    pub(super) fn hides(&self) -> bool {
+    pub(super) fn has_hidden(&self) -> bool {
         self.hidden.is_some()
     }
     /// How many rows the file holds, hidden ones too.
@@ -157,7 +157,7 @@ impl Transaction for Snapshot {
         self.view().count(span)
     }
     /// Nobody else writes while a transaction that writes is open.
-    fn guard(&self, _: &[u8]) -> Result<()> {
+    fn add_read_conflict(&self, _: &[u8]) -> Result<()> {
         Ok(())
     }
     fn apply(&self, changes: Vec<Change>) -> Result<()> {
@@ -170,16 +170,16 @@ impl Transaction for Snapshot {
 
 /// How many deleted rows are removed in a transaction; the others are hidden.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Removal {
+pub(super) struct DeleteLimits {
     /// For all of its programs, and then of what is hidden.
-    pub(super) piece: usize,
+    pub(super) rows_per_commit: usize,
     /// Of a span in any case: to hide so few would be as much.
-    pub(super) few: usize,
+    pub(super) min_rows: usize,
 }
 
-impl Default for Removal {
+impl Default for DeleteLimits {
     fn default() -> Self {
-        Removal { piece: 1_000, few: 16 }
+        DeleteLimits { rows_per_commit: 1_000, min_rows: 16 }
     }
 }
 
@@ -197,19 +197,23 @@ struct Tables<'t> {
     rows: Rows<'t>,
     /// Opened only where something is hidden.
     hidden: Option<Rows<'t>>,
-    removal: Removal,
+    delete_limits: DeleteLimits,
     /// How many rows may still be removed at once.
-    removable: usize,
+    deletes_left: usize,
     put: usize,
 }
 
 impl<'t> WriteTx<'t> {
-    /// `hides` if the snapshot of the last commit does.
-    pub(super) fn begin(tx: &'t WriteTransaction, hides: bool, removal: Removal) -> Result<Self> {
+    /// `has_hidden` if the snapshot of the last commit does.
+    pub(super) fn begin(
+        tx: &'t WriteTransaction,
+        has_hidden: bool,
+        delete_limits: DeleteLimits,
+    ) -> Result<Self> {
         let open = |table| tx.open_table(table).map_err(errors::table);
-        let hidden = if hides { Some(open(HIDDEN)?) } else { None };
-        let (rows, removable) = (open(ROWS)?, removal.piece);
-        let tables = Tables { tx, rows, hidden, removal, removable, put: 0 };
+        let hidden = if has_hidden { Some(open(HIDDEN)?) } else { None };
+        let (rows, deletes_left) = (open(ROWS)?, delete_limits.rows_per_commit);
+        let tables = Tables { tx, rows, hidden, delete_limits, deletes_left, put: 0 };
         Ok(WriteTx {
             tables: Mutex::new(tables),
             changed: AtomicBool::new(false),
@@ -229,17 +233,19 @@ impl<'t> WriteTx<'t> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes a piece of what is hidden: at least as much as the programs have written, so that
+    /// Removes a rows_per_commit of what is hidden: at least as much as the programs have written, so that
     /// what is to be removed never grows faster than it goes.
     pub(super) fn remove_hidden(&self) -> Result<()> {
         let mut tables = self.lock();
-        let Tables { rows, hidden: Some(hidden), removal, put, .. } = &mut *tables else {
+        let Tables { rows, hidden: Some(hidden), delete_limits, put, .. } = &mut *tables else {
             return Ok(());
         };
         self.changed.store(true, Relaxed);
-        hidden::remove(hidden, rows, removal.piece.max(*put)).map(drop).inspect_err(|_| {
-            self.broken.store(true, Relaxed);
-        })
+        background_delete::remove(hidden, rows, delete_limits.rows_per_commit.max(*put))
+            .map(drop)
+            .inspect_err(|_| {
+                self.broken.store(true, Relaxed);
+            })
     }
 }
 
@@ -248,7 +254,7 @@ impl<'t> Tables<'t> {
         View { rows: &self.rows, hidden: self.hidden.as_ref() }
     }
 
-    fn carry_out(&mut self, change: &Change) -> Result<()> {
+    fn apply_change(&mut self, change: &Change) -> Result<()> {
         match change {
             Change::Put(row, value) => self.put(row, value),
             // One that is hidden may go at once, too.
@@ -263,17 +269,17 @@ impl<'t> Tables<'t> {
 
     fn put(&mut self, row: &[u8], value: &[u8]) -> Result<()> {
         if let Some(hidden) = &mut self.hidden {
-            hidden::show(hidden, &self.rows, row)?;
+            background_delete::unhide(hidden, &self.rows, row)?;
         }
         self.put += 1;
         self.rows.insert(row, value).map(drop).map_err(storage)
     }
 
-    /// Removes the rows of a span if they are few, and hides them otherwise.
+    /// Removes the rows of a span if they are few, and has_hidden them otherwise.
     fn clear(&mut self, span: &Span) -> Result<()> {
-        let most = self.removable.max(self.removal.few);
+        let most = self.deletes_left.max(self.delete_limits.min_rows);
         let mut found = Vec::new();
-        let scan = Scan { span: span.clone(), reverse: false, limit: most + 1, peek: false };
+        let scan = Scan { span: span.clone(), reverse: false, limit: most + 1, snapshot: false };
         self.view().range(&scan, &mut |row, _| {
             found.push(row.to_vec());
             Ok(())
@@ -283,9 +289,9 @@ impl<'t> Tables<'t> {
                 Some(hidden) => hidden,
                 None => self.tx.open_table(HIDDEN).map_err(errors::table)?,
             };
-            return hidden::hide(self.hidden.insert(hidden), span.clone());
+            return background_delete::hide(self.hidden.insert(hidden), span.clone());
         }
-        self.removable -= found.len().min(self.removable);
+        self.deletes_left -= found.len().min(self.deletes_left);
         for row in found {
             self.rows.remove(&row[..]).map_err(storage)?;
         }
@@ -308,22 +314,22 @@ impl Transaction for WriteTx<'_> {
         self.lock().view().count(span)
     }
     /// Nobody else writes while a transaction that writes is open.
-    fn guard(&self, _: &[u8]) -> Result<()> {
+    fn add_read_conflict(&self, _: &[u8]) -> Result<()> {
         Ok(())
     }
     fn apply(&self, changes: Vec<Change>) -> Result<()> {
         let too_long =
-            |change: &Change| matches!(change, Change::Put(_, v) if v.len() > MOST_BYTES);
+            |change: &Change| matches!(change, Change::Put(_, v) if v.len() > MAX_VALUE_LEN);
         if changes.iter().any(too_long) {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!("a value of more than {MOST_BYTES} bytes"),
+                format!("a value of more than {MAX_VALUE_LEN} bytes"),
             ));
         }
         let mut tables = self.lock();
         for change in &changes {
             self.changed.store(true, Relaxed);
-            if let Err(e) = tables.carry_out(change) {
+            if let Err(e) = tables.apply_change(change) {
                 self.broken.store(true, Relaxed);
                 return Err(e);
             }

@@ -6,6 +6,7 @@
 //!  network.rs   the one thread of the client          errors.rs    what its error codes mean to a caller
 //! ```
 
+mod database;
 mod engine;
 mod errors;
 mod network;
@@ -18,7 +19,7 @@ use super::ordered::Ordered;
 use super::{Backend, Context};
 use crate::op::{Op, Read, Reply, Write};
 use crate::{Error, ErrorKind, Outcome, Result, Store};
-use engine::{Fdb, LONGEST_NAME};
+use database::{Fdb, MAX_KEY_LEN};
 use foundationdb::Database;
 use foundationdb::tuple::Subspace;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ const NAME: &str = "foundationdb";
 
 /// The longest prefix of a subspace: behind it there has to be room for every portable key and
 /// member.
-const LONGEST_PREFIX: usize = 2_048;
+const MAX_PREFIX_LEN: usize = 2_048;
 
 /// Keeps everything in a subspace of a FoundationDB cluster. For production where you have a
 /// cluster, or want control over the hardware.
@@ -60,9 +61,9 @@ const LONGEST_PREFIX: usize = 2_048;
 ///
 /// # Failures
 ///
-/// A transaction that loses to another one is tried again, after a pause that grows, for as long as
+/// A transaction that loses to another one is tried retryable, after a pause that grows, for as long as
 /// [`FoundationDbOptions`] say, and ends as `Conflict`. One of which the cluster does not say
-/// whether it was committed is never sent again: its error says that the outcome is
+/// whether it was committed is never sent retryable: its error says that the outcome is
 /// [unknown](crate::Error::outcome_is_unknown).
 ///
 /// # Limits of the cluster
@@ -104,7 +105,7 @@ impl FoundationDb {
         subspace: Subspace,
         options: FoundationDbOptions,
     ) -> Result<Self> {
-        let engine = engine(database.into(), subspace, options)?.with_patience_of_database()?;
+        let engine = engine(database.into(), subspace, options)?.with_database_options()?;
         Ok(FoundationDb(Arc::new(Ordered::new(engine))))
     }
     /// Opens the cluster that `url` names, with the default [`FoundationDbOptions`], which tell
@@ -119,7 +120,7 @@ impl FoundationDb {
     #[must_use]
     pub fn with_options(self, options: FoundationDbOptions) -> Self {
         // Others may share the database.
-        let engine = Fdb { options, is_patience_of_database: false, ..self.0.engine().clone() };
+        let engine = Fdb { options, has_database_options: false, ..self.0.engine().clone() };
         FoundationDb(Arc::new(Ordered::new(engine)))
     }
 }
@@ -130,16 +131,16 @@ fn engine(
     options: FoundationDbOptions,
 ) -> Result<Fdb> {
     let prefix = subspace.into_bytes();
-    if prefix.len() > LONGEST_PREFIX {
-        let message = format!("the prefix of a subspace has at most {LONGEST_PREFIX} bytes");
+    if prefix.len() > MAX_PREFIX_LEN {
+        let message = format!("the prefix of a subspace has at most {MAX_PREFIX_LEN} bytes");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     Ok(Fdb {
         database,
         prefix: prefix.into(),
         options,
-        is_patience_of_database: false,
-        caches_versions: Arc::new(true.into()),
+        has_database_options: false,
+        caches_read_versions: Arc::new(true.into()),
     })
 }
 
@@ -169,7 +170,7 @@ impl Backend for FoundationDb {
     }
 }
 
-const _: () = assert!(LONGEST_PREFIX + 2 * (2_048 + 1_016) + 64 <= LONGEST_NAME);
+const _: () = assert!(MAX_PREFIX_LEN + 2 * (2_048 + 1_016) + 64 <= MAX_KEY_LEN);
 
 #[cfg(test)]
 mod tests;

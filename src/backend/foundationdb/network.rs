@@ -18,7 +18,7 @@ static NETWORK: Mutex<Option<(NetworkStop, JoinHandle<FdbResult<()>>)>> = Mutex:
 
 /// The longest that a round of the network is waited for, in milliseconds: a client that loads
 /// other versions of itself asks the cluster first, which may not be there.
-const ROUND: i32 = 500;
+const NETWORK_ROUND_TIMEOUT_MS: i32 = 500;
 
 /// Whether the end is registered.
 static STOPS: Once = Once::new();
@@ -39,7 +39,9 @@ pub(super) async fn database(cluster_file: Option<&str>) -> Result<Database> {
         // Each of these is answered by a round of its own.
         for _ in 0..2 {
             let transaction = database.create_trx().map_err(translate)?;
-            transaction.set_option(TransactionOption::Timeout(ROUND)).map_err(translate)?;
+            transaction
+                .set_option(TransactionOption::Timeout(NETWORK_ROUND_TIMEOUT_MS))
+                .map_err(translate)?;
             // Whether it is answered or given up does not matter: the round was made.
             let _ = transaction.get_approximate_size().await;
         }

@@ -16,12 +16,12 @@ use std::time::Duration;
 /// | | |
 /// |---|---|
 /// | `subspace=app/users` | where the rows stand: the tuple `("app", "users")`. The whole database without it |
-/// | `timeout=5s`, `attempts=20` | as the methods here |
+/// | `timeout=5s`, `max_attempts=20` | as the methods here |
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct FoundationDbOptions {
     pub(super) timeout: Duration,
-    pub(super) attempts: u32,
+    pub(super) max_attempts: u32,
     subspace: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ impl Default for FoundationDbOptions {
     fn default() -> Self {
         FoundationDbOptions {
             timeout: Duration::from_secs(10),
-            attempts: 100,
+            max_attempts: 100,
             subspace: Vec::new(),
         }
     }
@@ -48,8 +48,8 @@ impl FoundationDbOptions {
     }
     /// How often a transaction is tried at most that loses to others: 1 for never again. The client
     /// of the cluster waits longer each time.
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = attempts.max(1);
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = max_attempts.max(1);
         self
     }
 
@@ -88,7 +88,7 @@ impl FoundationDbOptions {
                 ));
             }
         };
-        let known = ["subspace=app/users", "timeout=5s", "attempts=20"];
+        let known = ["subspace=app/users", "timeout=5s", "max_attempts=20"];
         read_options(query, "FoundationDB", &known, |name, value, raw| {
             match name {
                 "subspace" if !value.is_empty() => {
@@ -97,7 +97,7 @@ impl FoundationDbOptions {
                     self.subspace = names.ok()?;
                 }
                 "timeout" => self.timeout = duration(value)?,
-                "attempts" => self.attempts = value.parse().ok().filter(|n| *n > 0)?,
+                "max_attempts" => self.max_attempts = value.parse().ok().filter(|n| *n > 0)?,
                 _ => return None,
             }
             Some(())
@@ -115,10 +115,10 @@ mod tests {
     fn a_url_is_a_cluster_file_and_its_options() {
         let read = |url| FoundationDbOptions::new().read(url).unwrap();
         let (path, options) =
-            read("foundationdb:a.cluster?subspace=app/users&timeout=5s&attempts=3");
+            read("foundationdb:a.cluster?subspace=app/users&timeout=5s&max_attempts=3");
         assert_eq!(path.as_deref(), Some("a.cluster"));
         assert_eq!(options.subspace, ["app", "users"]);
-        assert_eq!((options.timeout, options.attempts), (Duration::from_secs(5), 3));
+        assert_eq!((options.timeout, options.max_attempts), (Duration::from_secs(5), 3));
         assert_eq!(read("foundationdb:").0, None);
         let (path, options) = read("foundationdb:a%20b?subspace=a%2fb/c");
         assert_eq!(path.as_deref(), Some("a b"));
@@ -133,7 +133,7 @@ mod tests {
             ("foundationdb://host:4500", "named by its file"),
             ("foundationdb:?space=a", "`space` is no option"),
             ("foundationdb:?subspace=", "`subspace=app/users`"),
-            ("foundationdb:?attempts=0", "`attempts=20`"),
+            ("foundationdb:?max_attempts=0", "`max_attempts=20`"),
             ("foundationdb:?timeout=5", "`timeout=5s`"),
         ] {
             let error = FoundationDbOptions::new().read(url).unwrap_err();

@@ -8,7 +8,7 @@ mod cluster;
 mod process;
 
 use super::FoundationDb;
-use super::engine::Fdb;
+use super::database::Fdb;
 use super::tx::Tx;
 use crate::backend::ordered::{
     Access, Engine, Program, Scan, Span, Transact, Transaction, WriteOne,
@@ -39,7 +39,7 @@ impl Conflicts {
         let (cx, begun) = (Context::default(), engine.begin(Access::Write, 1).unwrap());
         let tx = Tx::new(engine, &cx, Access::Write, begun);
         program.run(&tx).await.unwrap();
-        let transaction = tx.end().transaction.unwrap();
+        let transaction = tx.finish().transaction.unwrap();
         let read = ranges(&transaction, "read").await;
         Conflicts { written: ranges(&transaction, "write").await, read }
     }
@@ -99,8 +99,12 @@ async fn writes_conflict_where_they_have_to_and_nowhere_else() {
     for op in [sadd("a"), hset("a"), set("v", Condition::Always)] {
         assert_eq!(alone(op).await.read, []);
     }
-    let again = (alone(zadd("a")).await, alone(zadd("a")).await);
-    assert_eq!((again.0.read.len(), again.0.after(&again.1)), (1, true), "of one member they do");
+    let same_member = (alone(zadd("a")).await, alone(zadd("a")).await);
+    assert_eq!(
+        (same_member.0.read.len(), same_member.0.after(&same_member.1)),
+        (1, true),
+        "of one member they do"
+    );
 
     let (nx, blind) =
         (alone(set("v", Condition::NotExists)).await, alone(set("v", Condition::Always)).await);
@@ -128,7 +132,7 @@ async fn a_reader_that_grows_old_goes_on_at_a_newer_state() -> Result<()> {
     let tx = Tx::new(&engine, &cx, access, engine.begin(access, usize::MAX)?);
     // All rows of the subspace, two at a time.
     let all = || Span { begin: Vec::new(), end: vec![0xff] };
-    let scan = Scan { span: all(), reverse: false, limit: 2, peek: false };
+    let scan = Scan { span: all(), reverse: false, limit: 2, snapshot: false };
     let mut seen = 0;
     tx.range(&scan, &mut |_, _| {
         seen += 1;

@@ -5,7 +5,7 @@
 //! that has grown too old for the cluster goes on at a new state, page by page.
 
 use super::NAME;
-use super::engine::Fdb;
+use super::database::Fdb;
 use super::errors::{TRANSACTION_TOO_OLD, translate};
 use crate::Result;
 use crate::backend::Context;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// How often one page is asked for again at a newer state.
-const RENEWALS: u32 = 10;
+const MAX_RENEWALS: u32 = 10;
 
 pub(super) struct Tx<'a> {
     engine: &'a Fdb,
@@ -44,7 +44,7 @@ struct Wave {
 }
 
 /// What is left of a transaction when its program has ended.
-pub(super) struct Ended {
+pub(super) struct FinishedTx {
     /// `None` if somebody still holds it, which nobody does.
     pub(super) transaction: Option<foundationdb::Transaction>,
     pub(super) changed: bool,
@@ -66,10 +66,10 @@ impl<'a> Tx<'a> {
         };
         Tx { engine, cx, access, state: Mutex::new(state) }
     }
-    pub(super) fn end(self) -> Ended {
+    pub(super) fn finish(self) -> FinishedTx {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let transaction = Arc::into_inner(state.transaction);
-        Ended { transaction, changed: state.changed, failed: state.failed }
+        FinishedTx { transaction, changed: state.changed, failed: state.failed }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -79,8 +79,8 @@ impl<'a> Tx<'a> {
         self.lock().transaction.clone()
     }
     /// Reads of a transaction that will not commit need no conflict ranges.
-    fn is_snapshot(&self, peek: bool) -> bool {
-        peek || self.access != Access::Write
+    fn is_snapshot(&self, snapshot: bool) -> bool {
+        snapshot || self.access != Access::Write
     }
     fn name(&self, row: &[u8]) -> Vec<u8> {
         [self.engine.prefix(), row].concat()
@@ -91,7 +91,8 @@ impl<'a> Tx<'a> {
     where
         F: Future<Output = FdbResult<T>>,
     {
-        let _wave = self.cx.observer.as_deref().map(|observer| InWave::join(&self.state, observer));
+        let _wave =
+            self.cx.observer.as_deref().map(|observer| WaveGuard::join(&self.state, observer));
         let mut renewals = 0;
         loop {
             let transaction = self.transaction();
@@ -100,7 +101,7 @@ impl<'a> Tx<'a> {
                 Err(error) => error,
             };
             let old = error.code() == TRANSACTION_TOO_OLD && self.access != Access::Write;
-            if !old || renewals == RENEWALS {
+            if !old || renewals == MAX_RENEWALS {
                 self.lock().failed.get_or_insert(error);
                 return Err(translate(error));
             }
@@ -138,21 +139,21 @@ impl<'a> Tx<'a> {
 }
 
 /// One read of a wave. With the last one the observer is told.
-struct InWave<'t> {
+struct WaveGuard<'t> {
     state: &'t Mutex<State>,
     observer: &'t dyn Observer,
 }
 
-impl<'t> InWave<'t> {
+impl<'t> WaveGuard<'t> {
     fn join(state: &'t Mutex<State>, observer: &'t dyn Observer) -> Self {
         let mut locked = state.lock().unwrap_or_else(PoisonError::into_inner);
         locked.wave.reads += 1;
         locked.wave.start.get_or_insert_with(Instant::now);
-        InWave { state, observer }
+        WaveGuard { state, observer }
     }
 }
 
-impl Drop for InWave<'_> {
+impl Drop for WaveGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.wave.reads -= 1;
@@ -165,7 +166,7 @@ impl Drop for InWave<'_> {
 }
 
 impl Transaction for Tx<'_> {
-    fn moves_on(&self) -> bool {
+    fn may_advance(&self) -> bool {
         self.access != Access::Write
     }
     async fn get<R: Send>(
@@ -180,7 +181,7 @@ impl Transaction for Tx<'_> {
 
     async fn range(&self, scan: &Scan, visit: &mut Visit<'_>) -> Result<Option<Vec<u8>>> {
         let limit = (scan.limit < i32::MAX as usize).then_some(scan.limit);
-        let snapshot = self.is_snapshot(scan.peek);
+        let snapshot = self.is_snapshot(scan.snapshot);
         let page = self.page(&scan.span, limit, scan.reverse, snapshot).await?;
         let prefix = self.engine.prefix().len();
         let mut last = None;
@@ -207,7 +208,7 @@ impl Transaction for Tx<'_> {
         }
     }
 
-    fn guard(&self, row: &[u8]) -> Result<()> {
+    fn add_read_conflict(&self, row: &[u8]) -> Result<()> {
         let begin = self.name(row);
         let end = [&begin[..], &[0]].concat();
         let guarded = self.transaction().add_conflict_range(&begin, &end, ConflictRangeType::Read);

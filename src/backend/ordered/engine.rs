@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// - An attempt runs the program once, in one transaction, and answers only when its changes are
 ///   durable.
 /// - Transactions are serializable. If others got in the way, the attempt is not applied and
-///   answers that it may be made [again](Failure::again), having waited as long as it thinks right;
+///   answers that it may be made [again](AttemptError::again), having waited as long as it thinks right;
 ///   the layer above makes it.
 /// - If the commit may or may not have been applied, the error has an unknown outcome, and there is
 ///   no again.
@@ -40,24 +40,24 @@ pub(crate) trait Engine: Debug + Send + Sync + 'static {
         access: Access,
         program: &Arc<P>,
         session: &mut Self::Session,
-    ) -> impl Future<Output = Result<P::Output, Failure>> + Send;
+    ) -> impl Future<Output = Result<P::Output, AttemptError>> + Send;
 }
 
 /// Why an attempt has failed.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct AttemptError {
     pub error: Error,
     /// Nothing was applied, and another attempt may succeed.
-    pub again: bool,
+    pub retryable: bool,
     /// The transaction took longer than one may: less at once may be quick enough.
     pub too_old: bool,
 }
 
 /// An error of a program: a conflict is worth another attempt.
-impl From<Error> for Failure {
+impl From<Error> for AttemptError {
     fn from(error: Error) -> Self {
-        let again = error.kind() == ErrorKind::Conflict && !error.outcome_is_unknown();
-        Failure { error, again, too_old: false }
+        let retryable = error.kind() == ErrorKind::Conflict && !error.outcome_is_unknown();
+        AttemptError { error, retryable, too_old: false }
     }
 }
 
@@ -65,18 +65,18 @@ impl From<Error> for Failure {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EngineLimits {
     /// The most bytes of a row's name.
-    pub row: usize,
+    pub max_name: usize,
     /// The most bytes of a row's value; longer values are split.
-    pub value: usize,
+    pub max_value: usize,
     /// The most bytes that a transaction can change.
-    pub transaction: usize,
+    pub max_transaction: usize,
     /// The most rows of a batch in one of its [parts](Program::parts).
-    pub part: usize,
+    pub max_part_rows: usize,
     /// How often an attempt may conflict before the caller is told.
-    pub attempts: u32,
+    pub max_attempts: u32,
     /// Whether every use of a key as another type is looked for and refused. Otherwise writes that
     /// ask for nothing read nothing, and such a key is as though absent.
-    pub typed: bool,
+    pub checks_types: bool,
 }
 
 /// What a transaction is for.
@@ -92,7 +92,7 @@ pub(crate) trait Program: Debug + Send + Sync + 'static {
     type Output: Send + 'static;
 
     /// The most rows that it reads, as far as that is known beforehand.
-    fn most_rows(&self) -> usize;
+    fn max_rows(&self) -> usize;
 
     /// Whether it can be run as several smaller programs.
     fn is_divisible(&self) -> bool {
@@ -154,10 +154,10 @@ pub(crate) trait Transaction: Send + Sync {
     fn count(&self, span: &Span) -> impl Future<Output = Result<u64>> + Send;
 
     /// Makes the transaction conflict with whoever changes `row`, as though it had been read.
-    fn guard(&self, row: &[u8]) -> Result<()>;
+    fn add_read_conflict(&self, row: &[u8]) -> Result<()>;
 
     /// Whether it may go over to a newer state between two calls.
-    fn moves_on(&self) -> bool {
+    fn may_advance(&self) -> bool {
         false
     }
 
@@ -189,7 +189,7 @@ pub(crate) struct Scan {
     /// The most rows to visit.
     pub limit: usize,
     /// Only to look: the transaction does not conflict with whoever changes what is seen.
-    pub peek: bool,
+    pub snapshot: bool,
 }
 
 /// One change to the rows.

@@ -19,13 +19,13 @@
 //!
 //! It is private on purpose: a backend with types of its own (Redis, DynamoDB) has no use for it.
 
-mod cell;
+mod encoded_value;
 mod engine;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) mod faulty_engine;
 mod program;
 mod read;
 mod rows;
-#[cfg(any(test, feature = "conformance"))]
-pub(crate) mod simulated;
 mod slices;
 mod strings;
 mod types;
@@ -33,7 +33,7 @@ mod write;
 
 #[cfg(feature = "embedded")]
 pub(crate) use engine::added;
-pub(crate) use engine::{Access, Engine, Failure, Program};
+pub(crate) use engine::{Access, AttemptError, Engine, Program};
 #[cfg(any(feature = "embedded", feature = "foundationdb"))]
 pub(crate) use engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
 
@@ -60,7 +60,7 @@ impl<E: Engine> Ordered<E> {
     }
 
     /// Runs a program until it is committed, has failed, or has lost to others too often. The one
-    /// place that tries again: only what the engine knows not to have been applied.
+    /// place that tries retryable: only what the engine knows not to have been applied.
     async fn run<P: Program>(&self, cx: &Context, access: Access, program: P) -> Result<P::Output> {
         self.try_run(cx, access, program).await.map_err(|failure| failure.error)
     }
@@ -70,25 +70,25 @@ impl<E: Engine> Ordered<E> {
         cx: &Context,
         access: Access,
         program: P,
-    ) -> Result<P::Output, Failure> {
+    ) -> Result<P::Output, AttemptError> {
         let (program, mut session) = (Arc::new(program), E::Session::default());
-        let mut left = self.engine.limits().attempts;
+        let mut left = self.engine.limits().max_attempts;
         loop {
             let attempt = self.engine.attempt(cx, access, &program, &mut session);
             let mut failure = match attempt.await {
                 Ok(output) => return Ok(output),
                 Err(failure) => failure,
             };
-            let Failure { error, again, too_old } = &failure;
+            let AttemptError { error, retryable, too_old } = &failure;
             left = left.saturating_sub(1);
             // As a whole it would be too old again.
             if *too_old && program.is_divisible() {
                 return Err(failure);
             }
-            if !again || left == 0 {
+            if !retryable || left == 0 {
                 // A long value that was replaced while it was read is not so time after time.
                 if matches!(access, Access::Read(_)) && error.kind() == ErrorKind::Conflict {
-                    failure.error = cell::incomplete().with_source(error.clone());
+                    failure.error = encoded_value::missing_chunks().with_source(error.clone());
                 }
                 return Err(failure);
             }
@@ -121,13 +121,15 @@ impl<E: Engine> Backend for Ordered<E> {
             match self.try_run(cx, access, program).await {
                 Ok(slice) => replies.extend(slice),
                 // Nothing of it was applied, and half of it may be quick enough, or fit.
-                Err(Failure { too_old: true, .. }) if slice.len() > 1 => slices.halve_all(slice),
-                Err(Failure { error, .. })
+                Err(AttemptError { too_old: true, .. }) if slice.len() > 1 => {
+                    slices.halve_all(slice)
+                }
+                Err(AttemptError { error, .. })
                     if error.kind() == ErrorKind::TooLarge && slice.len() > 1 =>
                 {
                     slices.halve_one(slice);
                 }
-                Err(Failure { error, .. }) => replies.extend(program::failed(slice, &error)),
+                Err(AttemptError { error, .. }) => replies.extend(program::failed(slice, &error)),
             }
         }
         replies

@@ -3,7 +3,7 @@
 use super::engine::{EngineLimits, Program, Transaction, ends_transaction, only};
 use super::read::read;
 use super::slices::{part_ends, rows_of, rows_written};
-use super::write::{Company, Plan, check_names, plan};
+use super::write::{Mode, Plan, check_names, plan};
 use crate::op::*;
 use crate::{Error, Key, Outcome, Result};
 use futures_util::future::join_all;
@@ -18,7 +18,7 @@ pub(super) struct ReadOne {
 
 impl Program for ReadOne {
     type Output = Reply;
-    fn most_rows(&self) -> usize {
+    fn max_rows(&self) -> usize {
         most_read(&self.op)
     }
     fn parts(&self) -> Vec<usize> {
@@ -40,7 +40,7 @@ pub(crate) struct WriteOne {
 
 impl Program for WriteOne {
     type Output = Reply;
-    fn most_rows(&self) -> usize {
+    fn max_rows(&self) -> usize {
         usize::MAX
     }
     fn parts(&self) -> Vec<usize> {
@@ -61,7 +61,7 @@ async fn read_one<T: Transaction>(tx: &T, op: &Read, limits: &EngineLimits) -> R
 
 async fn write_one<T: Transaction>(tx: &T, op: &Write, limits: &EngineLimits) -> Result<Reply> {
     check_names(op.key(), longest_name_written(op), limits)?;
-    match plan(tx, op, Company::Alone, limits).await? {
+    match plan(tx, op, Mode::Single, limits).await? {
         Plan::ConditionFailed => Ok(Reply::Applied(false)),
         Plan::Apply { changes, reply } => {
             tx.apply(changes)?;
@@ -79,7 +79,7 @@ pub(crate) struct Transact {
 
 impl Program for Transact {
     type Output = Outcome;
-    fn most_rows(&self) -> usize {
+    fn max_rows(&self) -> usize {
         usize::MAX
     }
     fn parts(&self) -> Vec<usize> {
@@ -91,7 +91,7 @@ impl Program for Transact {
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Outcome> {
         let plans = join_all(self.writes.iter().map(async |op| {
             check_names(op.key(), longest_name_written(op), &self.limits)?;
-            plan(tx, op, Company::Others, &self.limits).await
+            plan(tx, op, Mode::Atomic, &self.limits).await
         }))
         .await;
         let mut failed = Vec::new();
@@ -125,7 +125,7 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn new(ops: &[Op], limits: EngineLimits) -> Self {
-        Batch { ops: ops.to_vec(), ends: part_ends(ops, limits.part), limits }
+        Batch { ops: ops.to_vec(), ends: part_ends(ops, limits.max_part_rows), limits }
     }
     fn part(&self, part: usize) -> &[Op] {
         let start = part.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -135,7 +135,7 @@ impl Batch {
 
 impl Program for Batch {
     type Output = Vec<Result<Reply>>;
-    fn most_rows(&self) -> usize {
+    fn max_rows(&self) -> usize {
         let rows = self.ops.iter().map(|op| match op {
             Op::Read(op) => most_read(op),
             Op::Write(_) => usize::MAX,

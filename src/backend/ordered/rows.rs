@@ -79,7 +79,7 @@ impl<'a> Rows<'a> {
         self.span(MEMBER, END)
     }
     /// What a new string replaces, beside an old one.
-    pub(super) fn plain_but_string(self) -> Span {
+    pub(super) fn plain_except_string(self) -> Span {
         self.span(SET, MEMBER)
     }
     pub(super) fn string(self) -> Vec<u8> {
@@ -108,7 +108,7 @@ impl<'a> Rows<'a> {
     }
     /// A row that there never is. Whoever writes or removes a string clears it; adding to a counter
     /// does not.
-    pub(super) fn string_guard(self) -> Vec<u8> {
+    pub(super) fn string_conflict_row(self) -> Vec<u8> {
         self.kind(SET)
     }
     /// The sorted members by score.
@@ -141,8 +141,8 @@ impl<'a> Rows<'a> {
     }
 
     /// The value of a row, where it is a long one.
-    pub(super) fn long(self, place: Place<'a>) -> Long<'a> {
-        Long { rows: self, place }
+    pub(super) fn chunks_of(self, owner: ChunkOwner<'a>) -> ChunkRows<'a> {
+        ChunkRows { rows: self, owner }
     }
 
     /// The member or field in the name of a row of a set, hash, or sorted set by member.
@@ -184,7 +184,7 @@ impl<'a> Rows<'a> {
 
 /// Whose value a long value is.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place<'a> {
+pub(super) enum ChunkOwner<'a> {
     String,
     Field(&'a Value),
     Member(&'a Value),
@@ -192,22 +192,22 @@ pub(super) enum Place<'a> {
 
 /// The rows of a value that is too long for one row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Long<'a> {
+pub(super) struct ChunkRows<'a> {
     rows: Rows<'a>,
-    place: Place<'a>,
+    owner: ChunkOwner<'a>,
 }
 
-impl Long<'_> {
+impl ChunkRows<'_> {
     fn prefix(self) -> Vec<u8> {
         let key = bytes(self.rows.0);
-        match self.place {
-            Place::String => pack(&(key, CHUNK, STRING, bytes(b""))),
-            Place::Field(field) => pack(&(key, CHUNK, HASH, bytes(field))),
-            Place::Member(member) => pack(&(key, SORTED_CHUNK, bytes(member))),
+        match self.owner {
+            ChunkOwner::String => pack(&(key, CHUNK, STRING, bytes(b""))),
+            ChunkOwner::Field(field) => pack(&(key, CHUNK, HASH, bytes(field))),
+            ChunkOwner::Member(member) => pack(&(key, SORTED_CHUNK, bytes(member))),
         }
     }
     /// The chunks of whatever value was ever there.
-    pub(super) fn any(self) -> Span {
+    pub(super) fn all(self) -> Span {
         let begin = self.prefix();
         let mut end = begin.clone();
         end.push(0xff); // above every type byte that a tuple can go on with
@@ -243,14 +243,16 @@ mod tests {
             rows.push(of.string());
             rows.extend(members.map(|m| of.set_member(&m.into())));
             rows.extend(members.map(|m| of.hash_field(&m.into())));
-            rows.push(of.long(Place::String).chunk(7, 0));
-            rows.push(of.long(Place::String).chunk(7, 1));
-            rows.push(of.long(Place::String).chunk(7, 300));
+            rows.push(of.chunks_of(ChunkOwner::String).chunk(7, 0));
+            rows.push(of.chunks_of(ChunkOwner::String).chunk(7, 1));
+            rows.push(of.chunks_of(ChunkOwner::String).chunk(7, 300));
             rows.extend(members.map(|m| of.sorted_member(&m.into())));
             for s in scores {
                 rows.extend(members.map(|m| of.sorted_order(score(s), &m.into())));
             }
-            rows.extend(members.map(|m| of.long(Place::Member(&m.into())).chunk(u64::MAX, 3)));
+            rows.extend(
+                members.map(|m| of.chunks_of(ChunkOwner::Member(&m.into())).chunk(u64::MAX, 3)),
+            );
             for s in scores {
                 rows.extend(members.map(|m| of.sorted_value(score(s), &m.into())));
             }
@@ -263,15 +265,21 @@ mod tests {
         let (a, a0) = (Key::from("a"), Key::from("a\0"));
         let m = Value::from(&b"\xff\xff"[..]);
         let inside = |span: Span, row: Vec<u8>| span.begin <= row && row < span.end;
-        assert!(inside(Rows::of(&a).all(), Rows::of(&a).long(Place::Member(&m)).chunk(1, 1)));
+        assert!(inside(
+            Rows::of(&a).all(),
+            Rows::of(&a).chunks_of(ChunkOwner::Member(&m)).chunk(1, 1)
+        ));
         assert!(!inside(Rows::of(&a).all(), Rows::of(&a0).string()));
-        assert!(inside(Rows::of(&a).plain(), Rows::of(&a).long(Place::Field(&m)).chunk(1, 1)));
+        assert!(inside(
+            Rows::of(&a).plain(),
+            Rows::of(&a).chunks_of(ChunkOwner::Field(&m)).chunk(1, 1)
+        ));
         assert!(!inside(Rows::of(&a).plain(), Rows::of(&a).sorted_member(&"".into())));
         assert!(inside(Rows::of(&a).all(), Rows::of(&a).sorted_value(Score::MAX, &m)));
-        assert!(inside(Rows::of(&a).plain_but_string(), Rows::of(&a).string_guard()));
+        assert!(inside(Rows::of(&a).plain_except_string(), Rows::of(&a).string_conflict_row()));
         assert!(!inside(Rows::of(&a).set(), Rows::of(&a).hash_field(&"".into())));
-        let long = Rows::of(&a).long(Place::Member(&m));
-        assert!(inside(long.any(), long.chunk(u64::MAX, usize::MAX)));
+        let long = Rows::of(&a).chunks_of(ChunkOwner::Member(&m));
+        assert!(inside(long.all(), long.chunk(u64::MAX, usize::MAX)));
     }
 
     #[test]
@@ -282,7 +290,7 @@ mod tests {
         assert_eq!(rows.kind_of(&rows.set_member(&m)).unwrap(), Kind::Set);
         assert_eq!(rows.kind_of(&rows.hash_field(&m)).unwrap(), Kind::Hash);
         assert_eq!(rows.kind_of(&rows.sorted_member(&m)).unwrap(), Kind::Sorted);
-        let chunk = rows.long(Place::Field(&m)).chunk(1, 1);
+        let chunk = rows.chunks_of(ChunkOwner::Field(&m)).chunk(1, 1);
         for row in [&b""[..], &chunk, &rows.sorted_order(Score::MAX, &m), &[0xff; 30]] {
             assert_eq!(rows.kind_of(row).unwrap_err().kind(), ErrorKind::Corrupt);
         }

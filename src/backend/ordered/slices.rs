@@ -12,25 +12,25 @@ use crate::op::*;
 pub(super) struct Slices<'o> {
     rest: &'o [Op],
     /// Cut from `rest` already, and to be tried again before it. The last one comes first.
-    again: Vec<&'o [Op]>,
+    retry: Vec<&'o [Op]>,
     /// The most bytes of a slice.
-    bytes: usize,
+    max_bytes: usize,
     /// The most operations in a slice: fewer once one was too old.
-    most: usize,
+    max_ops: usize,
 }
 
 impl<'o> Slices<'o> {
     pub(super) fn new(ops: &'o [Op], limits: &EngineLimits) -> Self {
         // Reads change nothing.
         let writes = ops.iter().any(|op| matches!(op, Op::Write(_)));
-        let bytes = if writes { limits.transaction } else { usize::MAX };
-        Slices { rest: ops, again: Vec::new(), bytes, most: usize::MAX }
+        let max_bytes = if writes { limits.max_transaction } else { usize::MAX };
+        Slices { rest: ops, retry: Vec::new(), max_bytes, max_ops: usize::MAX }
     }
 
     pub(super) fn next(&mut self) -> Option<&'o [Op]> {
-        if let Some(slice) = self.again.pop() {
-            let (slice, rest) = slice.split_at(slice.len().min(self.most));
-            self.again.extend((!rest.is_empty()).then_some(rest));
+        if let Some(slice) = self.retry.pop() {
+            let (slice, rest) = slice.split_at(slice.len().min(self.max_ops));
+            self.retry.extend((!rest.is_empty()).then_some(rest));
             return Some(slice);
         }
         // One that may be too large alone is tried alone.
@@ -41,27 +41,27 @@ impl<'o> Slices<'o> {
     }
     /// How many operations from the next one on go together.
     fn fitting(&self) -> usize {
-        let most = self.rest.len().min(self.most);
-        if self.bytes == usize::MAX {
+        let most = self.rest.len().min(self.max_ops);
+        if self.max_bytes == usize::MAX {
             return most;
         }
         let mut bytes = 0usize;
         let fits = self.rest[..most].iter().take_while(|op| {
             bytes = bytes.saturating_add(bytes_of(op));
-            bytes <= self.bytes
+            bytes <= self.max_bytes
         });
         fits.count()
     }
 
     /// That slice was too old: it is cut, and all that follow it.
     pub(super) fn halve_all(&mut self, slice: &'o [Op]) {
-        self.most = (slice.len() / 2).max(1);
-        self.again.push(slice);
+        self.max_ops = (slice.len() / 2).max(1);
+        self.retry.push(slice);
     }
     /// That slice was too large: it alone is cut.
     pub(super) fn halve_one(&mut self, slice: &'o [Op]) {
         let (first, second) = slice.split_at(slice.len() / 2);
-        self.again.extend([second, first]);
+        self.retry.extend([second, first]);
     }
 }
 

@@ -1,13 +1,13 @@
 //! The end: of the store, of its last clone, of a caller's patience.
 
-use super::disk::Disk;
+use super::faulty_disk::FaultyDisk;
 use super::{begun, engine, open};
 use crate::ErrorKind;
 use futures_util::FutureExt;
 
 #[tokio::test]
 async fn close_waits_for_the_writes_under_way() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
     let mut writes = vec![begun(store.set("k0", "v"))];
@@ -27,7 +27,7 @@ async fn close_waits_for_the_writes_under_way() {
 
 #[tokio::test]
 async fn a_closed_store_refuses_everything_and_closes_again() {
-    let store = open(&Disk::default()).await.unwrap();
+    let store = open(&FaultyDisk::default()).await.unwrap();
     store.set("k", "v").await.unwrap();
     let clone = store.clone();
     store.backend().close().await.unwrap();
@@ -54,7 +54,7 @@ async fn a_closed_store_refuses_everything_and_closes_again() {
 /// Writes that stood in the queue behind the end used to be told that their outcome was unknown.
 #[tokio::test]
 async fn a_write_that_comes_too_late_is_known_not_to_be_written() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
     let early = begun(store.set("early", "v"));
@@ -98,7 +98,7 @@ async fn dropping_the_last_clone_closes_the_file() {
 #[tokio::test]
 async fn closing_while_others_read_and_write_leaves_nobody_waiting() {
     for round in 0..20u64 {
-        let disk = Disk::default();
+        let disk = FaultyDisk::default();
         let store = open(&disk).await.unwrap();
         let tasks: Vec<_> = (0..8)
             .map(|task| {
@@ -127,7 +127,7 @@ async fn closing_while_others_read_and_write_leaves_nobody_waiting() {
 
 #[tokio::test]
 async fn a_caller_who_gives_up_disturbs_nobody() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
     let first = begun(store.set("first", "v"));

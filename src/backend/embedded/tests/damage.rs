@@ -3,7 +3,7 @@
 
 use super::super::Embedded;
 use super::super::tx::{META, ROWS};
-use super::disk::Disk;
+use super::faulty_disk::FaultyDisk;
 use super::{filler, open, open_with};
 use crate::backend::EmbeddedOptions;
 use crate::{ErrorKind, Result, Store};
@@ -45,7 +45,7 @@ async fn read_all(store: &Store<Embedded>) -> Result<String> {
 
 /// A file that was closed properly, and what it holds.
 async fn good() -> (Vec<u8>, String) {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     fill(&store).await.unwrap();
     let text = read_all(&store).await.unwrap();
@@ -55,7 +55,7 @@ async fn good() -> (Vec<u8>, String) {
 
 /// What opening and reading `image` comes to.
 async fn look(image: Vec<u8>, options: EmbeddedOptions) -> Result<String> {
-    let store = open_with(&Disk::holding(image), options).await?;
+    let store = open_with(&FaultyDisk::holding(image), options).await?;
     read_all(&store).await
 }
 

@@ -9,33 +9,33 @@
 //!  hidden.rs    what is deleted and not yet removed  turns.rs     big writers and their neighbours
 //! ```
 
+mod background_delete;
 mod closing;
 mod damage;
-mod disk;
-mod failing;
-mod groups;
-mod hidden;
-mod making;
-mod power;
+mod faulty_disk;
+mod group_commit;
+mod io_errors;
+mod large_writes;
+mod opening;
+mod power_cuts;
 mod threads;
-mod turns;
 
 use super::engine::Redb;
-use super::file::Place;
+use super::file::Location;
 use super::{Embedded, EmbeddedOptions};
 use crate::{Result, Store};
-use disk::Disk;
+use faulty_disk::FaultyDisk;
 use futures_util::FutureExt;
 use std::pin::Pin;
 
-async fn open(disk: &Disk) -> Result<Store<Embedded>> {
+async fn open(disk: &FaultyDisk) -> Result<Store<Embedded>> {
     open_with(disk, EmbeddedOptions::default()).await
 }
 
-async fn open_with(disk: &Disk, options: EmbeddedOptions) -> Result<Store<Embedded>> {
+async fn open_with(disk: &FaultyDisk, options: EmbeddedOptions) -> Result<Store<Embedded>> {
     let disk = disk.clone();
-    let place = Place::Double(Box::new(move || Ok(Box::new(disk.clone()))));
-    let engine = Redb::open(place, options).await?;
+    let location = Location::TestDouble(Box::new(move || Ok(Box::new(disk.clone()))));
+    let engine = Redb::open(location, options).await?;
     Ok(Store::with_backend(Embedded::new(engine)))
 }
 

@@ -1,6 +1,6 @@
 //! Which thread does what: a caller's never waits for the disk, and no read waits for a write.
 
-use super::disk::Disk;
+use super::faulty_disk::FaultyDisk;
 use super::{Embedded, begun, engine, filler, open, open_with};
 use crate::Store;
 use crate::backend::EmbeddedOptions;
@@ -48,7 +48,7 @@ async fn use_all(store: &Store<Embedded>, n: u64) {
 #[tokio::test]
 async fn no_storage_is_ever_used_on_a_callers_thread() {
     for cache in [256 << 20, 1 << 20, 64 << 10, 0] {
-        let disk = Disk::default();
+        let disk = FaultyDisk::default();
         // Opened twice: the second time everything has to be read.
         for _ in 0..2 {
             let options = EmbeddedOptions::default().cache(cache);
@@ -93,21 +93,21 @@ async fn churn(store: &Store<Embedded>, rounds: u64, most: usize, seed: u64) {
 
 #[tokio::test]
 async fn a_read_that_promises_not_to_wait_does_not() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let cache = 24 << 20;
     let store = open_with(&disk, EmbeddedOptions::default().cache(cache)).await.unwrap();
     churn(&store, 3_000, 4 << 20, 1).await;
-    let vitals = engine(&store).vitals();
-    let longest = vitals.longest();
-    assert!(longest > cache as u64 / 8, "the file is too small to tell: {longest}");
-    assert!(longest <= cache as u64 / 2, "the file is too large to tell: {longest}");
-    assert_eq!(vitals.broken_promises(), 0);
+    let stats = engine(&store).stats();
+    let max_len = stats.max_len();
+    assert!(max_len > cache as u64 / 8, "the file is too small to tell: {max_len}");
+    assert!(max_len <= cache as u64 / 2, "the file is too large to tell: {max_len}");
+    assert_eq!(stats.unexpected_reads(), 0);
 }
 
 /// redb forgets what it has read when it has verified a file.
 #[tokio::test]
 async fn nor_after_the_file_was_opened_again() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     churn(&store, 500, 4 << 20, 2).await;
     store.backend().close().await.unwrap();
@@ -115,13 +115,13 @@ async fn nor_after_the_file_was_opened_again() {
     for n in 0..200 {
         store.get(format!("k{n}")).await.unwrap();
     }
-    assert_eq!(engine(&store).vitals().broken_promises(), 0);
+    assert_eq!(engine(&store).stats().unexpected_reads(), 0);
 }
 
 /// What was evicted while the file was large is still missing when it has become small.
 #[tokio::test]
 async fn nor_after_the_file_was_larger_than_the_cache() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open_with(&disk, EmbeddedOptions::default().cache(8 << 20)).await.unwrap();
     churn(&store, 300, 1 << 20, 3).await;
     for n in 0..100 {
@@ -138,12 +138,12 @@ async fn nor_after_the_file_was_larger_than_the_cache() {
         store.get(format!("k{n}")).await.unwrap();
     }
     assert!(disk.image().len() < 4 << 20, "the file is small again: {}", disk.image().len());
-    assert_eq!(engine(&store).vitals().broken_promises(), 0);
+    assert_eq!(engine(&store).stats().unexpected_reads(), 0);
 }
 
 #[tokio::test]
 async fn a_read_does_not_wait_for_a_commit_and_sees_the_state_before_it() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     store.set("k", "old").await.unwrap();
     store.sadd("set", ["old"]).await.unwrap();

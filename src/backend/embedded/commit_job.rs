@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// A program that shares commits, and its caller.
-pub(super) trait Grouped: Send {
+pub(super) trait CommitJob: Send {
     /// About how many rows its next part changes; `None` if all of it has run.
     fn next(&self) -> Option<usize>;
     /// Whether it has more parts than the next one.
@@ -24,7 +24,7 @@ pub(super) trait Grouped: Send {
     fn fail(&mut self, error: &Error);
 }
 
-pub(super) struct Job<P: Program> {
+pub(super) struct ProgramJob<P: Program> {
     program: Arc<P>,
     /// How many rows each part changes.
     parts: Vec<usize>,
@@ -34,11 +34,11 @@ pub(super) struct Job<P: Program> {
     reply: Option<oneshot::Sender<Result<P::Output>>>,
 }
 
-impl<P: Program> Job<P> {
+impl<P: Program> ProgramJob<P> {
     pub(super) fn new(program: Arc<P>, reply: oneshot::Sender<Result<P::Output>>) -> Self {
         let parts = program.parts();
         let outputs = Vec::with_capacity(parts.len());
-        Job { program, parts, outputs, settled: 0, reply: Some(reply) }
+        ProgramJob { program, parts, outputs, settled: 0, reply: Some(reply) }
     }
     fn answer(&mut self) {
         if let Some(reply) = self.reply.take() {
@@ -48,7 +48,7 @@ impl<P: Program> Job<P> {
     }
 }
 
-impl<P: Program> Grouped for Job<P> {
+impl<P: Program> CommitJob for ProgramJob<P> {
     fn next(&self) -> Option<usize> {
         self.parts.get(self.outputs.len()).copied()
     }
@@ -82,16 +82,16 @@ impl<P: Program> Grouped for Job<P> {
 }
 
 /// What still stands in the queue when the store is closed is known not to be applied.
-impl<P: Program> Drop for Job<P> {
+impl<P: Program> Drop for ProgramJob<P> {
     fn drop(&mut self) {
         self.fail(&closed().with_unknown_outcome());
     }
 }
 
 /// A program that changes nothing. That it is in a group has the file opened again if need be.
-pub(super) struct Mend(pub(super) Option<oneshot::Sender<()>>);
+pub(super) struct ReopenJob(pub(super) Option<oneshot::Sender<()>>);
 
-impl Grouped for Mend {
+impl CommitJob for ReopenJob {
     fn next(&self) -> Option<usize> {
         Some(0)
     }

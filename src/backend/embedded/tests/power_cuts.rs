@@ -1,7 +1,7 @@
 //! Power cuts, at any change or sync, during recovery, too: what was answered is there, nothing is
 //! there by half.
 
-use super::disk::Disk;
+use super::faulty_disk::FaultyDisk;
 use super::{filler, open};
 use crate::backend::Embedded;
 use crate::{Result, Store, Value};
@@ -78,7 +78,7 @@ async fn check(store: &Store<Embedded>, w: usize, writer: &mut Writer) {
 
 /// One life of a disk, from power on to power off.
 async fn live(image: Vec<u8>, seed: u64, writers: &mut [Writer; WRITERS]) -> Vec<u8> {
-    let disk = Disk::holding(image);
+    let disk = FaultyDisk::holding(image);
     // One in four is cut while it is being put in order.
     let most = if seed.is_multiple_of(4) { 20 } else { 400 };
     disk.cut_power_at(fastrand::Rng::with_seed(seed).u64(1..most), seed);
@@ -91,14 +91,14 @@ async fn live(image: Vec<u8>, seed: u64, writers: &mut [Writer; WRITERS]) -> Vec
 }
 
 async fn survive(lives: impl Iterator<Item = u64>) {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     open(&disk).await.unwrap().backend().close().await.unwrap();
     let mut image = disk.image();
     let mut writers = [Writer::default(); WRITERS];
     for seed in lives {
         image = live(image, seed, &mut writers).await;
         // On a copy: the next life begins with what this one has left.
-        let store = open(&Disk::holding(image.clone())).await;
+        let store = open(&FaultyDisk::holding(image.clone())).await;
         let store = store.unwrap_or_else(|e| panic!("seed {seed}: {e:?}"));
         for (w, writer) in writers.iter_mut().enumerate() {
             check(&store, w, writer).await;
@@ -116,7 +116,7 @@ async fn a_power_cut_loses_nothing_that_was_answered_and_leaves_nothing_by_half(
 
 #[tokio::test]
 async fn an_answer_comes_after_the_sync_of_what_it_answers() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     for n in 0..200u64 {
         let before = disk.syncs();

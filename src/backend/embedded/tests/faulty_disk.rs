@@ -1,4 +1,4 @@
-//! [`Disk`]: a storage in memory that remembers, counts, parks, fails and loses, as a test wants it.
+//! [`FaultyDisk`]: a storage in memory that remembers, counts, parks, fails and loses, as a test wants it.
 //!
 //! It keeps what was synced apart from what was done since. When its power is cut, what was synced
 //! is left, and of the rest a random part: each change whole, torn or not at all. Real disks do no
@@ -12,7 +12,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk(Arc<Inner>);
+pub(super) struct FaultyDisk(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -68,10 +68,10 @@ pub(super) enum Fault {
     Panic,
 }
 
-impl Disk {
+impl FaultyDisk {
     /// A disk that has always held `image`.
     pub(super) fn holding(image: Vec<u8>) -> Self {
-        let disk = Disk::default();
+        let disk = FaultyDisk::default();
         disk.lock().synced.clone_from(&image);
         disk.lock().image = image;
         disk
@@ -156,7 +156,7 @@ impl Disk {
 }
 
 #[must_use]
-pub(super) struct Hold<'d>(&'d Disk);
+pub(super) struct Hold<'d>(&'d FaultyDisk);
 
 impl Hold<'_> {
     /// Waits until a sync is held.
@@ -227,7 +227,7 @@ impl Change {
     }
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for FaultyDisk {
     fn len(&self) -> io::Result<u64> {
         Ok(self.lock().image.len() as u64)
     }

@@ -3,7 +3,7 @@
 //!
 //! A batch of 200,000 `zadd`, or `delete` of such a set, held up a neighbour's `set` for 3 to 4 s.
 
-use super::disk::Disk;
+use super::faulty_disk::FaultyDisk;
 use super::{Embedded, begun, engine, open};
 use crate::{Batch, Store};
 use futures_util::FutureExt;
@@ -23,7 +23,7 @@ fn fill<'s>(store: &'s Store<Embedded>, key: &str) -> Batch<'s, Embedded> {
 
 #[tokio::test]
 async fn a_neighbour_is_answered_in_the_middle_of_a_batch() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
     let first = begun(store.set("first", "v"));
@@ -52,7 +52,7 @@ async fn a_neighbour_is_answered_in_the_middle_of_a_batch() {
 
 #[tokio::test]
 async fn a_batch_alone_is_committed_in_a_few_large_pieces() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let before = disk.syncs();
     fill(&store, "z").exec().await.unwrap();
@@ -63,7 +63,7 @@ async fn a_batch_alone_is_committed_in_a_few_large_pieces() {
 
 #[tokio::test]
 async fn big_batches_take_turns_and_each_operation_keeps_its_place() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
     let first = begun(store.set("first", "v"));
@@ -89,7 +89,7 @@ async fn big_batches_take_turns_and_each_operation_keeps_its_place() {
 
 #[tokio::test]
 async fn closing_waits_for_a_batch_that_has_begun() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
     let first = begun(store.set("first", "v"));
@@ -111,10 +111,10 @@ async fn closing_waits_for_a_batch_that_has_begun() {
 /// nothing hangs.
 #[tokio::test]
 async fn a_batch_in_the_middle_of_which_the_disk_fails_tells_what_it_has_done() {
-    use super::disk::{Call, Fault};
+    use super::faulty_disk::{Call, Fault};
     let mut ever_in_doubt = false;
     for spared in 0..6 {
-        let disk = Disk::default();
+        let disk = FaultyDisk::default();
         let store = open(&disk).await.unwrap();
         disk.fail_once(spared, Call::Sync, Fault::Error(std::io::ErrorKind::Other));
         let mut batch = store.batch();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// As many symbolic links in a row as Linux follows.
-const LINKS: usize = 40;
+const MAX_SYMLINKS: usize = 40;
 
 /// Opens the file at `path`. What is not there, or empty, is made a store first.
 pub(super) fn open(path: &Path) -> Result<File> {
@@ -42,7 +42,7 @@ fn existing(path: &Path) -> io::Result<File> {
 /// Where symbolic links lead to, whether anything is there or not.
 fn target(path: &Path) -> Result<PathBuf> {
     let mut path = path.to_owned();
-    for _ in 0..=LINKS {
+    for _ in 0..=MAX_SYMLINKS {
         let Ok(link) = fs::read_link(&path) else { return Ok(path) };
         path = path.parent().unwrap_or(Path::new("")).join(link);
     }

@@ -1,7 +1,7 @@
 //! A disk that fails for a while: calls tell it, nothing hangs, and the store recovers without
 //! being opened anew.
 
-use super::disk::{Call, Disk, Fault};
+use super::faulty_disk::{Call, Fault, FaultyDisk};
 use super::{filler, open, open_with};
 use crate::backend::{Embedded, EmbeddedOptions};
 use crate::{Error, ErrorKind, Store};
@@ -49,7 +49,7 @@ async fn assert_whole(store: &Store<Embedded>, failed: &[(u64, Error)]) {
 }
 
 async fn outlive(calls: &[Call], fault: Fault, allowed: &[ErrorKind]) {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     assert!(set(&store, 0..20).await.is_empty());
     disk.fail(calls, fault);
@@ -99,7 +99,7 @@ async fn a_storage_that_panics_is_told_and_outlived() {
 
 #[tokio::test]
 async fn a_commit_that_fails_halfway_has_an_unknown_outcome() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     disk.fail(&[Call::Sync], BROKEN);
     let error = store.set("k", "v").await.unwrap_err();
@@ -117,7 +117,7 @@ async fn a_commit_that_fails_halfway_has_an_unknown_outcome() {
 /// was only read failed for ever after one bad moment of the disk.
 #[tokio::test]
 async fn a_store_that_is_only_read_recovers_too() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     // Nothing is in memory, so every read goes to the disk.
     let store = open_with(&disk, EmbeddedOptions::default().cache(0)).await.unwrap();
     assert!(set(&store, 0..20).await.is_empty());
@@ -133,7 +133,7 @@ async fn a_store_that_is_only_read_recovers_too() {
 /// The same after a write has failed and the file could not be opened again at once.
 #[tokio::test]
 async fn a_store_that_nobody_writes_to_any_more_recovers_too() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     assert!(set(&store, 0..20).await.is_empty());
     disk.fail(&[Call::Read, Call::Write, Call::Sync], BROKEN);
@@ -156,7 +156,7 @@ async fn set_both(store: &Store<Embedded>, n: u64, value: u64) -> crate::Result<
 /// the same.
 #[tokio::test]
 async fn a_panic_in_the_middle_of_a_write_leaves_nothing_by_half() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     // Nothing is in memory, so every page is read again.
     let store = open_with(&disk, EmbeddedOptions::default().cache(0)).await.unwrap();
     assert!(set(&store, 0..200).await.is_empty());

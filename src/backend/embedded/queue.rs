@@ -6,7 +6,7 @@
 //! the next caller would wait for its commit. An undisturbed batch goes on in few and large
 //! commits, which cost far less than many small ones.
 
-use super::group::Grouped;
+use super::commit_job::CommitJob;
 use super::shared::Message;
 use super::tx::WriteTx;
 use crate::Result;
@@ -15,21 +15,21 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The most rows of a batch that are changed at once. A program that changes as many is long.
-pub(super) const PART: usize = 200;
+pub(super) const MAX_PART_ROWS: usize = 200;
 
 /// With so many rows changed, a transaction in which anybody waits for an answer is committed.
-const SHARED: usize = 500;
+const MAX_SHARED_COMMIT_ROWS: usize = 500;
 
 /// With so many rows changed, a transaction is committed in any case.
-const ALONE: usize = 8_000;
+const MAX_COMMIT_ROWS: usize = 8_000;
 
 /// The most programs that are short and share a commit.
-const GROUP: usize = 1_024;
+const MAX_GROUP_JOBS: usize = 1_024;
 
 /// The longest wait for more programs that share a commit.
-const MOST_PATIENT: Duration = Duration::from_millis(2);
+const MAX_GATHER_TIME: Duration = Duration::from_millis(2);
 
-pub(super) type Jobs = Receiver<Message<Box<dyn Grouped>>>;
+pub(super) type Jobs = Receiver<Message<Box<dyn CommitJob>>>;
 
 /// The programs that wait, and those that have run in the transaction that is open.
 ///
@@ -38,28 +38,30 @@ pub(super) type Jobs = Receiver<Message<Box<dyn Grouped>>>;
 /// next, and half of the commits would be nearly empty. So after a group of many there is a short
 /// wait for as many again. A lone writer never waits.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct CommitQueue {
     /// What is short, and has not run.
-    short: Vec<Box<dyn Grouped>>,
+    short: Vec<Box<dyn CommitJob>>,
     short_rows: usize,
     /// What is long, and has not run, or not to its end.
-    long: VecDeque<Box<dyn Grouped>>,
+    long: VecDeque<Box<dyn CommitJob>>,
     /// What has run, and is answered with the next commit.
-    ready: Vec<Box<dyn Grouped>>,
+    ready: Vec<Box<dyn CommitJob>>,
     /// Whether there is nothing more to come.
     pub(super) stopped: bool,
     last_group: usize,
     last_commit: Duration,
 }
 
-impl Line {
+impl CommitQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.short.is_empty() && self.long.is_empty()
     }
 
-    pub(super) fn push(&mut self, message: Message<Box<dyn Grouped>>) {
+    pub(super) fn push(&mut self, message: Message<Box<dyn CommitJob>>) {
         match message {
-            Message::Do(job) if job.is_long() || job.next().is_some_and(|rows| rows >= PART) => {
+            Message::Do(job)
+                if job.is_long() || job.next().is_some_and(|rows| rows >= MAX_PART_ROWS) =>
+            {
                 self.long.push_back(job);
             }
             Message::Do(job) => {
@@ -72,8 +74,8 @@ impl Line {
     /// Takes in what has come, up to a group.
     fn take_in(&mut self, jobs: &Jobs) {
         while !self.stopped
-            && self.short.len() < GROUP
-            && self.short_rows < ALONE
+            && self.short.len() < MAX_GROUP_JOBS
+            && self.short_rows < MAX_COMMIT_ROWS
             && let Ok(message) = jobs.try_recv()
         {
             self.push(message);
@@ -82,11 +84,11 @@ impl Line {
     /// Waits a moment for those who were answered together.
     pub(super) fn gather(&mut self, jobs: &Jobs) {
         self.take_in(jobs);
-        let patience = (self.last_commit / 4).min(MOST_PATIENT);
+        let patience = (self.last_commit / 4).min(MAX_GATHER_TIME);
         let until = Instant::now() + patience;
         while self.last_group > 1
-            && self.short.len() < self.last_group.min(GROUP)
-            && self.short_rows < ALONE
+            && self.short.len() < self.last_group.min(MAX_GROUP_JOBS)
+            && self.short_rows < MAX_COMMIT_ROWS
             && self.long.is_empty()
             && !self.stopped
             && let Ok(message) = jobs.recv_deadline(until)
@@ -110,7 +112,7 @@ impl Line {
             }
             self.take_in(jobs);
             rows = rows.saturating_add(self.run_short(tx));
-            let most = if self.ready.is_empty() { ALONE } else { SHARED };
+            let most = if self.ready.is_empty() { MAX_COMMIT_ROWS } else { MAX_SHARED_COMMIT_ROWS };
             if rows >= most {
                 break;
             }

@@ -1,6 +1,6 @@
 //! What shares a commit, what is a commit at all, and what becomes of the others when one fails.
 
-use super::disk::Disk;
+use super::faulty_disk::FaultyDisk;
 use super::{Embedded, begun, engine, open};
 use crate::backend::EmbeddedOptions;
 use crate::{ErrorKind, Store};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn writers_who_wait_for_the_disk_share_the_next_commit() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
     let first = begun(store.set("first", "v"));
@@ -32,7 +32,7 @@ async fn writers_who_wait_for_the_disk_share_the_next_commit() {
 
 #[tokio::test]
 async fn what_goes_together_is_one_commit_and_what_changes_nothing_is_none() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     store.zadd("z", "m", 1.0).await.unwrap();
     let mut before = disk.syncs();
@@ -63,7 +63,7 @@ async fn what_goes_together_is_one_commit_and_what_changes_nothing_is_none() {
 
 #[tokio::test]
 async fn one_that_fails_leaves_the_others_of_its_group_committed_and_itself_not() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     store.set("text", "abc").await.unwrap();
     store.set("most", i64::MAX).await.unwrap();
@@ -127,13 +127,13 @@ async fn rate(callers: u64, each: u64) -> (f64, f64) {
     let dir = tempfile::tempdir().unwrap();
     let (path, syncs) = (dir.path().join("store"), Arc::new(AtomicU64::new(0)));
     let counter = syncs.clone();
-    let place = super::Place::Double(Box::new(move || {
+    let location = super::Location::TestDouble(Box::new(move || {
         let mut options = std::fs::OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
         let file = FileBackend::new(file).map_err(io::Error::other)?;
         Ok(Box::new(Counted { file, syncs: counter.clone() }))
     }));
-    let engine = super::Redb::open(place, EmbeddedOptions::default()).await.unwrap();
+    let engine = super::Redb::open(location, EmbeddedOptions::default()).await.unwrap();
     let store = Store::with_backend(Embedded::new(engine));
     let (before, start) = (syncs.load(Relaxed), Instant::now());
     let tasks: Vec<_> = (0..callers).map(|n| tokio::spawn(write(store.clone(), n, each))).collect();

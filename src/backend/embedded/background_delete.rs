@@ -32,7 +32,7 @@ fn span(entry: Option<redb::Result<Entry<'_>>>) -> Result<Option<Span>> {
 type Entry<'a> = (redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard<'a, &'static [u8]>);
 
 /// The hidden span that `row` is in.
-pub(super) fn over(
+pub(super) fn covering(
     hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
     row: &[u8],
 ) -> Result<Option<Span>> {
@@ -41,12 +41,12 @@ pub(super) fn over(
 }
 
 /// The first stretch of `span` in which nothing is hidden.
-pub(super) fn first_shown(
+pub(super) fn first_visible(
     hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
     mut span_of: Span,
 ) -> Result<Option<Span>> {
-    while let Some(over) = over(hidden, &span_of.begin)? {
-        span_of.begin = over.end;
+    while let Some(covering) = covering(hidden, &span_of.begin)? {
+        span_of.begin = covering.end;
     }
     if span_of.is_empty() {
         return Ok(None);
@@ -59,14 +59,14 @@ pub(super) fn first_shown(
 }
 
 /// The last stretch of `span` in which nothing is hidden.
-pub(super) fn last_shown(
+pub(super) fn last_visible(
     hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
     mut span_of: Span,
 ) -> Result<Option<Span>> {
     while !span_of.is_empty() {
         let before = span(hidden.range(..&span_of.end[..]).map_err(storage)?.next_back())?;
         match before {
-            Some(over) if over.end >= span_of.end => span_of.end = over.begin,
+            Some(covering) if covering.end >= span_of.end => span_of.end = covering.begin,
             Some(before) => {
                 span_of.begin = span_of.begin.max(before.end);
                 return Ok(Some(span_of));
@@ -79,11 +79,11 @@ pub(super) fn last_shown(
 
 /// Hides all of `span`, whatever of it is hidden already.
 pub(super) fn hide(hidden: &mut Rows<'_>, mut whole: Span) -> Result<()> {
-    if let Some(over) = over(hidden, &whole.begin)? {
-        whole.begin = over.begin;
+    if let Some(covering) = covering(hidden, &whole.begin)? {
+        whole.begin = covering.begin;
     }
-    if let Some(over) = over(hidden, &whole.end)? {
-        whole.end = over.end;
+    if let Some(covering) = covering(hidden, &whole.end)? {
+        whole.end = covering.end;
     }
     let ends = (&whole.begin[..])..(&whole.end[..]);
     hidden.retain_in::<&[u8], _>(ends, |_, _| false).map_err(storage)?;
@@ -92,11 +92,11 @@ pub(super) fn hide(hidden: &mut Rows<'_>, mut whole: Span) -> Result<()> {
 }
 
 /// Makes room for `row`, which is to be written. What of a span holds no rows any more is not kept.
-pub(super) fn show(hidden: &mut Rows<'_>, rows: &Rows<'_>, row: &[u8]) -> Result<()> {
-    let Some(over) = over(hidden, row)? else { return Ok(()) };
-    hidden.remove(&over.begin[..]).map_err(storage)?;
-    let before = Span { begin: over.begin, end: row.to_vec() };
-    let behind = Span { begin: [row, &[0]].concat(), end: over.end };
+pub(super) fn unhide(hidden: &mut Rows<'_>, rows: &Rows<'_>, row: &[u8]) -> Result<()> {
+    let Some(covering) = covering(hidden, row)? else { return Ok(()) };
+    hidden.remove(&covering.begin[..]).map_err(storage)?;
+    let before = Span { begin: covering.begin, end: row.to_vec() };
+    let behind = Span { begin: [row, &[0]].concat(), end: covering.end };
     for part in [before, behind] {
         if !part.is_empty() && !names(rows, &part, 1)?.is_empty() {
             hidden.insert(&part.begin[..], &part.end[..]).map_err(storage)?;
