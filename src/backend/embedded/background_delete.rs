@@ -1,17 +1,16 @@
-//! Rows that are deleted for every reader, and still to be removed from the file.
+//! Background deletion of large ranges.
 //!
-//! To remove very many rows takes seconds, in which nobody else would write. So they are hidden, by
-//! one row in a table of spans, in the same commit as whatever else the program changes. From then
-//! on they are gone. The writing thread then removes them piece by piece, between and beside the
-//! commits of others.
+//! Deleting very many rows takes seconds, and would block all other writers. So a large range is
+//! first **hidden** by a range tombstone: one row in the table `hidden`, in the same commit as the
+//! other changes of the program. From then on no read sees its rows. The writing thread deletes
+//! them later, a piece at a time, in the commits of others or between them.
 //!
 //! ```text
-//!  hidden:  begin of a span ─► its end     the spans are disjoint; what is in one is not there
+//!  hidden:  begin of a span ─► its end     spans are disjoint; the rows within are deleted
 //! ```
 //!
-//! A row that is written within a hidden span ends the span before it and begins another one behind
-//! it. So a key can be used again at once, and a process that is killed leaves spans that the next
-//! one goes on with.
+//! A row that is written within a hidden span splits the span. So a key can be reused at once.
+//! After a crash, the deletion continues when the file is next opened.
 
 use super::errors::storage;
 use crate::Result;
@@ -21,7 +20,7 @@ use std::ops::Bound;
 
 pub(super) const HIDDEN: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("hidden");
 
-/// Rows, or the spans of those that are hidden.
+/// The table of rows, or the table of hidden spans.
 pub(super) type Rows<'t> = Table<'t, &'static [u8], &'static [u8]>;
 
 fn span(entry: Option<redb::Result<Entry<'_>>>) -> Result<Option<Span>> {
@@ -31,7 +30,7 @@ fn span(entry: Option<redb::Result<Entry<'_>>>) -> Result<Option<Span>> {
 }
 type Entry<'a> = (redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard<'a, &'static [u8]>);
 
-/// The hidden span that `row` is in.
+/// The hidden span that covers `row`.
 pub(super) fn covering(
     hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
     row: &[u8],
@@ -40,7 +39,7 @@ pub(super) fn covering(
     Ok(before.filter(|span| row < &span.end[..]))
 }
 
-/// The first stretch of `span` in which nothing is hidden.
+/// The first part of `span` that is not hidden.
 pub(super) fn first_visible(
     hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
     mut span_of: Span,
@@ -58,7 +57,7 @@ pub(super) fn first_visible(
     Ok(Some(span_of))
 }
 
-/// The last stretch of `span` in which nothing is hidden.
+/// The last part of `span` that is not hidden.
 pub(super) fn last_visible(
     hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
     mut span_of: Span,
@@ -77,7 +76,7 @@ pub(super) fn last_visible(
     Ok(None)
 }
 
-/// Hides all of `span`, whatever of it is hidden already.
+/// Hides `whole`, and merges the hidden spans that it overlaps.
 pub(super) fn hide(hidden: &mut Rows<'_>, mut whole: Span) -> Result<()> {
     if let Some(covering) = covering(hidden, &whole.begin)? {
         whole.begin = covering.begin;
@@ -91,7 +90,7 @@ pub(super) fn hide(hidden: &mut Rows<'_>, mut whole: Span) -> Result<()> {
     Ok(())
 }
 
-/// Makes room for `row`, which is to be written. What of a span holds no rows any more is not kept.
+/// Splits the hidden span around `row`, before the row is written. A part without rows is dropped.
 pub(super) fn unhide(hidden: &mut Rows<'_>, rows: &Rows<'_>, row: &[u8]) -> Result<()> {
     let Some(covering) = covering(hidden, row)? else { return Ok(()) };
     hidden.remove(&covering.begin[..]).map_err(storage)?;
@@ -105,7 +104,7 @@ pub(super) fn unhide(hidden: &mut Rows<'_>, rows: &Rows<'_>, row: &[u8]) -> Resu
     Ok(())
 }
 
-/// Removes up to `most` hidden rows for good. Whether any are left.
+/// Deletes up to `most` hidden rows. Returns whether any are left.
 pub(super) fn remove(hidden: &mut Rows<'_>, rows: &mut Rows<'_>, mut most: usize) -> Result<bool> {
     while most > 0 {
         let Some(next) = span(hidden.first().map_err(storage)?.map(Ok))? else { return Ok(false) };

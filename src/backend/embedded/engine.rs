@@ -1,21 +1,20 @@
-//! The engine: one thread that writes, some that read, and the callers' own for what is in memory.
+//! The engine: one writing thread, some reading threads, and inline reads on the caller's thread.
 //!
 //! ```text
-//!  write ──► queue ──► writing thread: all that wait, in one redb transaction; one sync; answers
+//!  write ──► queue ──► writing thread: all queued jobs in one redb transaction; one sync; replies
 //!                           │ publishes
 //!  long read ──► queue ──► reading threads ──► snapshot
 //!  short read ─────────────────────────────────► snapshot, while the whole file is in memory
 //! ```
 //!
-//! There is one writer, so programs never conflict. They share a transaction and its sync: a group
-//! commit. A program applies its changes last and at once, so one that fails leaves nothing behind
-//! in the transaction of the others. A batch, which promises no atomicity, is run part by part and
-//! may be committed between any two: see `line.rs`. The snapshot is replaced before the writers are
-//! answered, so a read sees every write that was answered before it began.
+//! There is one writer, so programs never conflict. They share a transaction and its sync: group
+//! commit. A program applies its changes last and all together, so a program that fails leaves no
+//! changes in the shared transaction. A batch is not atomic: it runs part by part, and a commit may
+//! come after any part (see `queue.rs`). The new snapshot is published before writers get their
+//! replies, so every read sees all writes that were answered before it started.
 //!
-//! After a failure of the file, redb refuses everything until it is opened again. The writing
-//! thread tries that before each group, as long as it takes; a read that has failed sends it an
-//! empty one, and is tried once more.
+//! After an I/O error redb refuses all calls until the file is reopened. The writing thread tries
+//! to reopen it before each group. A read that fails sends a [`ReopenJob`] and is retried once.
 
 use super::EmbeddedOptions;
 use super::commit_job::{CommitJob, ProgramJob, ReopenJob};
@@ -32,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{Builder, JoinHandle};
 use tokio::sync::oneshot;
 
-/// The most rows that a read may touch on its caller's thread: about 100 µs of work.
+/// The maximum rows of a read on the caller's thread: about 100 µs of work.
 const MAX_INLINE_READ_ROWS: usize = 128;
 
 #[derive(Debug)]
@@ -64,13 +63,13 @@ impl Redb {
         Ok(engine)
     }
 
-    /// Ends the threads and closes the file, and waits for it.
+    /// Stops the threads and closes the file. Blocks until that is done.
     pub(super) fn stop(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         if threads.is_empty() {
             return;
         }
-        // Whoever has ended already does not hear it.
+        // Fails if the thread has already stopped.
         let _ = self.writes.send(Message::Stop);
         for _ in 0..self.readers {
             let _ = self.reads.send(Message::Stop);
@@ -89,7 +88,7 @@ impl Redb {
     pub(super) fn snapshot(&self) -> Arc<super::tx::Snapshot> {
         self.shared.snapshot().expect("the file is open")
     }
-    /// How much waits for the writing thread.
+    /// The length of the write queue.
     #[cfg(test)]
     pub(super) fn queued(&self) -> usize {
         self.writes.len()
@@ -119,12 +118,12 @@ impl Redb {
         answer.await.map_err(|_| closed())?
     }
 
-    /// Whether a read may have failed because the file has to be opened again.
+    /// Whether a read may have failed because the file must be reopened.
     fn may_need_reopen(&self, e: &Error) -> bool {
         e.kind() == ErrorKind::Unavailable || self.shared.snapshot().is_err()
     }
 
-    /// Has the writing thread open the file again if it must. Whether it was there to do so.
+    /// Makes the writing thread reopen the file if necessary. Returns whether it replied.
     async fn reopen(&self) -> bool {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(ReopenJob(Some(reply)));

@@ -1,4 +1,4 @@
-//! What redb's errors mean to a caller.
+//! Maps redb's errors to ours.
 
 use crate::{Error, ErrorKind};
 use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
@@ -91,7 +91,7 @@ pub(super) fn commit(e: CommitError) -> Error {
     }
 }
 
-/// A panic of the engine: it found what it takes for impossible.
+/// A panic of the engine. It may be caused by a damaged file.
 pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Error {
     let text = payload
         .downcast_ref::<String>()

@@ -1,4 +1,4 @@
-//! The file below redb: how it is opened, and what has to be known of it while it is open.
+//! The file below redb: opening it, checking its format, and statistics about it.
 
 use super::EmbeddedOptions;
 use super::errors;
@@ -14,22 +14,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Where a store is kept.
+/// Where a store keeps its data.
 pub(super) enum Location {
     File(PathBuf),
-    /// Lost with the last of its handles.
+    /// Lost when the store is closed.
     Memory,
-    /// A storage of a test's own, made each time the store is opened.
+    /// A test double. The function is called each time the store is opened.
     #[cfg(test)]
     TestDouble(Box<dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send>),
 }
 
-/// What is known of the file from outside redb.
+/// Statistics that redb does not have.
 #[derive(Debug, Default)]
 pub(super) struct FileStats {
-    /// The greatest length that it has had since it was opened.
+    /// The maximum length of the file since it was opened.
     max_len: AtomicU64,
-    /// How often it was read on a thread that had promised not to wait.
+    /// File reads within [`expect_no_io`].
     unexpected_reads: AtomicU64,
 }
 
@@ -47,8 +47,8 @@ impl FileStats {
     }
 }
 
-/// Runs `f`, which promises to read nothing but what is in memory. What it reads from the file even
-/// so is counted, and the tests hold the count to nothing.
+/// Runs `f`, which must only read cached pages. File reads are counted; tests assert that there are
+/// none.
 pub(super) fn expect_no_io<T>(f: impl FnOnce() -> T) -> T {
     NO_IO_EXPECTED.set(true);
     let result = f();
@@ -56,7 +56,7 @@ pub(super) fn expect_no_io<T>(f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Opens the store at `place`, or makes a new one.
+/// Opens the store at `location`, or creates it.
 pub(super) fn open(
     location: &Location,
     options: &EmbeddedOptions,
@@ -108,7 +108,7 @@ fn check_format(database: &Database) -> Result<()> {
             ErrorKind::Unsupported,
             format!("the file is of format {newer}, and this version knows {FORMAT}"),
         )),
-        // What no release has ever written.
+        // No release has written this format.
         Some(1) => Err(Error::new(
             ErrorKind::Unsupported,
             "the file is of format 1, of a version before the first release",
@@ -120,7 +120,7 @@ fn check_format(database: &Database) -> Result<()> {
     }
 }
 
-/// A storage whose greatest length is known without asking it, and whose reads are watched.
+/// Records the maximum length of the file and unexpected reads.
 #[derive(Debug)]
 struct InstrumentedStorage {
     storage: Box<dyn StorageBackend>,

@@ -1,4 +1,4 @@
-//! [`EmbeddedOptions`].
+//! [`EmbeddedOptions`]: cache, threads, verification.
 
 use super::Embedded;
 use super::engine::Redb;
@@ -7,20 +7,27 @@ use super::tx::DeleteLimits;
 use crate::Result;
 use std::path::Path;
 
-/// How an [`Embedded`] store is opened. `Default` is right for most.
+/// Options of an [`Embedded`] store.
+///
+/// | method | URL | default |
+/// |---|---|---|
+/// | [`cache`](Self::cache) | `cache=64MiB` | 256 MiB |
+/// | [`readers`](Self::readers) | `readers=4` | 2 |
+/// | [`verify`](Self::verify) | `verify=false` | `true` |
+///
+/// ```
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// use keyvaluestore::Store;
+/// use keyvaluestore::backend::EmbeddedOptions;
+/// let store = Store::new(EmbeddedOptions::new().cache(16 << 20).in_memory().await?);
+/// store.set("k", "v").await?;
+/// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct EmbeddedOptions {
-    /// The most bytes of the file that are kept in memory. 256 MiB by default.
-    ///
-    /// While the file is at most half as large, short reads are answered from memory on the
-    /// caller's thread, without a switch to another.
     pub(crate) cache: usize,
-    /// How many threads do the other reads. 2 by default.
     pub(crate) readers: usize,
-    /// Whether opening verifies every checksum of the file. On by default; it takes about 0.4 s per
-    /// million rows. Without it, damage that was done to the file while it was closed may show as
-    /// wrong answers.
     pub(crate) verify: bool,
     pub(super) delete_limits: DeleteLimits,
 }
@@ -37,26 +44,31 @@ impl Default for EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
-    /// The default: a cache of 256 MiB, 2 reading threads, and verification.
+    /// The default options.
     pub fn new() -> Self {
         EmbeddedOptions::default()
     }
-    /// Sets [`cache`](Self::cache).
+    /// Bytes of the file to keep in memory. 256 MiB by default.
+    ///
+    /// While the file takes at most half of this, short reads run on the caller's thread.
     pub fn cache(mut self, bytes: usize) -> Self {
         self.cache = bytes;
         self
     }
-    /// Sets [`readers`](Self::readers).
+    /// The number of reading threads, for reads that do not run on the caller's thread. At least 1;
+    /// 2 by default.
     pub fn readers(mut self, threads: usize) -> Self {
         self.readers = threads;
         self
     }
-    /// Sets [`verify`](Self::verify).
+    /// Whether opening verifies all checksums of the file. On by default. Verification takes about
+    /// 0.4 s per million rows. Without it, a file that was damaged while it was closed may return
+    /// wrong data.
     pub fn verify(mut self, verify: bool) -> Self {
         self.verify = verify;
         self
     }
-    /// Opens the store in the file at `path`, or makes a new one.
+    /// Opens the store in the file at `path`, or creates it.
     ///
     /// # Errors
     /// As [`Embedded::open`].
@@ -64,11 +76,11 @@ impl EmbeddedOptions {
         let location = Location::File(path.as_ref().to_owned());
         Redb::open(location, self).await.map(Embedded::new)
     }
-    /// A store of the same engine in memory, which no disk slows down and nothing outlives. For
-    /// tests of the engine; for your own tests [`Memory`](crate::Memory) is faster.
+    /// Opens a store of this engine in memory. Its data is lost when it is closed. Use it to test
+    /// this engine; for other tests [`Memory`](crate::Memory) is faster.
     ///
     /// # Errors
-    /// `Unavailable` if a thread cannot be started.
+    /// `Unavailable` if no thread can be started.
     pub async fn in_memory(self) -> Result<Embedded> {
         Redb::open(Location::Memory, self).await.map(Embedded::new)
     }

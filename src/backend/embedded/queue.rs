@@ -1,10 +1,11 @@
-//! Who goes next: what shares a commit, and when there is one.
+//! The queue of the writing thread: group commit and fairness.
 //!
-//! A short program waits for one part of a long one, and a commit, at most: it runs as soon as it
-//! comes, in the transaction that is open. Long programs take turns, a part at a time. The
-//! transaction is committed when a caller waits for an answer, or when it has become so large that
-//! the next caller would wait for its commit. An undisturbed batch goes on in few and large
-//! commits, which cost far less than many small ones.
+//! - A short job runs as soon as it arrives, in the open transaction. It waits for at most one part
+//!   of a long job, and for a commit.
+//! - Long jobs take turns, one part at a time.
+//! - The transaction is committed if a caller waits for a reply, or if it is so large that the next
+//!   caller would wait for its commit. So a batch without competition has few and large commits,
+//!   which cost far less than many small ones.
 
 use super::commit_job::CommitJob;
 use super::shared::Message;
@@ -14,39 +15,39 @@ use crossbeam_channel::Receiver;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The most rows of a batch that are changed at once. A program that changes as many is long.
+/// Maximum rows that a part of a batch changes. A job that changes as many is a long one.
 pub(super) const MAX_PART_ROWS: usize = 200;
 
-/// With so many rows changed, a transaction in which anybody waits for an answer is committed.
+/// A transaction with a waiting caller is committed after this many changed rows.
 const MAX_SHARED_COMMIT_ROWS: usize = 500;
 
-/// With so many rows changed, a transaction is committed in any case.
+/// Any transaction is committed after this many changed rows.
 const MAX_COMMIT_ROWS: usize = 8_000;
 
-/// The most programs that are short and share a commit.
+/// Maximum short jobs in a commit.
 const MAX_GROUP_JOBS: usize = 1_024;
 
-/// The longest wait for more programs that share a commit.
+/// Maximum wait for more jobs to join a commit.
 const MAX_GATHER_TIME: Duration = Duration::from_millis(2);
 
 pub(super) type Jobs = Receiver<Message<Box<dyn CommitJob>>>;
 
-/// The programs that wait, and those that have run in the transaction that is open.
+/// The queued jobs, and those that have run in the open transaction.
 ///
-/// Callers who write one thing after another come back as soon as they are answered, but not all in
-/// the same microsecond: a commit that began with the first of them would leave the others to the
-/// next, and half of the commits would be nearly empty. So after a group of many there is a short
-/// wait for as many again. A lone writer never waits.
+/// Callers that write in a loop come back right after their reply, but not within the same
+/// microsecond. A commit that started with the first of them would leave the others to the next
+/// one, and every second commit would be nearly empty. So after a group of several jobs, the queue
+/// waits briefly for as many. A single writer never waits.
 #[derive(Default)]
 pub(super) struct CommitQueue {
-    /// What is short, and has not run.
+    /// Short jobs that have not run.
     short: Vec<Box<dyn CommitJob>>,
     short_rows: usize,
-    /// What is long, and has not run, or not to its end.
+    /// Long jobs that have not finished.
     long: VecDeque<Box<dyn CommitJob>>,
-    /// What has run, and is answered with the next commit.
+    /// Jobs that have finished. They get their replies after the commit.
     ready: Vec<Box<dyn CommitJob>>,
-    /// Whether there is nothing more to come.
+    /// Whether the store is being closed.
     pub(super) stopped: bool,
     last_group: usize,
     last_commit: Duration,
@@ -71,7 +72,7 @@ impl CommitQueue {
             Message::Stop => self.stopped = true,
         }
     }
-    /// Takes in what has come, up to a group.
+    /// Receives queued jobs, up to the size of a group.
     fn take_in(&mut self, jobs: &Jobs) {
         while !self.stopped
             && self.short.len() < MAX_GROUP_JOBS
@@ -81,7 +82,7 @@ impl CommitQueue {
             self.push(message);
         }
     }
-    /// Waits a moment for those who were answered together.
+    /// Waits briefly for callers whose last writes shared a commit.
     pub(super) fn gather(&mut self, jobs: &Jobs) {
         self.take_in(jobs);
         let patience = (self.last_commit / 4).min(MAX_GATHER_TIME);
@@ -97,10 +98,10 @@ impl CommitQueue {
         }
     }
 
-    /// Runs what shares the next commit.
+    /// Runs the jobs that share the next commit.
     pub(super) fn run(&mut self, tx: &WriteTx<'_>, jobs: &Jobs) {
         let mut rows = self.run_short(tx);
-        // One of the long ones goes along in any case: they would never get on otherwise.
+        // At least one part of a long job runs in each commit, to prevent starvation.
         while !tx.broken()
             && let Some(mut job) = self.long.pop_front()
         {
@@ -118,7 +119,7 @@ impl CommitQueue {
             }
         }
     }
-    /// How many rows it has changed.
+    /// Returns the number of changed rows.
     fn run_short(&mut self, tx: &WriteTx<'_>) -> usize {
         for mut job in self.short.drain(..) {
             job.run(tx);
@@ -127,7 +128,7 @@ impl CommitQueue {
         std::mem::take(&mut self.short_rows)
     }
 
-    /// The transaction has ended, which took so long.
+    /// Called after the commit, with its result and duration.
     pub(super) fn finish(&mut self, committed: &Result<()>, took: Duration) {
         let nothing_has_run = self.ready.is_empty() && !self.long.iter().any(|job| job.is_open());
         self.last_group = self.ready.len();
@@ -139,7 +140,7 @@ impl CommitQueue {
             job.next().is_some()
         });
         if let Err(e) = committed {
-            // Nothing could be tried: what waits fails now, and is not tried for ever.
+            // If nothing could run, queued jobs fail now instead of waiting for ever.
             let waiting = if nothing_has_run { self.long.len() } else { 0 };
             let waiting = self.long.drain(..waiting).chain(self.short.drain(..));
             waiting.for_each(|mut job| job.fail(e));

@@ -1,6 +1,6 @@
-//! Transactions over one redb table of rows.
+//! Transactions over a redb table of rows.
 //!
-//! Nothing here waits for anything but the disk, so every future is ready when it is first polled.
+//! They wait for nothing except the disk, so every future is ready at its first poll.
 
 use super::background_delete::{self, HIDDEN, Rows};
 use super::errors::{self, storage};
@@ -16,17 +16,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(super) const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("keyvaluestore");
-/// The layout of the rows. A change that older versions cannot read makes it another number.
+/// The version of the row layout. A change that older versions cannot read takes a new number.
 pub(super) const FORMAT: u64 = 2;
 
-/// What redb takes as a value is 3 GiB; what nobody should put into one row is less.
+/// Well below redb's limit of 3 GiB.
 const MAX_VALUE_LEN: usize = 1 << 30;
 
 fn ends(span: &Span) -> (Bound<&[u8]>, Bound<&[u8]>) {
     (Bound::Included(&span.begin), Bound::Excluded(&span.end))
 }
 
-/// Rows, and which of them are hidden.
+/// Rows without the hidden ones.
 struct View<'a, R, H> {
     rows: &'a R,
     hidden: Option<&'a H>,
@@ -73,7 +73,7 @@ where
         Ok(count)
     }
 
-    /// Visits the parts of `span` that are not hidden, in order, until `visit` has had enough.
+    /// Visits the parts of `span` that are not hidden, in order, until `visit` returns false.
     fn visible_spans(
         &self,
         span: &Span,
@@ -101,10 +101,10 @@ where
 
 type ReadOnly = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
-/// The state after some commit. Shared by all who read it.
+/// The state after a commit, shared by all readers.
 pub(super) struct Snapshot {
     rows: ReadOnly,
-    /// Only where something is hidden.
+    /// `None` if nothing is hidden.
     hidden: Option<ReadOnly>,
 }
 
@@ -119,16 +119,16 @@ impl Snapshot {
         };
         Ok(Snapshot { rows: tx.open_table(ROWS).map_err(errors::table)?, hidden })
     }
-    /// Whether there are rows that are still to be removed.
+    /// Whether any hidden rows are left to delete.
     pub(super) fn has_hidden(&self) -> bool {
         self.hidden.is_some()
     }
-    /// How many rows the file holds, hidden ones too.
+    /// The number of rows in the file, with the hidden ones.
     #[cfg(test)]
     pub(super) fn rows(&self) -> u64 {
         self.rows.len().expect("the file can be read")
     }
-    /// Reads every page, so that they are all in the cache.
+    /// Reads every page into the cache.
     pub(super) fn read_all(&self) -> Result<()> {
         for table in [Some(&self.rows), self.hidden.as_ref()].into_iter().flatten() {
             for row in table.iter().map_err(storage)? {
@@ -156,7 +156,7 @@ impl Transaction for Snapshot {
     async fn count(&self, span: &Span) -> Result<u64> {
         self.view().count(span)
     }
-    /// Nobody else writes while a transaction that writes is open.
+    /// There is only one writer.
     fn add_read_conflict(&self, _: &[u8]) -> Result<()> {
         Ok(())
     }
@@ -168,12 +168,12 @@ impl Transaction for Snapshot {
     }
 }
 
-/// How many deleted rows are removed in a transaction; the others are hidden.
+/// Limits of deletion within a transaction. Larger ranges are hidden.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DeleteLimits {
-    /// For all of its programs, and then of what is hidden.
+    /// For all programs of the transaction together, and again for the background deletion.
     pub(super) rows_per_commit: usize,
-    /// Of a span in any case: to hide so few would be as much.
+    /// A span of at most this many rows is always deleted: hiding it would cost as much.
     pub(super) min_rows: usize,
 }
 
@@ -183,10 +183,9 @@ impl Default for DeleteLimits {
     }
 }
 
-/// The transaction of the writing thread, shared by the programs whose commit it will be.
+/// The transaction of the writing thread, shared by the programs of a commit.
 pub(super) struct WriteTx<'t> {
-    // Only one thread is ever here; the lock makes it `Sync`, which futures that may be sent ask
-    // for.
+    // Only the writing thread uses it. The mutex makes it `Sync`, as `Send` futures require.
     tables: Mutex<Tables<'t>>,
     changed: AtomicBool,
     broken: AtomicBool,
@@ -195,16 +194,16 @@ pub(super) struct WriteTx<'t> {
 struct Tables<'t> {
     tx: &'t WriteTransaction,
     rows: Rows<'t>,
-    /// Opened only where something is hidden.
+    /// `None` if nothing is hidden.
     hidden: Option<Rows<'t>>,
     delete_limits: DeleteLimits,
-    /// How many rows may still be removed at once.
+    /// Rows that may still be deleted directly.
     deletes_left: usize,
     put: usize,
 }
 
 impl<'t> WriteTx<'t> {
-    /// `has_hidden` if the snapshot of the last commit does.
+    /// `has_hidden` is that of the last snapshot.
     pub(super) fn begin(
         tx: &'t WriteTransaction,
         has_hidden: bool,
@@ -224,8 +223,8 @@ impl<'t> WriteTx<'t> {
     pub(super) fn changed(&self) -> bool {
         self.changed.load(Relaxed)
     }
-    /// Whether a program was applied in part, so that nothing may be committed. The lock is held
-    /// whenever redb is at work, so it is poisoned if redb has panicked in the middle.
+    /// Whether a program was applied in part, so that nothing may be committed. The mutex is held
+    /// during all calls of redb, so it is poisoned if redb panics.
     pub(super) fn broken(&self) -> bool {
         self.broken.load(Relaxed) || self.tables.is_poisoned()
     }
@@ -233,8 +232,8 @@ impl<'t> WriteTx<'t> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes a rows_per_commit of what is hidden: at least as much as the programs have written, so that
-    /// what is to be removed never grows faster than it goes.
+    /// Deletes hidden rows in the background: at least as many as the programs have written, so
+    /// that the backlog does not grow.
     pub(super) fn remove_hidden(&self) -> Result<()> {
         let mut tables = self.lock();
         let Tables { rows, hidden: Some(hidden), delete_limits, put, .. } = &mut *tables else {
@@ -257,7 +256,7 @@ impl<'t> Tables<'t> {
     fn apply_change(&mut self, change: &Change) -> Result<()> {
         match change {
             Change::Put(row, value) => self.put(row, value),
-            // One that is hidden may go at once, too.
+            // Hidden rows may be deleted directly as well.
             Change::Delete(row) => self.rows.remove(&row[..]).map(drop).map_err(storage),
             Change::Add(row, by) => {
                 let sum = self.view().get(row, |now| Ok(added(Some(now), *by)))?;
@@ -275,7 +274,7 @@ impl<'t> Tables<'t> {
         self.rows.insert(row, value).map(drop).map_err(storage)
     }
 
-    /// Removes the rows of a span if they are few, and has_hidden them otherwise.
+    /// Deletes the rows of a span if they are few, and hides them otherwise.
     fn clear(&mut self, span: &Span) -> Result<()> {
         let most = self.deletes_left.max(self.delete_limits.min_rows);
         let mut found = Vec::new();
@@ -313,7 +312,7 @@ impl Transaction for WriteTx<'_> {
     async fn count(&self, span: &Span) -> Result<u64> {
         self.lock().view().count(span)
     }
-    /// Nobody else writes while a transaction that writes is open.
+    /// There is only one writer.
     fn add_read_conflict(&self, _: &[u8]) -> Result<()> {
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The writing thread: it takes all that wait, carries them out in one transaction, and answers.
-//! When nobody waits, it removes what is hidden.
+//! The writing thread. It runs all queued jobs in one transaction, commits, and sends the replies.
+//! When the queue is empty, it deletes hidden rows.
 
 use super::EmbeddedOptions;
 use super::commit_job::CommitJob;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How long to wait before hidden rows are removed again after a failure of the file.
+/// The wait before background deletion continues after an I/O error.
 const DELETE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The writing thread.
@@ -48,15 +48,15 @@ impl Writer {
             }
             failed = self.work(&mut database, &mut queue, jobs).is_err();
         }
-        // In this order: nobody reads any more, the file is closed.
+        // In this order: when the file is closed, no reader is left.
         self.shared.publish(Err(closed()));
         if let Some(database) = database {
-            // What cannot be put in order now is put in order when it is opened again.
+            // If closing fails, the next open repairs the file.
             let _ = catch_unwind(AssertUnwindSafe(|| database.close()));
         }
     }
 
-    /// The next message. None at once if there is something else to do.
+    /// The next message; `None` at once if there is other work.
     fn wait(
         &self,
         jobs: &Jobs,
@@ -69,7 +69,7 @@ impl Writer {
         match self.shared.snapshot().is_ok_and(|snapshot| snapshot.has_hidden()) {
             true if failed => jobs.recv_timeout(DELETE_RETRY_DELAY).ok(),
             true => jobs.try_recv().ok(),
-            // Its sender lives as long as the store, which says when it ends.
+            // The sender lives as long as the store, which sends `Stop`.
             false => Some(jobs.recv().unwrap_or(Message::Stop)),
         }
     }
@@ -79,7 +79,7 @@ impl Writer {
             let database = file::open(&self.location, &self.options, &self.shared.stats)?;
             let snapshot = Snapshot::of(&database)?;
             if self.shared.is_resident() {
-                // redb forgets what it has read when it has verified it.
+                // Verification has emptied redb's cache.
                 snapshot.read_all()?;
             }
             self.shared.publish(Ok(snapshot));
@@ -90,7 +90,7 @@ impl Writer {
         })
     }
 
-    /// Carries out what waits, up to a commit.
+    /// Runs queued jobs, up to a commit.
     fn work(
         &self,
         database: &mut Option<Database>,
@@ -107,7 +107,7 @@ impl Writer {
                     Err(_) => {
                         self.shared.publish(Err(errors::reopening()));
                         let _ = catch_unwind(AssertUnwindSafe(|| open.close()));
-                        // Readers should not have to wait for the next writer.
+                        // So that readers do not have to wait for the next writer.
                         *database = self.open().ok();
                     }
                 }
@@ -126,7 +126,7 @@ impl Writer {
             let tx = WriteTx::begin(&tx, has_hidden, self.options.delete_limits)?;
             queue.run(&tx, jobs);
             if !tx.broken() {
-                // An error is one of the file, and ends the transaction of all.
+                // An error marks the transaction as broken.
                 let _ = tx.remove_hidden();
             }
             (tx.changed(), tx.broken())
@@ -139,7 +139,7 @@ impl Writer {
             return tx.abort().map_err(errors::storage);
         }
         tx.commit().map_err(|e| errors::commit(e).with_unknown_outcome())?;
-        // A write is answered only when every later read sees it.
+        // Every read that starts after the reply must see the write.
         let snapshot = Snapshot::of(database).map_err(Error::with_unknown_outcome)?;
         self.shared.publish(Ok(snapshot));
         Ok(())

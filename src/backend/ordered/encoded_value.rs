@@ -1,20 +1,20 @@
-//! How a value stands in a row.
+//! The encoding of a value in a row.
 //!
 //! ```text
 //!  00                          the member is its own value
 //!  01  bytes                   the value
 //!  02  stamp (8)  length (8)  chunk (4)   the value is in chunks of this length, with this stamp
 //!  03  bytes (7)  00           a string of seven bytes
-//!  integer (8)                 a counter, the lowest byte first, so that an engine can add to it
+//!  integer (8)                 a counter, little-endian, so that an engine can add to it
 //! ```
 //!
-//! Counters are strings that are the canonical text of an integer, and only where strings are. As
-//! they are known by their eight bytes, no other string is written in eight.
+//! A counter is a string that is the canonical text of an integer. Only the row of a string has
+//! counters. Eight bytes identify a counter, so no other string is encoded in eight bytes.
 //!
-//! The stamp is a hash of the value. Two values of one place have different stamps, unless somebody
-//! has looked for two that do not, so chunks of an old and a new value are not taken for one value
-//! by a reader whose view moves on between the two; and writing the same value again writes the
-//! same rows. That two stamps are the same never means that the values are.
+//! The stamp is a hash of the value. Different values have different stamps, except for deliberate
+//! hash collisions. So a reader whose snapshot advances does not mix the chunks of an old and a new
+//! value. Writing the same value again writes the same rows. Equal stamps never mean that values
+//! are equal.
 
 use super::engine::{Change, EngineLimits, Transaction};
 use super::rows::{ChunkRows, corrupt};
@@ -22,19 +22,17 @@ use crate::{Error, ErrorKind, Result, Value};
 use futures_util::future::try_join_all;
 use std::hash::{DefaultHasher, Hasher};
 
-/// No value has as many.
+/// The maximum number of chunks of a value.
 const MAX_CHUNKS: u64 = 1 << 26;
-/// How many are read at once. A length that is not true is found out before the memory is taken
-/// that it asks for.
+/// Chunks that are read together. A false length is detected before memory is allocated for it.
 const CHUNKS_PER_READ: u64 = 64;
 
-/// From this length on, the value of a sorted hash is kept once, in chunks, and not in both of its
-/// rows.
+/// A longer value of a sorted hash is stored once, in chunks, instead of in two rows.
 const MAX_INLINE_IN_SORTED: usize = 1_024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum EncodedValue {
-    /// A member of a sorted set, which is its own value.
+    /// A member of a sorted set without a value of its own.
     SameAsMember,
     Inline(Value),
     Counter(i64),
@@ -59,7 +57,8 @@ impl EncodedValue {
             EncodedValue::with_max_row(v, limits.max_value.min(MAX_INLINE_IN_SORTED), limits)
         })
     }
-    /// `limit` is that of a row, of which a cell and a score take some bytes.
+    /// `limit` is that of the row, which also holds the tag and perhaps a score: 16 bytes are
+    /// reserved.
     fn with_max_row(value: &Value, limit: usize, limits: &EngineLimits) -> Self {
         if value.len().saturating_add(16) <= limit {
             return EncodedValue::Inline(value.clone());
@@ -73,7 +72,7 @@ impl EncodedValue {
         matches!(self, EncodedValue::Chunked { .. })
     }
 
-    /// Appends it to the value of a row.
+    /// Appends the encoding to the value of a row.
     pub(super) fn encode(&self, row: &mut Vec<u8>) {
         match self {
             EncodedValue::SameAsMember => row.push(0),
@@ -91,7 +90,7 @@ impl EncodedValue {
             }
         }
     }
-    /// The value of the row of a string.
+    /// The content of the row of a string.
     pub(super) fn to_string_row(&self) -> Vec<u8> {
         let mut row = Vec::new();
         self.encode(&mut row);
@@ -125,7 +124,7 @@ impl EncodedValue {
         }
     }
 
-    /// Adds the chunks of `value`, if it is a long one.
+    /// Adds the chunks of `value`, if it is chunked.
     pub(super) fn write_chunks(
         &self,
         value: &Value,
@@ -139,7 +138,7 @@ impl EncodedValue {
         }
     }
 
-    /// The value that it stands for; `itself` where it is its own.
+    /// The value. `itself` is the member, for a member that is its own value.
     pub(super) async fn resolve<T: Transaction>(
         self,
         tx: &T,
@@ -156,7 +155,7 @@ impl EncodedValue {
                     chunks.ok_or_else(corrupt)? + u64::from(!len.is_multiple_of(chunk.into()));
                 let mut value = Vec::new();
                 for first in (0..chunks).step_by(CHUNKS_PER_READ as usize) {
-                    // At once, by their names: a range of them would come page by page.
+                    // Point reads, issued together: a range would arrive page by page.
                     let next = chunks.min(first + CHUNKS_PER_READ);
                     let some = try_join_all((first..next).map(async |n| {
                         let row = long.chunk(stamp, n as usize);
@@ -176,15 +175,15 @@ impl EncodedValue {
     }
 }
 
-/// The chunks are not those of the row: the view has moved on in between, where it can, and reading
-/// again settles that.
+/// The chunks do not match the row. If the snapshot may have advanced in between, a retry resolves
+/// that.
 fn chunks_do_not_match<T: Transaction>(tx: &T) -> Error {
     match tx.may_advance() {
         true => Error::new(ErrorKind::Conflict, "a long value was replaced while it was read"),
         false => missing_chunks(),
     }
 }
-/// Somebody else has been at the rows.
+/// Another program has changed the rows, or the file is damaged.
 pub(super) fn missing_chunks() -> Error {
     Error::new(ErrorKind::Corrupt, "a long value lacks some of its chunks")
 }

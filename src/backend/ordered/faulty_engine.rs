@@ -1,8 +1,7 @@
-//! An engine in memory that is as unkind as the layer above has to be ready for.
+//! A test double: an engine in memory with fault injection.
 //!
-//! It conflicts, for real and for no reason, splits at tiny limits, moves a reading transaction to
-//! a newer state in its middle, and loses the answer to a commit. It counts how many reads were
-//! under way at once.
+//! It detects conflicts and injects more, splits values at tiny limits, advances the snapshot of a
+//! reader, expires transactions, and loses the response to a commit. It counts concurrent reads.
 
 use super::Ordered;
 use super::engine::{
@@ -21,30 +20,29 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-/// How unkind it is. `Default` is kind.
+/// The faults to inject. `Default` injects none.
 #[derive(Clone, Copy, Debug)]
 pub struct Faults {
-    /// Whether it looks for uses of a key as another type.
+    /// Whether the engine checks the types of keys.
     pub typed: bool,
-    /// The most bytes of a row's value; at least 64.
+    /// Maximum bytes of the value of a row; at least 64.
     pub value: usize,
-    /// The most bytes that a transaction can change.
+    /// Maximum bytes that a transaction changes.
     pub transaction: usize,
-    /// The most rows in a page.
+    /// Maximum rows of a page.
     pub page: usize,
-    /// Every how many commits one conflicts for no reason; 0 for never.
+    /// Every n-th commit fails with a conflict; 0 for never.
     pub conflict_every: u64,
-    /// Every how many commits one is applied and its answer lost; 0 for never.
+    /// Every n-th commit is applied, and its response is lost; 0 for never.
     pub lose_every: u64,
-    /// After how many reads a reading transaction moves to the newest state; 0 for never.
+    /// A read-only transaction advances to the newest state after every n reads; 0 for never.
     pub age: usize,
-    /// With more reads and changes than this a writing transaction is too old, if less at once
-    /// would help.
+    /// A divisible writing transaction with more reads and changes than this is too old.
     pub lifetime: usize,
 }
 
 impl Faults {
-    /// Kind.
+    /// No faults.
     pub const NONE: Self = Faults {
         typed: false,
         value: usize::MAX,
@@ -67,12 +65,12 @@ type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 
 #[derive(Debug, Default)]
 struct State {
-    /// Shared with the transactions that are reading it; copied by the first commit after.
+    /// Shared with the transactions that read it. The next commit copies it.
     table: Arc<Table>,
     version: u64,
-    /// Which rows each commit changed, for judging those that began before it.
+    /// The rows that each commit changed, to detect conflicts.
     log: Vec<(u64, Vec<Span>)>,
-    /// How many transactions are open, by the version at which they began.
+    /// The number of open transactions by read version.
     open: BTreeMap<u64, usize>,
 }
 
@@ -96,17 +94,17 @@ impl FaultyEngine {
             max_in_flight: AtomicUsize::new(0),
         }
     }
-    /// The most reads that were ever under way at once.
+    /// The maximum number of concurrent reads so far.
     #[cfg(test)]
     pub(crate) fn max_concurrent_reads(&self) -> usize {
         self.max_in_flight.load(SeqCst)
     }
-    /// How often something was committed, or was to be.
+    /// The number of commits, including failed ones.
     #[cfg(test)]
     pub(crate) fn commits(&self) -> u64 {
         self.commits.load(SeqCst)
     }
-    /// How many rows there are.
+    /// The number of rows.
     #[cfg(test)]
     pub(crate) fn rows(&self) -> usize {
         self.lock().table.len()
@@ -190,20 +188,20 @@ impl Engine for FaultyEngine {
     }
 }
 
-/// What a transaction has seen and wants.
+/// The snapshot, the read rows and the changes of a transaction.
 #[derive(Debug, Default)]
 struct TxState {
     table: Arc<Table>,
     reads: usize,
     read: Vec<Span>,
     changes: Vec<Change>,
-    /// How many of the changes are in `table`. Most transactions never read what they have changed,
-    /// and need no copy.
+    /// The number of changes that are applied to `table`. Most transactions never read their own
+    /// changes, and need no copy.
     in_table: usize,
 }
 
 impl TxState {
-    /// What it has read and changed, in place of the time that this takes.
+    /// Reads and changes count as elapsed time.
     fn age(&self) -> usize {
         self.reads + self.changes.len()
     }
@@ -236,8 +234,8 @@ impl<'e> Tx<'e> {
     fn lock(&self) -> MutexGuard<'_, TxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Every read starts here: it takes a turn of the executor, so that reads issued together
-    /// overlap, and ages the transaction. It conflicts with whoever changes `span`.
+    /// Starts every read. Yields to the executor once, so that reads that are issued together
+    /// overlap. Ages the transaction, and adds a read conflict on `span`.
     async fn start_read(&self, span: Option<Span>) -> Arc<Table> {
         let engine = self.engine;
         let now = engine.in_flight.fetch_add(1, SeqCst) + 1;
@@ -269,7 +267,7 @@ impl Drop for Tx<'_> {
     }
 }
 
-/// Gives way once.
+/// Yields to the executor once.
 struct Yield(bool);
 
 impl Future for Yield {
@@ -380,12 +378,12 @@ fn overlap(a: &Span, b: &Span) -> bool {
     a.begin < b.end && b.begin < a.end
 }
 
-/// The ordered layer on the engine, for tests.
+/// The ordered layer over the engine.
 #[derive(Debug)]
 pub struct SimulatedBackend(Ordered<FaultyEngine>);
 
 impl SimulatedBackend {
-    /// On an engine that is as unkind as this.
+    /// With these faults.
     pub fn new(faults: Faults) -> Self {
         SimulatedBackend(Ordered::new(FaultyEngine::new(faults)))
     }

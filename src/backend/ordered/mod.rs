@@ -1,23 +1,23 @@
-//! Every data type over one ordered, transactional engine.
+//! The data types over any ordered, transactional engine.
 //!
 //! ```text
-//!  Backend::write ─► program.rs   one transaction: plan, judge, apply
-//!                      ├─ write.rs, strings.rs   what a write reads and changes
-//!                      ├─ read.rs                how a read is put together
-//!                      ├─ types.rs               one key, one type
-//!                      └─ rows.rs, cell.rs       which rows hold what, and how
-//!  Backend::batch ─► slices.rs    how much of it goes into one transaction
+//!  Backend::write ─► program.rs   one transaction: plan, evaluate conditions, apply
+//!                      ├─ write.rs, strings.rs      what a write reads and changes
+//!                      ├─ read.rs                   how a read is assembled
+//!                      ├─ types.rs                  which type a key has
+//!                      ├─ rows.rs                   the names of rows
+//!                      └─ encoded_value.rs          the encoding of values in rows
+//!  Backend::batch ─► slices.rs    splits a batch into transactions
 //!
-//!  engine.rs   what an engine is: ../embedded/ (redb, durable), ../foundationdb/ (a cluster),
-//!              simulated.rs (in memory, for tests)
+//!  engine.rs   the contract of an engine: ../embedded/ (redb, a file), ../foundationdb/ (a cluster),
+//!              faulty_engine.rs (in memory, for tests)
 //! ```
 //!
-//! The part of a backend that can go wrong (the layout of the rows, conditions, splitting, ranges)
-//! is here, once for all engines, and is exercised on an engine in memory that conflicts, ages and
-//! splits at tiny limits. An engine adds get, range, apply and commit, and knows nothing of data
-//! types.
+//! All engines share the error-prone part of a backend: the row layout, conditions, splitting and
+//! ranges. It is tested on an engine in memory with fault injection: conflicts, snapshots that age,
+//! and tiny limits. An engine adds get, range, apply and commit. It knows no data types.
 //!
-//! It is private on purpose: a backend with types of its own (Redis, DynamoDB) has no use for it.
+//! This module is private. A backend with data types of its own (Redis, DynamoDB) does not need it.
 
 mod encoded_value;
 mod engine;
@@ -45,7 +45,7 @@ pub(crate) use program::{Transact, WriteOne};
 use slices::Slices;
 use std::sync::Arc;
 
-/// The backend that an engine makes.
+/// The backend over an engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Ordered<E> {
     engine: E,
@@ -59,8 +59,8 @@ impl<E: Engine> Ordered<E> {
         &self.engine
     }
 
-    /// Runs a program until it is committed, has failed, or has lost to others too often. The one
-    /// place that tries retryable: only what the engine knows not to have been applied.
+    /// Runs a program until it commits, fails, or runs out of attempts. All retries of the layer
+    /// are here. An attempt is retried only if the engine knows that it was not applied.
     async fn run<P: Program>(&self, cx: &Context, access: Access, program: P) -> Result<P::Output> {
         self.try_run(cx, access, program).await.map_err(|failure| failure.error)
     }
@@ -81,12 +81,13 @@ impl<E: Engine> Ordered<E> {
             };
             let AttemptError { error, retryable, too_old } = &failure;
             left = left.saturating_sub(1);
-            // As a whole it would be too old again.
+            // The whole batch would be too old again.
             if *too_old && program.is_divisible() {
                 return Err(failure);
             }
             if !retryable || left == 0 {
-                // A long value that was replaced while it was read is not so time after time.
+                // A concurrent write replaces a long value once, not on every attempt: chunks are
+                // missing.
                 if matches!(access, Access::Read(_)) && error.kind() == ErrorKind::Conflict {
                     failure.error = encoded_value::missing_chunks().with_source(error.clone());
                 }
@@ -120,7 +121,7 @@ impl<E: Engine> Backend for Ordered<E> {
             let program = Batch::new(slice, limits);
             match self.try_run(cx, access, program).await {
                 Ok(slice) => replies.extend(slice),
-                // Nothing of it was applied, and half of it may be quick enough, or fit.
+                // Nothing was applied. Half of the operations may finish in time.
                 Err(AttemptError { too_old: true, .. }) if slice.len() > 1 => {
                     slices.halve_all(slice)
                 }

@@ -70,7 +70,7 @@ async fn write_one<T: Transaction>(tx: &T, op: &Write, limits: &EngineLimits) ->
     }
 }
 
-/// All or nothing: everything is planned, all reads together, before anything is applied.
+/// All or nothing. All writes are planned, with their reads issued together, before any is applied.
 #[derive(Debug)]
 pub(crate) struct Transact {
     pub writes: Vec<Write>,
@@ -105,7 +105,7 @@ impl Program for Transact {
                 Err(e) => drop(error.get_or_insert_with(|| e.of_write(i))),
             }
         }
-        // A condition that failed is told before an error, as on every backend.
+        // A failed condition takes precedence over an error, as on every backend.
         if failed.is_empty() {
             error.map_or(Ok(()), Err)?;
             tx.apply(all)?;
@@ -114,11 +114,12 @@ impl Program for Transact {
     }
 }
 
-/// Operations of one key in their order, different keys at once, each with its own result.
+/// Operations of one key run in order, those of different keys concurrently. Each has its own
+/// result.
 #[derive(Debug)]
 pub(super) struct Batch {
     ops: Vec<Op>,
-    /// Where each part ends.
+    /// The end of each part.
     ends: Vec<usize>,
     limits: EngineLimits,
 }
@@ -167,7 +168,7 @@ impl Program for Batch {
     }
 }
 
-/// What operations answer that have all failed. A read does not care what may have been applied.
+/// The results of operations that have all failed. A read never has an unknown outcome.
 pub(super) fn failed(ops: &[Op], error: &Error) -> impl Iterator<Item = Result<Reply>> {
     ops.iter().map(|op| match op {
         Op::Read(_) => Err(error.clone().of_read()),
@@ -181,7 +182,7 @@ async fn run_all<T: Transaction>(
     limits: &EngineLimits,
 ) -> Result<Vec<Result<Reply>>> {
     if ops.iter().all(|op| matches!(op, Op::Read(_))) {
-        // Reads do not get in each other's way, whatever their keys.
+        // Reads are independent, whatever their keys.
         return whole(join_all(ops.iter().map(|op| run_one(tx, op, limits))).await);
     }
     let mut by_key: HashMap<&Key, Vec<usize>> = HashMap::with_capacity(ops.len());
@@ -208,7 +209,7 @@ async fn run_one<T: Transaction>(tx: &T, op: &Op, limits: &EngineLimits) -> Resu
     }
 }
 
-/// The results of a batch, unless one of them is an error that ends the transaction of all.
+/// The results of a batch, or the first error that ends the transaction.
 fn whole(mut replies: Vec<Result<Reply>>) -> Result<Vec<Result<Reply>>> {
     let ends = |reply: &Result<Reply>| reply.as_ref().is_err_and(|e| ends_transaction(e.kind()));
     match replies.iter().position(ends) {
@@ -217,7 +218,7 @@ fn whole(mut replies: Vec<Result<Reply>>) -> Result<Vec<Result<Reply>>> {
     }
 }
 
-/// How many rows a read looks at, at most: what is found, and its long values.
+/// An upper bound of the rows that a read visits: the rows found, and the chunks of long values.
 fn most_read(op: &Read) -> usize {
     match op {
         Read::Get(_) | Read::HGet(_) | Read::ZScore(_) => 1,

@@ -1,4 +1,4 @@
-//! How each read is put together from rows.
+//! Assembles the reply of each read from rows.
 
 use super::encoded_value::EncodedValue;
 use super::engine::{EngineLimits, Scan, Span, Transaction, visit_all};
@@ -9,7 +9,7 @@ use crate::{Result, Value};
 use futures_util::future::{try_join, try_join_all};
 use std::collections::HashMap;
 
-/// What is found, and where nothing is, whether the key holds another type.
+/// Reads. If nothing is found, checks whether the key has another type.
 pub(super) async fn read<T: Transaction>(
     tx: &T,
     op: &Read,
@@ -22,7 +22,7 @@ pub(super) async fn read<T: Transaction>(
     Ok(reply)
 }
 
-/// The type that an operation reads.
+/// The type that a read expects.
 fn kind(op: &Read) -> Kind {
     match op {
         Read::Get(_) => Kind::String,
@@ -40,7 +40,7 @@ fn is_nothing(reply: &Reply) -> bool {
         Reply::Values(values) => values.is_empty(),
         Reply::Scored(members) => members.is_empty(),
         Reply::Fields(fields) => fields.is_empty(),
-        // What no read answers.
+        // No read returns these.
         Reply::Done | Reply::Applied(_) | Reply::Integer(_) => false,
     }
 }
@@ -105,7 +105,7 @@ async fn fields<T: Transaction>(tx: &T, rows: Rows<'_>) -> Result<Vec<(Value, Va
         Ok(())
     })
     .await?;
-    // Long values are fetched together.
+    // Chunks of all long values are read together.
     try_join_all(fields.into_iter().map(|(field, encoded)| async move {
         let value = encoded.resolve(tx, rows.chunks_of(ChunkOwner::Field(&field)), None).await?;
         Ok((field, value))
@@ -117,7 +117,7 @@ fn whole(span: Span) -> Scan {
     Scan { span, reverse: false, limit: usize::MAX, snapshot: false }
 }
 
-/// The rows of a range; `None` if nothing can be in it.
+/// The rows of a range; `None` if the range is empty.
 fn span(rows: Rows<'_>, range: &Range) -> Option<Span> {
     match range {
         Range::Score(range) => rows.by_score(range),
@@ -143,7 +143,7 @@ async fn range<T: Transaction>(tx: &T, rows: Rows<'_>, op: &ZRange) -> Result<Re
             }
             (Some(span), _) => {
                 let members = members_in_order(tx, rows, scan(span)).await?.into_iter();
-                // Nothing is to be looked up for them.
+                // No value has to be read for them.
                 return Ok(match op.scores {
                     true => Reply::Scored(members.map(|(m, score, _)| (m, score.get())).collect()),
                     false => Reply::Values(members.map(|(member, ..)| member).collect()),
@@ -155,7 +155,7 @@ async fn range<T: Transaction>(tx: &T, rows: Rows<'_>, op: &ZRange) -> Result<Re
     answer(tx, rows, found, op.scores).await
 }
 
-/// Members, their scores, and what they are shown as.
+/// Members, their scores, and the values to return for them.
 type Found = Vec<(Value, Score, EncodedValue)>;
 
 async fn by_lex<T: Transaction>(tx: &T, rows: Rows<'_>, scan: Scan, values: bool) -> Result<Found> {
@@ -171,7 +171,7 @@ async fn by_lex<T: Transaction>(tx: &T, rows: Rows<'_>, scan: Scan, values: bool
     Ok(found)
 }
 
-/// Members by score, and whether they have a value.
+/// Members by score, and whether each has a value of its own.
 async fn members_in_order<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,
@@ -198,8 +198,8 @@ async fn values_in_order<T: Transaction>(tx: &T, rows: Rows<'_>, scan: Scan) -> 
     Ok(found)
 }
 
-/// Puts values beside members. Both are of one state, but for a reader whose view has moved on in
-/// between: then what does not fit together is looked at once more, and left out if it is gone.
+/// Joins members and values. Both are of one state, unless the snapshot of a reader has advanced in
+/// between. A member whose value does not match is then read again, and left out if it is gone.
 async fn with_values<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,
@@ -224,7 +224,7 @@ async fn with_values<T: Transaction>(
     Ok(found)
 }
 
-/// The value of a row of a member in order.
+/// The content of a row in score order.
 pub(super) fn mark(has_value: bool) -> Vec<u8> {
     vec![u8::from(has_value)]
 }
@@ -247,7 +247,7 @@ async fn answer<T: Transaction>(
         encoded => encoded.resolve(tx, rows.chunks_of(ChunkOwner::Member(&member)), None).await,
     };
     if !found.iter().any(|(_, _, encoded)| encoded.is_chunked()) {
-        // The usual case: everything is here already.
+        // The usual case: no value is chunked.
         let shown = found.into_iter().map(|(member, score, encoded)| match encoded {
             EncodedValue::Inline(value) => (value, score.get()),
             _ => (member, score.get()),
@@ -267,7 +267,7 @@ async fn answer<T: Transaction>(
     })
 }
 
-/// What the row of a sorted member says.
+/// The score and the value in the row of a sorted member.
 pub(super) async fn sorted<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,

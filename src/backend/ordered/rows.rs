@@ -1,5 +1,5 @@
-//! Which rows hold what. Names are tuples in FoundationDB's tuple encoding, so that the order of
-//! the rows is the order of the tuples, and that any tool which knows that encoding can read them.
+//! The row layout. The name of a row is a tuple in FoundationDB's tuple encoding. So rows sort like
+//! the tuples, and other tools can decode them. `docs/file-format.md` documents the layout.
 //!
 //! ```text
 //!  (key, 0)                         string or counter         cell
@@ -12,11 +12,14 @@
 //!  (key, 7, score, member)          its value, in order       cell
 //! ```
 //!
-//! All rows of a key stand together: one range tells whether the key exists, one clears it. 0 to 3
-//! are what `set*` and an atomic `delete` see; 4 to 7 are the sorted sets, which they do not. There
-//! is no row per key, so writes of different members share no row and never conflict. Members in
-//! order stand apart from their values, so that counting and listing members reads no values;
-//! listing values reads both ranges at once.
+//! A cell is an [encoded value](super::encoded_value).
+//!
+//! - The rows of a key are adjacent. One range read finds out whether the key exists, and one range
+//!   clear deletes it.
+//! - `set*` and an atomic `delete` read rows 0 to 3. Sorted sets are in rows 4 to 7.
+//! - There is no row per key. So writes of different members share no row and never conflict.
+//! - Members in score order and their values are in different rows. So counting and listing members
+//!   reads no values. Listing values reads both ranges at once.
 
 use super::engine::{Span, after};
 use crate::op::{LexRange, Score, ScoreRange};
@@ -38,10 +41,10 @@ fn bytes(bytes: &[u8]) -> Bytes<'_> {
     Bytes::from(bytes)
 }
 
-/// What a key holds.
+/// The type of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Or a counter.
+    /// A string or a counter.
     String,
     Set,
     Hash,
@@ -66,19 +69,19 @@ impl<'a> Rows<'a> {
         Span { begin: self.kind(from), end: self.kind(to) }
     }
 
-    /// Everything that the key holds.
+    /// All rows of the key.
     pub(super) fn all(self) -> Span {
         self.span(STRING, END)
     }
-    /// A string, counter, set or hash.
+    /// The rows of a string, counter, set or hash.
     pub(super) fn plain(self) -> Span {
         self.span(STRING, MEMBER)
     }
-    /// A sorted set or sorted hash.
+    /// The rows of a sorted set or sorted hash.
     pub(super) fn sorted(self) -> Span {
         self.span(MEMBER, END)
     }
-    /// What a new string replaces, beside an old one.
+    /// The rows, besides an old string, that a new string replaces.
     pub(super) fn plain_except_string(self) -> Span {
         self.span(SET, MEMBER)
     }
@@ -106,16 +109,16 @@ impl<'a> Rows<'a> {
     pub(super) fn sorted_value(self, score: Score, member: &Value) -> Vec<u8> {
         pack(&(bytes(self.0), VALUE, score.get(), bytes(member)))
     }
-    /// A row that there never is. Whoever writes or removes a string clears it; adding to a counter
-    /// does not.
+    /// A row that never exists. Writing or deleting a string clears it, adding to a counter does
+    /// not. A blind add conflicts with its changes.
     pub(super) fn string_conflict_row(self) -> Vec<u8> {
         self.kind(SET)
     }
-    /// The sorted members by score.
+    /// The rows of sorted members in score order.
     pub(super) fn by_score(self, range: &ScoreRange) -> Option<Span> {
         self.in_order(ORDER, range)
     }
-    /// The values of those that have one, by score.
+    /// The rows of their values in score order.
     pub(super) fn values_by_score(self, range: &ScoreRange) -> Option<Span> {
         self.in_order(VALUE, range)
     }
@@ -125,7 +128,7 @@ impl<'a> Rows<'a> {
         let end = end.map_or_else(|| self.kind(kind + 1), |end| self.row(kind, end.get()));
         Some(Span { begin, end })
     }
-    /// The sorted members by themselves.
+    /// The rows of sorted members in lexicographical order.
     pub(super) fn by_lex(self, range: &LexRange) -> Span {
         let begin = match &range.min {
             Bound::Unbounded => self.kind(MEMBER),
@@ -140,24 +143,24 @@ impl<'a> Rows<'a> {
         Span { begin, end }
     }
 
-    /// The value of a row, where it is a long one.
+    /// The chunks of a long value.
     pub(super) fn chunks_of(self, owner: ChunkOwner<'a>) -> ChunkRows<'a> {
         ChunkRows { rows: self, owner }
     }
 
-    /// The member or field in the name of a row of a set, hash, or sorted set by member.
+    /// The member or field, from the name of a row of kind 1, 2 or 4.
     pub(super) fn member_of(self, row: &[u8]) -> Result<Value> {
         let member: Bytes<'_> = self.tail(row)?;
         Ok(Value::from(&*member))
     }
-    /// The score and member in the name of a row of a sorted set in order, or of a value.
+    /// The score and the member, from the name of a row of kind 5 or 7.
     pub(super) fn order_of(self, row: &[u8]) -> Result<(Score, Value)> {
         let (score, member): (f64, Bytes<'_>) = self.tail(row)?;
         Ok((Score::new(score).map_err(|_| corrupt())?, Value::from(&*member)))
     }
-    /// What the key holds whose first row this is.
+    /// The type of a key, from the name of its first row.
     pub(super) fn kind_of(self, row: &[u8]) -> Result<Kind> {
-        // As in `tail`; an integer of one byte is two, and 0 is one.
+        // See `tail`. The kind 0 is encoded in one byte, the others in two.
         match row.get(self.encoded_len()..) {
             Some([0x14]) => Ok(Kind::String),
             Some([0x15, kind, ..]) => match i64::from(*kind) {
@@ -169,20 +172,19 @@ impl<'a> Rows<'a> {
             _ => Err(corrupt()),
         }
     }
-    /// How many bytes the key takes in the name of a row: each zero in it
-    /// is escaped by one more, and one is on each side.
+    /// The encoded length of the key: a byte at each end, and an escape for each zero byte.
     fn encoded_len(self) -> usize {
         self.0.len() + self.0.iter().filter(|byte| **byte == 0).count() + 2
     }
-    /// What follows the key and the kind in the name of a row.
+    /// The rest of the name of a row, after the key and the kind.
     fn tail<'r, T: TupleUnpack<'r>>(self, row: &'r [u8]) -> Result<T> {
-        // The kind takes two bytes; 0, which takes one, has no tail.
+        // The kind is encoded in two bytes. The kind 0, in one byte, has no tail.
         let tail = row.get(self.encoded_len() + 2..).ok_or_else(corrupt)?;
         unpack(tail).map_err(|e| corrupt().with_source(e))
     }
 }
 
-/// Whose value a long value is.
+/// The item that a long value belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ChunkOwner<'a> {
     String,
@@ -190,7 +192,7 @@ pub(super) enum ChunkOwner<'a> {
     Member(&'a Value),
 }
 
-/// The rows of a value that is too long for one row.
+/// The rows of a value that does not fit into one row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChunkRows<'a> {
     rows: Rows<'a>,
@@ -206,7 +208,7 @@ impl ChunkRows<'_> {
             ChunkOwner::Member(member) => pack(&(key, SORTED_CHUNK, bytes(member))),
         }
     }
-    /// The chunks of whatever value was ever there.
+    /// The chunks of all values that the item ever had.
     pub(super) fn all(self) -> Span {
         let begin = self.prefix();
         let mut end = begin.clone();

@@ -1,4 +1,4 @@
-//! What `set*`, `delete` and `incr_by` read, and which rows they then change.
+//! Plans `set*`, `delete` and `incr_by`.
 
 use super::encoded_value::EncodedValue;
 use super::engine::{Change, Transaction, Visit};
@@ -9,8 +9,9 @@ use crate::op::*;
 use crate::{Error, ErrorKind, Result, Value};
 use futures_util::future::try_join;
 
-/// A counter this far from overflow may be added to without knowing what others add meanwhile: it
-/// would take two billion of them, while a transaction takes seconds.
+/// The largest increment that an atomic write adds blindly, to a counter in the middle half of its
+/// range. An overflow would take two billion concurrent increments, and a transaction takes
+/// seconds.
 const MAX_BLIND_ADD: u64 = 1 << 31;
 
 impl<T: Transaction> Planner<'_, T> {
@@ -25,7 +26,7 @@ impl<T: Transaction> Planner<'_, T> {
         apply(self.string(&op.value, replaced), Reply::Applied(true))
     }
 
-    /// Whether a condition holds, where nobody looks what else the key may hold.
+    /// Evaluates a condition without checking the type of the key.
     async fn evaluate_blind(&self, condition: &Condition) -> Result<bool> {
         Ok(match condition {
             Condition::Always => true,
@@ -35,7 +36,8 @@ impl<T: Transaction> Planner<'_, T> {
         })
     }
 
-    /// Whether a condition holds, and what the key holds. A string never goes over a sorted set.
+    /// Evaluates a condition and returns what the string would replace. A string never replaces a
+    /// sorted set.
     async fn evaluate_typed(&self, condition: &Condition, mode: Mode) -> Result<(bool, Replaced)> {
         if let Condition::Equals(old) = condition
             && let Some(equal) = self.equals(old).await?
@@ -48,7 +50,7 @@ impl<T: Transaction> Planner<'_, T> {
             (Condition::NotExists, Some(Kind::Sorted)) => true,
             (Condition::NotExists, kind) => kind.is_none(),
             (Condition::Exists | Condition::Equals(_), None) => false,
-            // In an atomic write the conditions do not see sorted sets.
+            // In an atomic write conditions ignore sorted sets.
             (_, Some(Kind::Sorted)) if mode == Mode::Atomic => false,
             (Condition::Exists, Some(_)) => true,
             (Condition::Equals(_), Some(_)) => return Err(types::wrong_type()),
@@ -61,7 +63,7 @@ impl<T: Transaction> Planner<'_, T> {
         }
     }
 
-    /// Whether the string is this one; `None` if there is no string.
+    /// Whether the string has this value; `None` if there is no string.
     async fn equals(&self, old: &Value) -> Result<Option<bool>> {
         match self.tx.get(&self.rows.string(), EncodedValue::decode_string).await? {
             None => Ok(None),
@@ -73,11 +75,11 @@ impl<T: Transaction> Planner<'_, T> {
         }
     }
 
-    /// A string in place of whatever the key holds, except a sorted set.
+    /// Writes a string over anything except a sorted set.
     fn string(&self, value: &Value, replaced: Replaced) -> Vec<Change> {
         let encoded = EncodedValue::for_string(value, self.limits);
         let row = Change::Put(self.rows.string(), encoded.to_string_row());
-        // A string has other rows only where it may be in chunks.
+        // A string has more than one row only if the engine splits values.
         let clear = match replaced {
             Replaced::Nothing => false,
             Replaced::String => self.limits.max_value < usize::MAX,
@@ -101,10 +103,10 @@ impl<T: Transaction> Planner<'_, T> {
         }
     }
 
-    /// There it removes no sorted set, and says so.
+    /// In an atomic write `delete` returns `WrongType` for a sorted set.
     async fn delete_atomic(&self, op: &Delete) -> Result<Plan> {
         let plain = async {
-            // Blind where nobody asks whether anything was there.
+            // Blind, unless the result depends on the old rows.
             let asked = op.must_exist || self.limits.checks_types;
             if asked { self.any(self.rows.plain()).await } else { Ok(true) }
         };
@@ -120,7 +122,7 @@ impl<T: Transaction> Planner<'_, T> {
     }
 
     pub(super) async fn incr_by(&self, op: &IncrBy, mode: Mode) -> Result<Plan> {
-        // Among others nobody asks for the sum.
+        // An atomic write does not return the sum.
         if mode == Mode::Atomic
             && op.by.unsigned_abs() <= MAX_BLIND_ADD
             && self.counter(true).await?.unsigned_abs() <= i64::MAX as u64 / 2
@@ -135,15 +137,15 @@ impl<T: Transaction> Planner<'_, T> {
         let mut changes =
             vec![Change::Put(self.rows.string(), EncodedValue::Counter(sum).to_string_row())];
         if op.by.unsigned_abs() > MAX_BLIND_ADD {
-            // Whoever adds without knowing the sum takes it that nobody adds as much meanwhile.
+            // Conflicts with blind adds, which assume that the counter is far from an overflow.
             changes.push(Change::Delete(self.rows.string_conflict_row()));
         }
         apply(changes, Reply::Integer(sum))
     }
 
-    /// The counter that the key holds; 0 if it holds nothing.
+    /// The counter of the key; 0 if the key does not exist.
     async fn counter(&self, snapshot: bool) -> Result<i64> {
-        // One row tells whether there is a string, something else, or nothing.
+        // The first row shows whether the key has a string, another type, or does not exist.
         let string = self.rows.string();
         let mut now = 0;
         let visit: &mut Visit<'_> = &mut |row, value| {
@@ -158,7 +160,7 @@ impl<T: Transaction> Planner<'_, T> {
     }
 }
 
-/// What a string is written over.
+/// What a new string replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Replaced {
     Nothing,

@@ -1,5 +1,4 @@
-//! The ordered layer on an engine that is unkind: what it does together, what it tries retryable, what
-//! it leaves.
+//! The ordered layer over an engine with fault injection: concurrency, retries, leftover rows.
 
 use super::Ordered;
 use super::faulty_engine::{Faults, FaultyEngine};
@@ -10,7 +9,7 @@ use crate::{Backend, ErrorKind, Limits, Outcome, Result, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// A backend whose engine a test can look into.
+/// A backend that exposes its engine.
 #[derive(Clone, Debug)]
 struct Open(Arc<Ordered<FaultyEngine>>);
 
@@ -178,7 +177,7 @@ async fn nothing_is_left_of_long_values_that_were_replaced_or_removed() {
         s.hset("hash", [("f", &value)]).await.unwrap();
         s.zhadd("sorted", "f", &value, 1.0).await.unwrap();
         s.zincr_by("sorted", "f", 1.0).await.unwrap();
-        // A cell takes at least 16 of the 64 bytes, the chunks are full.
+        // An inline value has at most 48 of the 64 bytes. Chunks have all of them.
         let rows = if len < 48 { 1 } else { 1 + len.div_ceil(64) };
         assert_eq!(
             engine(&s).rows(),
@@ -226,7 +225,7 @@ async fn a_batch_is_cut_into_transactions_that_fit() {
     assert_eq!(s.hgetall("h").await.unwrap().len(), 300);
 }
 
-/// It was tried as a whole until there were no attempts left, and failed as a whole.
+/// The whole batch used to be retried until no attempts were left, and failed as a whole.
 #[tokio::test]
 async fn a_batch_that_grows_too_old_is_halved_and_what_follows_it_too() {
     let s = store(Faults { lifetime: 100, ..Faults::default() });
@@ -243,7 +242,8 @@ async fn a_batch_that_grows_too_old_is_halved_and_what_follows_it_too() {
     assert_eq!(replies.take(last).unwrap(), 1);
     assert_eq!(s.zcount("z", ..).await.unwrap(), 1_000);
     assert_eq!(s.zhrange("z").rev().limit(1).await.unwrap(), ["value 999"]);
-    // Each is a read and three rows, so 25 fit, and a sixty-fourth of them is tried at last.
+    // Each operation is a read and three rows, so 25 fit. The batch is halved down to a
+    // sixty-fourth.
     let commits = engine(&s).commits();
     assert!((40..80).contains(&commits), "{commits}");
 }
@@ -265,7 +265,7 @@ async fn an_atomic_delete_sees_a_sorted_set_that_comes_at_the_same_time() {
     }
 }
 
-/// Whoever looks what a key holds must not be overtaken by somebody who makes it another type.
+/// A type check must conflict with a concurrent write that creates the key with another type.
 #[tokio::test]
 async fn of_two_who_make_a_key_of_two_types_at_once_one_is_refused() {
     use futures_util::FutureExt;
@@ -317,8 +317,7 @@ async fn a_reader_whose_view_moves_on_never_sees_half_of_a_value() {
     writer.await.unwrap().unwrap();
 }
 
-/// Who adds much and who adds without looking do conflict: between them the counter would be past
-/// its end.
+/// A large increment conflicts with a blind add. Otherwise the counter would overflow.
 #[tokio::test]
 async fn a_counter_does_not_overflow_between_two_who_add_at_once() {
     use futures_util::FutureExt;
@@ -336,7 +335,7 @@ async fn a_counter_does_not_overflow_between_two_who_add_at_once() {
     assert_eq!(s.get("n").await.unwrap().unwrap(), i64::MAX.to_string());
 }
 
-/// A pair that was looked for: the hash that stands for them in their rows is the same.
+/// A deliberate collision: two values whose stamps are equal.
 #[tokio::test]
 async fn two_values_of_the_same_stamp_are_two_values() {
     let value = |end: u64| [&[b'x'; 1_016][..], &end.to_le_bytes()].concat();

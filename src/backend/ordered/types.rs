@@ -1,14 +1,14 @@
-//! One key, one type: what a key holds, by the first of its rows.
+//! One key, one type. The first row of a key determines its type.
 //!
-//! Looking costs a read, so an engine says whether it is done ([`EngineLimits::checks_types`]). A row that
-//! an operation has found tells the type already; only where it has found nothing is the key looked
-//! at.
+//! Checking the type costs a read, so each engine decides whether to check
+//! ([`EngineLimits::checks_types`]). A row that an operation finds proves the type. Only if it
+//! finds none is the type read.
 
 use super::engine::{EngineLimits, Scan, Transaction};
 use super::rows::{Kind, Rows};
 use crate::{Error, Result};
 
-/// What the key holds; `None` if it holds nothing.
+/// The type of the key; `None` if the key does not exist.
 pub(super) async fn kind<T: Transaction>(tx: &T, rows: Rows<'_>) -> Result<Option<Kind>> {
     let mut kind = None;
     let scan = Scan { span: rows.all(), reverse: false, limit: 1, snapshot: false };
@@ -20,7 +20,7 @@ pub(super) async fn kind<T: Transaction>(tx: &T, rows: Rows<'_>) -> Result<Optio
     Ok(kind)
 }
 
-/// Refuses a key that holds another type, where the engine looks for that.
+/// Returns `WrongType` if the key has another type and the engine checks types.
 pub(super) async fn expect_type<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,

@@ -1,7 +1,5 @@
-//! What each write reads, and which rows it then changes. Planning changes nothing: whoever planned
-//! applies.
-
-//! Strings, counters and `delete`: `strings.rs`.
+//! Plans writes: each reads rows, and returns the changes to make. Planning changes nothing; the
+//! program applies the plan. Strings, counters and `delete` are in `strings.rs`.
 
 use super::encoded_value::EncodedValue;
 use super::engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
@@ -11,14 +9,14 @@ use super::types;
 use crate::op::*;
 use crate::{Error, ErrorKind, Result, Value};
 
-/// What a write would do.
+/// The result of planning a write.
 #[derive(Debug)]
 pub(super) enum Plan {
     Apply { changes: Vec<Change>, reply: Reply },
     ConditionFailed,
 }
 
-/// Whether a write is alone, or with others in an atomic write, where a delete does not see sorted
+/// Whether a write runs on its own or in an atomic write, where `delete` does not delete sorted
 /// sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -83,7 +81,7 @@ pub(super) struct Planner<'a, T> {
 }
 
 impl<T: Transaction> Planner<'_, T> {
-    /// Refuses a key that holds another type, where the engine looks for that.
+    /// Returns `WrongType` if the key has another type and the engine checks types.
     async fn expect_type(&self, kind: Kind) -> Result<()> {
         types::expect_type(self.tx, self.rows, kind, self.limits).await
     }
@@ -107,8 +105,8 @@ impl<T: Transaction> Planner<'_, T> {
         encoded.write_chunks(value, self.rows.chunks_of(ChunkOwner::Field(field)), changes);
     }
 
-    /// Clears the chunks of an old value without looking whether there are any. An engine that
-    /// takes every value in one row never has any.
+    /// Clears the chunks of an old value, blindly. An engine without a limit of values has no
+    /// chunks.
     fn clear_long(&self, owner: ChunkOwner<'_>, changes: &mut Vec<Change>) {
         if self.limits.max_value < usize::MAX {
             changes.push(Change::Clear(self.rows.chunks_of(owner).all()));
@@ -122,8 +120,7 @@ impl<T: Transaction> Planner<'_, T> {
         }
         let encoded = EncodedValue::for_sorted(op.value.as_ref(), self.limits);
         let mut changes = self.member_changes(&op.member, old, op.score, &encoded);
-        // Also where the rows are the same: of two long values they may be, if somebody has looked
-        // for such a pair.
+        // Also if the row is unchanged: two different values may have the same stamp.
         if let Some(value) = &op.value {
             let long = self.rows.chunks_of(ChunkOwner::Member(&op.member));
             encoded.write_chunks(value, long, &mut changes);
@@ -131,7 +128,7 @@ impl<T: Transaction> Planner<'_, T> {
         apply(changes, Reply::Applied(true))
     }
 
-    /// What the row of a sorted member says. One that is there tells the type of its key.
+    /// The score and the value of a sorted member. An existing member proves the type of the key.
     async fn sorted(&self, member: &Value) -> Result<Option<(Score, EncodedValue)>> {
         let found = sorted(self.tx, self.rows, member).await?;
         if found.is_none() {
@@ -171,8 +168,8 @@ impl<T: Transaction> Planner<'_, T> {
         done(changes)
     }
 
-    /// Brings the rows of a sorted member from `old` to `score` and `cell`; nothing if they are
-    /// there.
+    /// The changes that bring a sorted member from `old` to the new score and value. Empty if they
+    /// are equal.
     fn member_changes(
         &self,
         member: &Value,
@@ -211,7 +208,7 @@ impl<T: Transaction> Planner<'_, T> {
         changes
     }
 
-    /// Whether there is any row in `span`.
+    /// Whether `span` has any row.
     pub(super) async fn any(&self, span: Span) -> Result<bool> {
         let mut any = false;
         self.first(span, false, &mut |_, _| {
@@ -222,7 +219,7 @@ impl<T: Transaction> Planner<'_, T> {
         Ok(any)
     }
 
-    /// Visits the first row of `span`, if there is one.
+    /// Visits the first row of `span`, if any.
     pub(super) async fn first(
         &self,
         span: Span,
@@ -234,9 +231,9 @@ impl<T: Transaction> Planner<'_, T> {
     }
 }
 
-/// Refuses names that no row of this engine can have.
+/// Refuses names that exceed the engine's limit.
 pub(super) fn check_names(key: &[u8], longest: usize, limits: &EngineLimits) -> Result<()> {
-    // Every byte may need an escape; the rest is kinds, scores and stamps.
+    // Every byte may need an escape. 64 bytes cover kinds, scores and stamps.
     let most = key.len().saturating_add(longest).saturating_mul(2).saturating_add(64);
     if most > limits.max_name {
         return Err(Error::new(

@@ -1,5 +1,5 @@
-//! What is deleted and not yet removed: nobody sees it, nothing of it comes back, and in the end it
-//! is gone.
+//! Background deletion: hidden rows are invisible, stay deleted, and are removed from the file in
+//! the end.
 
 use super::super::tx::DeleteLimits;
 use super::faulty_disk::FaultyDisk;
@@ -15,7 +15,7 @@ async fn fill(store: &Store<Embedded>, key: &str, members: std::ops::Range<u64>)
     store.sadd(key, members).await
 }
 
-/// Waits until all that is hidden is removed.
+/// Waits until no row is hidden.
 async fn removed(store: &Store<Embedded>) {
     let start = Instant::now();
     while engine(store).snapshot().has_hidden() {
@@ -24,7 +24,7 @@ async fn removed(store: &Store<Embedded>) {
     }
 }
 
-/// So few rows at a time that everything is hidden, and stays so for a while.
+/// Hides every deleted row, and removes one row per commit.
 fn slowly() -> EmbeddedOptions {
     EmbeddedOptions {
         delete_limits: DeleteLimits { rows_per_commit: 1, min_rows: 0 },
@@ -71,7 +71,7 @@ async fn a_neighbour_is_answered_in_the_middle_of_a_large_delete() {
     removed(&store).await;
 }
 
-/// It was the same where a string, or an atomic write, replaces a large set or hash.
+/// A string or an atomic write that replaces a large set or hash used to block others as well.
 #[tokio::test]
 async fn whatever_replaces_or_removes_very_many_rows_hides_them() {
     for how in 0..4 {
@@ -102,7 +102,7 @@ async fn whatever_replaces_or_removes_very_many_rows_hides_them() {
     }
 }
 
-/// Many that are not so large are not removed in one transaction either.
+/// Many small deletes in one transaction share its limit.
 #[tokio::test]
 async fn a_batch_of_deletes_removes_no_more_at_once_than_one_of_them() {
     let disk = FaultyDisk::default();
@@ -122,7 +122,7 @@ async fn a_batch_of_deletes_removes_no_more_at_once_than_one_of_them() {
     assert_eq!(engine(&store).snapshot().rows(), 0);
 }
 
-/// A key can be used again at once, and nothing that was in it comes back.
+/// A key can be reused at once, and its old content does not come back.
 #[tokio::test]
 async fn a_key_whose_rows_are_hidden_is_used_like_any_other() {
     let disk = FaultyDisk::default();
@@ -167,7 +167,7 @@ async fn every_range_and_count_leaves_out_what_is_hidden() {
         store.zhadd("z", format!("{n:03}"), n, n as f64).await.unwrap();
     }
     assert!(store.delete("z").await.unwrap());
-    // Here and there, some of them where the old ones were.
+    // A few members, some of them at the position of old ones.
     let there: Vec<u64> = (0..200).filter(|n| n % 7 == 3 || *n > 195).collect();
     for n in &there {
         store.zhadd("z", format!("{n:03}"), n + 1, *n as f64).await.unwrap();
@@ -239,7 +239,7 @@ async fn a_power_cut_leaves_a_large_set_whole_or_gone() {
     assert!(seen[0] > 2 && seen[1] > 10, "{seen:?}");
 }
 
-/// A disk that fails while something is removed behind: nobody is answered wrong, and it goes on.
+/// An I/O error during background deletion: no wrong replies, and the deletion continues.
 #[tokio::test]
 async fn removing_goes_on_when_the_disk_has_recovered() {
     use super::faulty_disk::{Call, Fault};
@@ -256,7 +256,7 @@ async fn removing_goes_on_when_the_disk_has_recovered() {
     assert!(engine(&store).snapshot().rows() <= 1);
 }
 
-/// As fast as one can delete, and with every row written anew: it has to go as fast.
+/// Sets are deleted and rewritten as fast as possible. The background deletion must keep up.
 #[tokio::test]
 async fn a_file_in_which_sets_come_and_go_does_not_grow_for_ever() {
     let disk = FaultyDisk::default();

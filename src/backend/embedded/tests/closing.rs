@@ -1,4 +1,4 @@
-//! The end: of the store, of its last clone, of a caller's patience.
+//! Closing a store, dropping its last clone, cancelling calls.
 
 use super::faulty_disk::FaultyDisk;
 use super::{begun, engine, open};
@@ -51,7 +51,7 @@ async fn a_closed_store_refuses_everything_and_closes_again() {
     }
 }
 
-/// Writes that stood in the queue behind the end used to be told that their outcome was unknown.
+/// Writes queued after the close used to report an unknown outcome.
 #[tokio::test]
 async fn a_write_that_comes_too_late_is_known_not_to_be_written() {
     let disk = FaultyDisk::default();

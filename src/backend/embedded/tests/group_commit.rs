@@ -1,4 +1,5 @@
-//! What shares a commit, what is a commit at all, and what becomes of the others when one fails.
+//! Group commit: which writes share a commit, which need none, and what a failing write does to the
+//! others.
 
 use super::faulty_disk::FaultyDisk;
 use super::{Embedded, begun, engine, open};
@@ -96,7 +97,7 @@ async fn one_that_fails_leaves_the_others_of_its_group_committed_and_itself_not(
     assert_eq!(text("after").await.unwrap(), b"2");
 }
 
-/// A real file whose syncs are counted.
+/// A real file that counts syncs.
 #[derive(Debug)]
 struct Counted {
     file: FileBackend,
@@ -122,7 +123,7 @@ impl StorageBackend for Counted {
     }
 }
 
-/// Many writes by `callers` at once: how many share a sync, and how many are done in a second.
+/// Writes from `callers` tasks. Returns the writes per sync and the writes per second.
 async fn rate(callers: u64, each: u64) -> (f64, f64) {
     let dir = tempfile::tempdir().unwrap();
     let (path, syncs) = (dir.path().join("store"), Arc::new(AtomicU64::new(0)));

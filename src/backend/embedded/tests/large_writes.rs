@@ -1,7 +1,7 @@
-//! Big writers and their neighbours: nobody waits for all of a batch, and a batch alone pays little
-//! for that.
+//! Fairness: no writer waits for all of a batch, and a batch on its own pays little for that.
 //!
-//! A batch of 200,000 `zadd`, or `delete` of such a set, held up a neighbour's `set` for 3 to 4 s.
+//! A batch of 200,000 `zadd`, or the `delete` of such a set, used to block other writers for 3 to 4
+//! s.
 
 use super::faulty_disk::FaultyDisk;
 use super::{Embedded, begun, engine, open};
@@ -14,7 +14,7 @@ const MANY: u64 = 20_000;
 fn fill<'s>(store: &'s Store<Embedded>, key: &str) -> Batch<'s, Embedded> {
     let mut batch = store.batch();
     for n in 0..MANY {
-        // From all over the set.
+        // In random order.
         let member = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         batch.zadd(key, member, (n % 100) as f64);
     }
@@ -35,10 +35,10 @@ async fn a_neighbour_is_answered_in_the_middle_of_a_batch() {
     drop(held);
     first.await.unwrap();
     neighbour.await.unwrap();
-    // A commit that makes the file longer syncs twice.
+    // A commit that extends the file syncs twice.
     assert!(disk.syncs() - before <= 4, "it waits for the commit under way, and for one more");
     assert!(batch.as_mut().now_or_never().is_none(), "the batch goes on");
-    // And so is whoever comes while it runs.
+    // Writers that come later are answered as well.
     let mut answered = 0;
     while batch.as_mut().now_or_never().is_none() {
         let start = Instant::now();
@@ -57,7 +57,7 @@ async fn a_batch_alone_is_committed_in_a_few_large_pieces() {
     let before = disk.syncs();
     fill(&store, "z").exec().await.unwrap();
     let syncs = disk.syncs() - before;
-    // Two rows each, 8,000 rows at once; a commit that makes the file longer syncs twice.
+    // Two rows each, 8,000 rows per commit; a commit that extends the file syncs twice.
     assert!((5..=12).contains(&syncs), "{syncs}");
 }
 
@@ -107,7 +107,7 @@ async fn closing_waits_for_a_batch_that_has_begun() {
     assert_eq!(store.zcount("z", ..).await.unwrap(), MANY);
 }
 
-/// What was committed before is done, what was in the failed commit or behind it has failed, and
+/// Parts that were committed have succeeded, the failed commit and all later parts have failed, and
 /// nothing hangs.
 #[tokio::test]
 async fn a_batch_in_the_middle_of_which_the_disk_fails_tells_what_it_has_done() {

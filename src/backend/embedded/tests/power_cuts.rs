@@ -1,5 +1,5 @@
-//! Power cuts, at any change or sync, during recovery, too: what was answered is there, nothing is
-//! there by half.
+//! Power cuts at any change or sync, also during recovery: no write that returned is lost, and none
+//! is applied in part.
 
 use super::faulty_disk::FaultyDisk;
 use super::{filler, open};
@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 const WRITERS: usize = 4;
 
-/// How far a writer has come with one kind of write. It waits for each answer.
+/// The progress of a writer with one kind of write. Each write waits for the reply to the last one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     answered: u64,
@@ -37,7 +37,7 @@ async fn write_together(store: &Store<Embedded>, w: usize, n: u64) -> Result<()>
     Ok(())
 }
 
-/// Writes until the power goes off.
+/// Writes until the power cut.
 async fn write(store: &Store<Embedded>, w: usize, writer: &Mutex<[Writer; WRITERS]>) -> Result<()> {
     let edit = |f: &dyn Fn(&mut Writer)| f(&mut writer.lock().unwrap()[w]);
     loop {
@@ -57,7 +57,7 @@ async fn number(store: &Store<Embedded>, key: String) -> u64 {
     value.map_or(0, |v| String::from_utf8_lossy(v.as_ref()).parse().unwrap())
 }
 
-/// Compares what is there with what was answered, and goes on from there.
+/// Compares the data with the writes that returned, and continues from there.
 async fn check(store: &Store<Embedded>, w: usize, writer: &mut Writer) {
     let n = number(store, format!("s{w}")).await;
     let field = store.zhget("h", format!("f{w}")).await.unwrap();
@@ -76,10 +76,10 @@ async fn check(store: &Store<Embedded>, w: usize, writer: &mut Writer) {
     writer.plain = Progress { answered: there, begun: there };
 }
 
-/// One life of a disk, from power on to power off.
+/// Opens the disk, writes until the power cut, and returns the content that is left.
 async fn live(image: Vec<u8>, seed: u64, writers: &mut [Writer; WRITERS]) -> Vec<u8> {
     let disk = FaultyDisk::holding(image);
-    // One in four is cut while it is being put in order.
+    // One in four is cut during recovery.
     let most = if seed.is_multiple_of(4) { 20 } else { 400 };
     disk.cut_power_at(fastrand::Rng::with_seed(seed).u64(1..most), seed);
     let progress = Mutex::new(*writers);
@@ -97,7 +97,7 @@ async fn survive(lives: impl Iterator<Item = u64>) {
     let mut writers = [Writer::default(); WRITERS];
     for seed in lives {
         image = live(image, seed, &mut writers).await;
-        // On a copy: the next life begins with what this one has left.
+        // On a copy: the next round starts from the content after the cut.
         let store = open(&FaultyDisk::holding(image.clone())).await;
         let store = store.unwrap_or_else(|e| panic!("seed {seed}: {e:?}"));
         for (w, writer) in writers.iter_mut().enumerate() {

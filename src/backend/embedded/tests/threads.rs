@@ -1,4 +1,4 @@
-//! Which thread does what: a caller's never waits for the disk, and no read waits for a write.
+//! No I/O on a caller's thread, and no read waits for a write.
 
 use super::faulty_disk::FaultyDisk;
 use super::{Embedded, begun, engine, filler, open, open_with};
@@ -7,7 +7,7 @@ use crate::backend::EmbeddedOptions;
 use futures_util::FutureExt;
 use std::thread::current;
 
-/// Every operation there is, on `n`, alone, in batches and together.
+/// Calls every operation: single, in batches, and in atomic writes.
 async fn use_all(store: &Store<Embedded>, n: u64) {
     let key = |kind: &str| format!("{kind}{}", n % 20);
     store.set(key("s"), filler(n, (n * 977 % 20_000) as usize)).await.unwrap();
@@ -49,7 +49,7 @@ async fn use_all(store: &Store<Embedded>, n: u64) {
 async fn no_storage_is_ever_used_on_a_callers_thread() {
     for cache in [256 << 20, 1 << 20, 64 << 10, 0] {
         let disk = FaultyDisk::default();
-        // Opened twice: the second time everything has to be read.
+        // The second time the file has to be read.
         for _ in 0..2 {
             let options = EmbeddedOptions::default().cache(cache);
             let store = open_with(&disk, options).await.unwrap();
@@ -64,8 +64,7 @@ async fn no_storage_is_ever_used_on_a_callers_thread() {
     }
 }
 
-/// Sets and deletes strings of up to 300 KiB, all of them together at most `most` bytes, and reads
-/// in between.
+/// Sets and deletes strings of up to 300 KiB, at most `most` bytes in all, and reads in between.
 async fn churn(store: &Store<Embedded>, rounds: u64, most: usize, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut lens = vec![0usize; 200];
@@ -104,7 +103,7 @@ async fn a_read_that_promises_not_to_wait_does_not() {
     assert_eq!(stats.unexpected_reads(), 0);
 }
 
-/// redb forgets what it has read when it has verified a file.
+/// Verification empties redb's cache.
 #[tokio::test]
 async fn nor_after_the_file_was_opened_again() {
     let disk = FaultyDisk::default();
@@ -118,7 +117,7 @@ async fn nor_after_the_file_was_opened_again() {
     assert_eq!(engine(&store).stats().unexpected_reads(), 0);
 }
 
-/// What was evicted while the file was large is still missing when it has become small.
+/// Pages that were evicted while the file was large are still missing after it has shrunk.
 #[tokio::test]
 async fn nor_after_the_file_was_larger_than_the_cache() {
     let disk = FaultyDisk::default();
