@@ -1,4 +1,4 @@
-//! Round trips: waves of reads, and commits.
+//! Counts round trips: reads and commits.
 
 use super::store;
 use keyvaluestore::observe::Observer;
@@ -22,7 +22,7 @@ impl Observer for RoundTrips {
         self.0.lock().unwrap().push(request);
     }
     fn on_retry(&self, _: Option<&'static str>, because: ErrorKind) {
-        panic!("nobody is in the way, but: {because:?}");
+        panic!("a retry without concurrent writers: {because:?}");
     }
 }
 
@@ -91,12 +91,12 @@ async fn a_batch_and_an_atomic_write_read_in_one_wave() {
     let mut tx = store.atomic_write();
     (0..10).for_each(|i| tx.set(format!("k{i}"), i));
     assert!(tx.exec().await.unwrap().is_committed());
-    assert_eq!(round_trips.take(), COMMIT, "nobody asks for anything");
+    assert_eq!(round_trips.take(), COMMIT, "blind writes");
 
     let mut tx = store.atomic_write();
     (0..10).for_each(|i| tx.delete(format!("k{i}")));
     assert!(tx.exec().await.unwrap().is_committed());
-    assert_eq!(round_trips.take(), BOTH, "they look for sorted sets");
+    assert_eq!(round_trips.take(), BOTH, "each reads whether its key is a sorted set");
 
     let mut batch = store.batch();
     for i in 0..100 {

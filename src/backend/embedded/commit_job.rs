@@ -44,7 +44,7 @@ impl<P: Program> ProgramJob<P> {
     fn answer(&mut self) {
         if let Some(reply) = self.reply.take() {
             let result = self.program.join(std::mem::take(&mut self.outputs));
-            let _ = reply.send(result); // nobody waits any more
+            let _ = reply.send(result); // fails if the call was cancelled
         }
     }
 }
@@ -105,7 +105,7 @@ impl CommitJob for ReopenJob {
     fn run(&mut self, _: &WriteTx<'_>) {}
     fn finish(&mut self, _: Result<(), &Error>) {
         if let Some(reply) = self.0.take() {
-            let _ = reply.send(()); // nobody waits any more
+            let _ = reply.send(()); // fails if the call was cancelled
         }
     }
     fn fail(&mut self, error: &Error) {

@@ -112,7 +112,7 @@ impl Redb {
         let (reply, answer) = oneshot::channel();
         let job = move || {
             let result = shared.snapshot().and_then(|snapshot| run(&*program, &*snapshot));
-            let _ = reply.send(result); // nobody waits any more
+            let _ = reply.send(result); // fails if the call was cancelled
         };
         self.reads.send(Message::Do(Box::new(job))).map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?

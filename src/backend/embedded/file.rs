@@ -106,16 +106,16 @@ fn check_format(database: &Database) -> Result<()> {
         Some(FORMAT) => Ok(()),
         Some(newer) if newer > FORMAT => Err(Error::new(
             ErrorKind::Unsupported,
-            format!("the file is of format {newer}, and this version knows {FORMAT}"),
+            format!("the file has format {newer}, and this version supports {FORMAT}"),
         )),
         // No release has written this format.
         Some(1) => Err(Error::new(
             ErrorKind::Unsupported,
-            "the file is of format 1, of a version before the first release",
+            "the file has format 1, which was never released",
         )),
         _ => Err(Error::new(
             ErrorKind::Corrupt,
-            "the file does not tell its format: open another path, or restore it from a backup",
+            "the file does not have a known format: open another path, or restore it from a backup",
         )),
     }
 }

@@ -137,7 +137,7 @@ use std::sync::Arc;
 ///
 /// | kind | reason | what to do |
 /// |---|---|---|
-/// | `Unavailable`, on open | the file is open, in this process or another | clone the store to share it |
+/// | `Unavailable`, on open | the file is already open | clone the store to share it |
 /// | `Unavailable` | disk full, I/O error | retry: the store reopens the file by itself |
 /// | `Unavailable`, not retryable | the store is closed | |
 /// | `Corrupt` | damaged, cut short, or not a file of this library | restore a backup |

@@ -27,7 +27,7 @@ pub(super) fn open(path: &Path) -> Result<File> {
         let file = file.map_err(io_error)?;
         let metadata = file.metadata().map_err(io_error)?;
         if !metadata.is_file() {
-            return Err(Error::invalid("the path names no regular file"));
+            return Err(Error::invalid("the path is not a regular file"));
         }
         if metadata.len() > 0 || !replace_empty(path, &file)? {
             return Ok(file);

@@ -85,8 +85,8 @@ impl CommitQueue {
     /// Waits briefly for callers whose last writes shared a commit.
     pub(super) fn gather(&mut self, jobs: &Jobs) {
         self.take_in(jobs);
-        let patience = (self.last_commit / 4).min(MAX_GATHER_TIME);
-        let until = Instant::now() + patience;
+        let timeout = (self.last_commit / 4).min(MAX_GATHER_TIME);
+        let until = Instant::now() + timeout;
         while self.last_group > 1
             && self.short.len() < self.last_group.min(MAX_GROUP_JOBS)
             && self.short_rows < MAX_COMMIT_ROWS

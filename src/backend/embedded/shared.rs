@@ -38,7 +38,7 @@ impl Shared {
             &mut *self.snapshot.write().unwrap_or_else(PoisonError::into_inner),
             snapshot.map(Arc::new),
         );
-        drop(old); // outside the lock: it may give pages back
+        drop(old); // outside the lock: it may free pages
     }
     /// Whether redb has every page of the file in its cache. Opening has read all of them, commits
     /// keep their pages, and nothing is evicted while the file takes at most half of the cache.
@@ -64,6 +64,6 @@ pub(super) fn run_part<P: Program>(
 /// The futures of a program never wait, so one poll is enough.
 fn finished<T>(polled: impl FnOnce() -> Option<Result<T>>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(polled)).map_err(panicked)?.unwrap_or_else(|| {
-        Err(Error::new(ErrorKind::Other, "a program waits for something other than the engine"))
+        Err(Error::new(ErrorKind::Other, "a program waited for something other than the engine"))
     })
 }

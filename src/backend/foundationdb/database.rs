@@ -1,4 +1,4 @@
-//! [`Fdb`]: a database, the prefix of a subspace in it, and the options of its transactions.
+//! [`Fdb`]: a database, a subspace in it, and the options of its transactions.
 
 use super::errors::translate;
 use super::options::FoundationDbOptions;
@@ -10,7 +10,7 @@ use foundationdb::{Database, FdbResult, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// What the cluster takes as the name of a row, with the prefix of the subspace.
+/// FoundationDB's limit of a key, including the prefix of the subspace.
 pub(super) const MAX_KEY_LEN: usize = 10_000;
 
 #[derive(Clone)]
@@ -18,10 +18,10 @@ pub(super) struct Fdb {
     pub(super) database: Arc<Database>,
     pub(super) prefix: Arc<[u8]>,
     pub(super) options: FoundationDbOptions,
-    /// Whether the database has been told how patient to be; otherwise each transaction is.
+    /// Whether timeout and retry delay are set on the database. If not, each transaction sets them.
     pub(super) has_database_options: bool,
-    /// Whether the client may answer with a read version that it has asked for a moment ago. Only
-    /// one that can load other versions of itself can; the others say so when they are asked.
+    /// Whether the client can cache read versions (`USE_GRV_CACHE`). Only the multi-version client
+    /// can. Others refuse the option, and this is then set to false.
     pub(super) caches_read_versions: Arc<AtomicBool>,
 }
 
@@ -31,10 +31,10 @@ impl std::fmt::Debug for Fdb {
     }
 }
 
-/// So many rows may be kept by the client, which costs less than to tell it not to.
+/// Below this, setting `READ_YOUR_WRITES_DISABLE` costs more than the client's copy of the rows.
 const READ_YOUR_WRITES_ROWS: usize = 1_000;
 
-/// The longest pause between two attempts, in milliseconds.
+/// The maximum backoff between two attempts.
 const MAX_RETRY_DELAY_MS: i32 = 500;
 
 impl Fdb {
@@ -42,20 +42,20 @@ impl Fdb {
         &self.prefix
     }
 
-    /// Begins a transaction that will read so many rows at most.
+    /// Begins a transaction that reads at most `rows` rows.
     pub(super) fn begin(&self, access: Access, rows: usize) -> Result<Transaction> {
         self.try_begin(access, rows).map_err(translate)
     }
     fn try_begin(&self, access: Access, rows: usize) -> FdbResult<Transaction> {
         let transaction = self.database.create_trx()?;
-        // Each option is a message to the network thread.
+        // Setting an option sends a message to the network thread.
         if !self.has_database_options {
             transaction.set_option(TransactionOption::Timeout(self.options.timeout_millis()))?;
             transaction.set_option(TransactionOption::MaxRetryDelay(MAX_RETRY_DELAY_MS))?;
         }
         if access != Access::Write && rows > READ_YOUR_WRITES_ROWS {
-            // It has nothing of its own to read, and otherwise the client would keep all that it
-            // reads.
+            // A reader has no writes of its own. Without this option the client would keep a copy
+            // of all rows.
             transaction.set_option(TransactionOption::ReadYourWritesDisable)?;
         }
         let eventual = access == Access::Read(Consistency::Eventual);
@@ -65,8 +65,7 @@ impl Fdb {
         Ok(transaction)
     }
 
-    /// Makes the options those of all transactions of the database, which has to be this store's
-    /// alone.
+    /// Sets the options on the database. It must not be shared with other stores.
     pub(super) fn with_database_options(self) -> Result<Self> {
         let timeout = DatabaseOption::TransactionTimeout(self.options.timeout_millis());
         self.database.set_option(timeout).map_err(translate)?;

@@ -1,5 +1,4 @@
-//! The cluster as an engine of the ordered layer: how a transaction begins, commits, and is tried
-//! again.
+//! The cluster as an engine of the ordered layer: attempts, commits, backoff.
 
 use super::NAME;
 use super::database::{Fdb, MAX_KEY_LEN};
@@ -13,13 +12,12 @@ use foundationdb::Transaction;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The transaction of the attempt before, which knows how long it has taken already, and how long
-/// to wait next time.
+/// The transaction of the last attempt. It knows the elapsed time and the next backoff.
 #[derive(Default)]
 pub(super) struct Session {
     transaction: Option<Transaction>,
-    /// It has been tried again without an option that the client has refused.
-    plain: bool,
+    /// Whether an attempt was repeated because the client refused an option.
+    option_refused: bool,
 }
 
 impl Engine for Fdb {
@@ -30,11 +28,11 @@ impl Engine for Fdb {
         EngineLimits {
             max_name: MAX_KEY_LEN - self.prefix.len(),
             max_value: 100_000,
-            // Of 10,000,000, which conflict ranges count towards, too.
+            // FoundationDB's limit is 10,000,000 bytes, with conflict ranges.
             max_transaction: 8_000_000,
             max_part_rows: usize::MAX,
             max_attempts: self.options.max_attempts,
-            // To look would cost every blind write a read.
+            // A check would add a read to every blind write.
             checks_types: false,
         }
     }
@@ -52,50 +50,58 @@ impl Engine for Fdb {
         };
         let tx = Tx::new(self, cx, access, transaction);
         let result = program.run(&tx).await;
-        let FinishedTx { transaction, changed, failed } = tx.finish();
-        let output = match (result, failed, transaction) {
-            (_, Some(failed), _) if failed.code() == INVALID_OPTION => {
-                self.caches_read_versions.store(false, Relaxed);
-                let retryable = !std::mem::replace(&mut session.plain, true);
-                return Err(AttemptError { error: translate(failed), retryable, too_old: false });
-            }
-            (Ok(output), ..) if !changed => return Ok(output),
-            (Ok(output), _, Some(transaction)) => {
-                commit(cx, transaction, session).await?;
-                output
-            }
-            (Err(error), Some(failed), Some(transaction)) => {
-                session.transaction = transaction.on_error(failed).await.ok();
-                let too_old = failed.code() == TRANSACTION_TOO_OLD;
-                return Err(AttemptError {
-                    error,
-                    retryable: session.transaction.is_some(),
-                    too_old,
-                });
-            }
-            (Err(error), ..) => return Err(error.into()),
-            (Ok(_), _, None) => {
-                let held = "a transaction was held beyond its program";
-                return Err(Error::new(ErrorKind::Other, held).into());
-            }
-        };
-        Ok(output)
+        self.end_attempt(cx, result, tx.finish(), session).await
     }
 }
 
-/// Commits. If that fails without any doubt, waits as long as the client thinks right, and leaves
-/// the transaction to the next attempt.
+impl Fdb {
+    /// Commits what a program has changed, or decides whether its error is retryable.
+    async fn end_attempt<T>(
+        &self,
+        cx: &Context,
+        result: Result<T>,
+        finished: FinishedTx,
+        session: &mut Session,
+    ) -> Result<T, AttemptError> {
+        let FinishedTx { transaction, changed, failed } = finished;
+        match (result, failed, transaction) {
+            (_, Some(failed), _) if failed.code() == INVALID_OPTION => {
+                self.caches_read_versions.store(false, Relaxed);
+                let retryable = !std::mem::replace(&mut session.option_refused, true);
+                Err(AttemptError { error: translate(failed), retryable, too_old: false })
+            }
+            (Ok(output), ..) if !changed => Ok(output),
+            (Ok(output), _, Some(transaction)) => {
+                commit(cx, transaction, session).await.map(|()| output)
+            }
+            (Err(error), Some(failed), Some(transaction)) => {
+                session.transaction = transaction.on_error(failed).await.ok();
+                let retryable = session.transaction.is_some();
+                let too_old = failed.code() == TRANSACTION_TOO_OLD;
+                Err(AttemptError { error, retryable, too_old })
+            }
+            (Err(error), ..) => Err(error.into()),
+            (Ok(_), _, None) => {
+                let message = "a transaction outlived its program";
+                Err(Error::new(ErrorKind::Other, message).into())
+            }
+        }
+    }
+}
+
+/// Commits. If the transaction is known not to be committed, waits for the client's backoff, and
+/// keeps the transaction for the next attempt.
 async fn commit(
     cx: &Context,
     transaction: Transaction,
     session: &mut Session,
 ) -> Result<(), AttemptError> {
-    let heard = RoundTripGuard::start(cx, NAME, "commit");
+    let guard = RoundTripGuard::start(cx, NAME, "commit");
     let failed = match transaction.commit().await {
         Ok(_) => return Ok(()),
         Err(failed) => failed,
     };
-    drop(heard);
+    drop(guard);
     let code = *failed;
     if code.is_retryable_not_committed() {
         session.transaction = failed.on_error().await.ok();

@@ -125,10 +125,7 @@ impl FaultyEngine {
         if size > self.faults.transaction {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!(
-                    "a transaction of {size} bytes, and {} is the limit",
-                    self.faults.transaction
-                ),
+                format!("a transaction of {size} bytes; the limit is {}", self.faults.transaction),
             ));
         }
         let count = self.commits.fetch_add(1, SeqCst) + 1;
@@ -137,7 +134,7 @@ impl FaultyEngine {
             *version > tx.read_version && spans.iter().any(|w| read.iter().any(|r| overlap(w, r)))
         });
         if conflict || Self::every(self.faults.conflict_every, count) {
-            return Err(Error::new(ErrorKind::Conflict, "another transaction came first"));
+            return Err(Error::new(ErrorKind::Conflict, "a conflict with another transaction"));
         }
         state.version += 1;
         let version = state.version;
@@ -146,7 +143,7 @@ impl FaultyEngine {
         changes.into_iter().for_each(|change| apply_change(table, change));
         if Self::every(self.faults.lose_every, count) {
             return Err(
-                Error::new(ErrorKind::Unavailable, "the answer was lost").with_unknown_outcome()
+                Error::new(ErrorKind::Unavailable, "the response was lost").with_unknown_outcome()
             );
         }
         Ok(())

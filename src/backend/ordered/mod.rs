@@ -9,7 +9,7 @@
 //!                      └─ encoded_value.rs          the encoding of values in rows
 //!  Backend::batch ─► slices.rs    splits a batch into transactions
 //!
-//!  engine.rs   the contract of an engine: ../embedded/ (redb, a file), ../foundationdb/ (a cluster),
+//!  engine.rs   the contract of an engine: ../embedded/ (a file), ../foundationdb/ (a cluster),
 //!              faulty_engine.rs (in memory, for tests)
 //! ```
 //!
@@ -123,7 +123,7 @@ impl<E: Engine> Backend for Ordered<E> {
                 Ok(slice) => replies.extend(slice),
                 // Nothing was applied. Half of the operations may finish in time.
                 Err(AttemptError { too_old: true, .. }) if slice.len() > 1 => {
-                    slices.halve_all(slice)
+                    slices.halve_all(slice);
                 }
                 Err(AttemptError { error, .. })
                     if error.kind() == ErrorKind::TooLarge && slice.len() > 1 =>

@@ -212,7 +212,7 @@ impl ChunkRows<'_> {
     pub(super) fn all(self) -> Span {
         let begin = self.prefix();
         let mut end = begin.clone();
-        end.push(0xff); // above every type byte that a tuple can go on with
+        end.push(0xff); // above every type byte of a tuple
         Span { begin, end }
     }
     pub(super) fn chunk(self, stamp: u64, n: usize) -> Vec<u8> {

@@ -112,7 +112,7 @@ impl<T: Transaction> Planner<'_, T> {
         };
         let (plain, sorted) = try_join(plain, self.any(self.rows.sorted())).await?;
         if sorted {
-            return Err(Error::wrong_type("an atomic write removes no sorted set"));
+            return Err(Error::wrong_type("an atomic write cannot delete a sorted set"));
         }
         match plain {
             true => apply(vec![Change::Clear(self.rows.plain())], Reply::Applied(true)),
@@ -151,7 +151,7 @@ impl<T: Transaction> Planner<'_, T> {
         let visit: &mut Visit<'_> = &mut |row, value| {
             now = match EncodedValue::decode_string(value) {
                 Ok(EncodedValue::Counter(n)) if row == string => n,
-                _ => return Err(Error::wrong_type("the key holds no counter")),
+                _ => return Err(Error::wrong_type("the key does not hold an integer")),
             };
             Ok(())
         };

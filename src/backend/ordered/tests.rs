@@ -143,12 +143,12 @@ async fn writers_of_different_members_do_not_conflict() {
 #[tokio::test]
 async fn a_lost_answer_is_told_and_not_sent_again() {
     let s = store(Faults { lose_every: 4, ..Faults::default() });
-    let (mut told, mut lost) = (0, 0);
+    let (mut answered, mut lost) = (0, 0);
     for _ in 0..40 {
         match s.incr_by("n", 1).await {
             Ok(n) => {
-                told += 1;
-                assert_eq!(n, told + lost);
+                answered += 1;
+                assert_eq!(n, answered + lost);
             }
             Err(e) => {
                 assert!(e.outcome_is_unknown() && e.is_retryable(), "{e:?}");
@@ -156,7 +156,7 @@ async fn a_lost_answer_is_told_and_not_sent_again() {
             }
         }
     }
-    assert_eq!((told, lost), (30, 10));
+    assert_eq!((answered, lost), (30, 10));
     assert_eq!(s.get("n").await.unwrap().unwrap(), "40", "each was applied once");
 }
 
@@ -219,7 +219,7 @@ async fn a_batch_is_cut_into_transactions_that_fit() {
     let last = batch.incr_by("n", 1);
     let mut replies = batch.exec_each().await;
     assert_eq!(replies.take(too_large).unwrap_err().kind(), ErrorKind::TooLarge);
-    assert_eq!(replies.take(last).unwrap(), 1, "what follows is not held up");
+    assert_eq!(replies.take(last).unwrap(), 1, "later operations are not affected");
     assert_eq!(s.get("large").await.unwrap(), None);
     assert_eq!(s.zcount("z", ..).await.unwrap(), 300);
     assert_eq!(s.hgetall("h").await.unwrap().len(), 300);
@@ -257,7 +257,7 @@ async fn an_atomic_delete_sees_a_sorted_set_that_comes_at_the_same_time() {
         tx.delete("k");
         tx.set("other", "v");
         let mut tx = Box::pin(tx.exec());
-        assert!((&mut tx).now_or_never().is_none(), "it has looked, and has not committed");
+        assert!((&mut tx).now_or_never().is_none(), "it has read, and has not committed");
         s.zadd("k", "m", 1.0).await.unwrap();
         assert_eq!(tx.await.unwrap_err().kind(), ErrorKind::WrongType);
         assert_eq!(s.get("other").await.unwrap(), None);
@@ -271,7 +271,7 @@ async fn of_two_who_make_a_key_of_two_types_at_once_one_is_refused() {
     use futures_util::FutureExt;
     let s = store(Faults { typed: true, ..Faults::default() });
     let mut sadd = Box::pin(s.sadd("k", ["m"]));
-    assert!((&mut sadd).now_or_never().is_none(), "it has looked, and has not committed");
+    assert!((&mut sadd).now_or_never().is_none(), "it has read, and has not committed");
     s.hset("k", [("f", "v")]).await.unwrap();
     assert_eq!(sadd.await.unwrap_err().kind(), ErrorKind::WrongType);
     assert_eq!(s.hgetall("k").await.unwrap().len(), 1);
@@ -326,10 +326,7 @@ async fn a_counter_does_not_overflow_between_two_who_add_at_once() {
     let mut tx = s.atomic_write();
     tx.incr_by("n", 1);
     let mut tx = Box::pin(tx.exec());
-    assert!(
-        (&mut tx).now_or_never().is_none(),
-        "it has looked at the counter, and has not committed"
-    );
+    assert!((&mut tx).now_or_never().is_none(), "it has read the counter, and has not committed");
     assert_eq!(s.incr_by("n", i64::MAX).await.unwrap(), i64::MAX);
     assert_eq!(tx.await.unwrap_err().kind(), ErrorKind::Overflow);
     assert_eq!(s.get("n").await.unwrap().unwrap(), i64::MAX.to_string());

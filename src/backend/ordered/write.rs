@@ -239,7 +239,7 @@ pub(super) fn check_names(key: &[u8], longest: usize, limits: &EngineLimits) -> 
         return Err(Error::new(
             ErrorKind::TooLarge,
             format!(
-                "key and member may need {most} bytes, and a row of this backend takes {}",
+                "key and member may need {most} bytes; the limit of this backend is {}",
                 limits.max_name
             ),
         ));

@@ -150,7 +150,7 @@ impl FaultyDisk {
             Some(Fault::Error(kind)) => Err(kind.into()),
             Some(Fault::Panic) => {
                 drop(state);
-                panic!("the storage panics in {call:?}, as it was told to");
+                panic!("an injected panic in {call:?}");
             }
         }
     }
@@ -166,7 +166,7 @@ impl Hold<'_> {
         let waited = self.0.0.moved.wait_timeout_while(self.0.lock(), soon, |state| !state.held);
         let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         drop(state);
-        assert!(!waited.timed_out(), "nobody syncs");
+        assert!(!waited.timed_out(), "no sync within 10 s");
     }
 }
 

@@ -159,6 +159,6 @@ async fn with_64_callers_at_least_8_writes_share_a_sync() {
     println!("1 caller:   {alone:5.1} writes a sync, {one:8.0} durable writes a second");
     println!("64 callers: {together:5.1} writes a sync, {many:8.0} durable writes a second");
     println!("64 callers get {:.1} times as much done as 1", many / one);
-    assert!(alone <= 1.0, "a caller who waits for each answer shares with nobody: {alone}");
+    assert!(alone <= 1.0, "a single caller shares no sync: {alone}");
     assert!(together >= 8.0, "{together} writes a sync");
 }

@@ -138,7 +138,7 @@ async fn a_store_that_nobody_writes_to_any_more_recovers_too() {
     disk.fail(&[Call::Read, Call::Write, Call::Sync], BROKEN);
     assert_eq!(set(&store, 20..21).await.len(), 1);
     let error = store.get("k1").await.unwrap_err();
-    assert!(!error.to_string().contains("closed"), "nobody has closed it: {error}");
+    assert!(!error.to_string().contains("closed"), "the store was not closed: {error}");
     disk.heal();
     assert_there(&store, 0..20).await;
 }

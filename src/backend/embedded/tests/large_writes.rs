@@ -37,7 +37,7 @@ async fn a_neighbour_is_answered_in_the_middle_of_a_batch() {
     neighbour.await.unwrap();
     // A commit that extends the file syncs twice.
     assert!(disk.syncs() - before <= 4, "it waits for the commit under way, and for one more");
-    assert!(batch.as_mut().now_or_never().is_none(), "the batch goes on");
+    assert!(batch.as_mut().now_or_never().is_none(), "the batch is still running");
     // Writers that come later are answered as well.
     let mut answered = 0;
     while batch.as_mut().now_or_never().is_none() {

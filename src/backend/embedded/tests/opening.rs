@@ -81,7 +81,7 @@ fn two_that_make_one_file_at_once_lose_nothing_and_leave_nothing_behind() {
                 .collect();
             makers.into_iter().filter_map(|maker| maker.join().unwrap()).collect()
         });
-        assert!(!noted.is_empty(), "round {round}: nobody could open it");
+        assert!(!noted.is_empty(), "round {round}: no opener succeeded");
         assert!(note(&path, "last"));
         noted.push("last".into());
         assert_eq!(names(dir.path()), ["store"], "round {round}");
@@ -219,7 +219,7 @@ fn two_that_open_one_empty_file_at_once_lose_nothing() {
                 .collect();
             openers.into_iter().filter_map(|opener| opener.join().unwrap()).collect()
         });
-        assert!(!noted.is_empty(), "round {round}: nobody could open it");
+        assert!(!noted.is_empty(), "round {round}: no opener succeeded");
         assert!(note(&path, "last"));
         noted.push("last".into());
         assert_eq!(names(dir.path()), ["store"], "round {round}");

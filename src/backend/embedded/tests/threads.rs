@@ -98,8 +98,8 @@ async fn a_read_that_promises_not_to_wait_does_not() {
     churn(&store, 3_000, 4 << 20, 1).await;
     let stats = engine(&store).stats();
     let max_len = stats.max_len();
-    assert!(max_len > cache as u64 / 8, "the file is too small to tell: {max_len}");
-    assert!(max_len <= cache as u64 / 2, "the file is too large to tell: {max_len}");
+    assert!(max_len > cache as u64 / 8, "the file is too small for this test: {max_len}");
+    assert!(max_len <= cache as u64 / 2, "the file is too large for this test: {max_len}");
     assert_eq!(stats.unexpected_reads(), 0);
 }
 
