@@ -104,33 +104,37 @@ pub(super) fn unhide(hidden: &mut Rows<'_>, rows: &Rows<'_>, row: &[u8]) -> Resu
     Ok(())
 }
 
-/// Deletes up to `most` hidden rows. Returns whether any are left.
-pub(super) fn remove(hidden: &mut Rows<'_>, rows: &mut Rows<'_>, mut most: usize) -> Result<bool> {
-    while most > 0 {
+/// Deletes up to `max_rows` hidden rows. Returns whether any are left.
+pub(super) fn remove(
+    hidden: &mut Rows<'_>,
+    rows: &mut Rows<'_>,
+    mut max_rows: usize,
+) -> Result<bool> {
+    while max_rows > 0 {
         let Some(next) = span(hidden.first().map_err(storage)?.map(Ok))? else { return Ok(false) };
-        let gone = names(rows, &next, most)?;
+        let gone = names(rows, &next, max_rows)?;
         for row in &gone {
             rows.remove(&row[..]).map_err(storage)?;
         }
         hidden.remove(&next.begin[..]).map_err(storage)?;
         match gone.last() {
-            Some(last) if gone.len() == most => {
+            Some(last) if gone.len() == max_rows => {
                 let rest = Span { begin: [&last[..], &[0]].concat(), end: next.end };
                 hidden.insert(&rest.begin[..], &rest.end[..]).map_err(storage)?;
             }
             _ => {}
         }
-        most -= gone.len().clamp(1, most);
+        max_rows -= gone.len().clamp(1, max_rows);
     }
     hidden.first().map(|first| first.is_some()).map_err(storage)
 }
 
 /// The names of the first rows in `span`, hidden or not.
-fn names(rows: &Rows<'_>, span: &Span, most: usize) -> Result<Vec<Vec<u8>>> {
+fn names(rows: &Rows<'_>, span: &Span, max_rows: usize) -> Result<Vec<Vec<u8>>> {
     if span.is_empty() {
         return Ok(Vec::new());
     }
     let ends = (&span.begin[..])..(&span.end[..]);
     let rows = rows.range::<&[u8]>(ends).map_err(storage)?;
-    rows.take(most).map(|row| Ok(row.map_err(storage)?.0.value().to_vec())).collect()
+    rows.take(max_rows).map(|row| Ok(row.map_err(storage)?.0.value().to_vec())).collect()
 }

@@ -113,8 +113,9 @@ impl CommitQueue {
             }
             self.take_in(jobs);
             rows = rows.saturating_add(self.run_short(tx));
-            let most = if self.ready.is_empty() { MAX_COMMIT_ROWS } else { MAX_SHARED_COMMIT_ROWS };
-            if rows >= most {
+            let max_rows =
+                if self.ready.is_empty() { MAX_COMMIT_ROWS } else { MAX_SHARED_COMMIT_ROWS };
+            if rows >= max_rows {
                 break;
             }
         }

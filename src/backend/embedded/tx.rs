@@ -276,14 +276,14 @@ impl<'t> Tables<'t> {
 
     /// Deletes the rows of a span if they are few, and hides them otherwise.
     fn clear(&mut self, span: &Span) -> Result<()> {
-        let most = self.deletes_left.max(self.delete_limits.min_rows);
+        let limit = self.deletes_left.max(self.delete_limits.min_rows);
         let mut found = Vec::new();
-        let scan = Scan { span: span.clone(), reverse: false, limit: most + 1, snapshot: false };
+        let scan = Scan { span: span.clone(), reverse: false, limit: limit + 1, snapshot: false };
         self.view().range(&scan, &mut |row, _| {
             found.push(row.to_vec());
             Ok(())
         })?;
-        if found.len() > most {
+        if found.len() > limit {
             let hidden = match self.hidden.take() {
                 Some(hidden) => hidden,
                 None => self.tx.open_table(HIDDEN).map_err(errors::table)?,

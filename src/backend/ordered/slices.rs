@@ -41,12 +41,12 @@ impl<'o> Slices<'o> {
     }
     /// The number of operations that fit into the next slice.
     fn fitting(&self) -> usize {
-        let most = self.rest.len().min(self.max_ops);
+        let max_ops = self.rest.len().min(self.max_ops);
         if self.max_bytes == usize::MAX {
-            return most;
+            return max_ops;
         }
         let mut bytes = 0usize;
-        let fits = self.rest[..most].iter().take_while(|op| {
+        let fits = self.rest[..max_ops].iter().take_while(|op| {
             bytes = bytes.saturating_add(bytes_of(op));
             bytes <= self.max_bytes
         });
@@ -65,14 +65,14 @@ impl<'o> Slices<'o> {
     }
 }
 
-/// The ends of the parts of a batch. A part changes at most `most` rows, or is one operation.
-pub(super) fn part_ends(ops: &[Op], most: usize) -> Vec<usize> {
+/// The ends of the parts of a batch. A part changes at most `max_rows` rows, or is one operation.
+pub(super) fn part_ends(ops: &[Op], max_rows: usize) -> Vec<usize> {
     let mut ends = Vec::new();
-    if most < usize::MAX {
+    if max_rows < usize::MAX {
         let mut rows = 0usize;
         for (i, op) in ops.iter().enumerate() {
             let more = rows_of(op);
-            if rows > 0 && rows.saturating_add(more) > most {
+            if rows > 0 && rows.saturating_add(more) > max_rows {
                 ends.push(i);
                 rows = 0;
             }

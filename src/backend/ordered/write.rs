@@ -234,12 +234,12 @@ impl<T: Transaction> Planner<'_, T> {
 /// Refuses names that exceed the engine's limit.
 pub(super) fn check_names(key: &[u8], longest: usize, limits: &EngineLimits) -> Result<()> {
     // Every byte may need an escape. 64 bytes cover kinds, scores and stamps.
-    let most = key.len().saturating_add(longest).saturating_mul(2).saturating_add(64);
-    if most > limits.max_name {
+    let needed = key.len().saturating_add(longest).saturating_mul(2).saturating_add(64);
+    if needed > limits.max_name {
         return Err(Error::new(
             ErrorKind::TooLarge,
             format!(
-                "key and member may need {most} bytes; the limit of this backend is {}",
+                "key and member may need {needed} bytes; the limit of this backend is {}",
                 limits.max_name
             ),
         ));

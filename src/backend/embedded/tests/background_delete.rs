@@ -3,7 +3,7 @@
 
 use super::super::tx::DeleteLimits;
 use super::faulty_disk::FaultyDisk;
-use super::{Embedded, begun, engine, open, open_with};
+use super::{Embedded, engine, open, open_with, pending};
 use crate::backend::EmbeddedOptions;
 use crate::{Result, Store};
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ async fn a_large_delete_is_one_small_commit_and_the_rest_goes_behind_it() {
     let store = open(&disk).await.unwrap();
     fill(&store, "set", 0..MANY).await.unwrap();
     let held = disk.hold();
-    let delete = begun(store.delete("set"));
+    let delete = pending(store.delete("set"));
     held.wait();
     let written = disk.unsynced();
     assert!(written < 400_000, "{written} bytes in the commit that deletes");

@@ -2,7 +2,7 @@
 //! others.
 
 use super::faulty_disk::FaultyDisk;
-use super::{Embedded, begun, engine, open};
+use super::{Embedded, engine, open, pending};
 use crate::backend::EmbeddedOptions;
 use crate::{ErrorKind, Store};
 use redb::StorageBackend;
@@ -17,10 +17,10 @@ async fn writers_who_wait_for_the_disk_share_the_next_commit() {
     let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
     let before = disk.syncs();
-    let writes: Vec<_> = (0..64).map(|n| begun(store.set(format!("k{n}"), "v"))).collect();
+    let writes: Vec<_> = (0..64).map(|n| pending(store.set(format!("k{n}"), "v"))).collect();
     assert_eq!(engine(&store).queued(), 64);
     drop(held);
     first.await.unwrap();
@@ -69,16 +69,16 @@ async fn one_that_fails_leaves_the_others_of_its_group_committed_and_itself_not(
     store.set("text", "abc").await.unwrap();
     store.set("most", i64::MAX).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
     let mut tx = store.atomic_write();
     tx.set("half", "v");
     tx.incr_by("text", 1);
-    let before = begun(store.set("before", "v"));
-    let failing = begun(store.incr_by("text", 1));
-    let overflow = begun(store.incr_by("most", 1));
-    let half = begun(tx.exec());
-    let after = begun(store.incr_by("after", 2));
+    let before = pending(store.set("before", "v"));
+    let failing = pending(store.incr_by("text", 1));
+    let overflow = pending(store.incr_by("most", 1));
+    let half = pending(tx.exec());
+    let after = pending(store.incr_by("after", 2));
     drop(held);
     first.await.unwrap();
     before.await.unwrap();

@@ -4,7 +4,7 @@
 //! s.
 
 use super::faulty_disk::FaultyDisk;
-use super::{Embedded, begun, engine, open};
+use super::{Embedded, engine, open, pending};
 use crate::{Batch, Store};
 use futures_util::FutureExt;
 use std::time::{Duration, Instant};
@@ -26,11 +26,11 @@ async fn a_neighbour_is_answered_in_the_middle_of_a_batch() {
     let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
     // Both wait for the same commit.
-    let mut batch = begun(fill(&store, "z").exec());
-    let neighbour = begun(store.set("neighbour", "v"));
+    let mut batch = pending(fill(&store, "z").exec());
+    let neighbour = pending(store.set("neighbour", "v"));
     let before = disk.syncs();
     drop(held);
     first.await.unwrap();
@@ -66,9 +66,9 @@ async fn big_batches_take_turns_and_each_operation_keeps_its_place() {
     let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
-    let mut large = begun(fill(&store, "z").exec());
+    let mut large = pending(fill(&store, "z").exec());
     let mut small = store.batch();
     for n in 0..300 {
         small.incr_by("n", 1);
@@ -76,7 +76,7 @@ async fn big_batches_take_turns_and_each_operation_keeps_its_place() {
     }
     let last = small.incr_by("n", 1);
     let wrong = small.sadd("y", ["m"]);
-    let small = begun(small.exec_each().map(Ok));
+    let small = pending(small.exec_each().map(Ok));
     drop(held);
     first.await.unwrap();
     let mut replies = small.await.unwrap();
@@ -92,10 +92,10 @@ async fn closing_waits_for_a_batch_that_has_begun() {
     let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
-    let batch = begun(fill(&store, "z").exec());
-    let close = begun(store.backend().close());
+    let batch = pending(fill(&store, "z").exec());
+    let close = pending(store.backend().close());
     while engine(&store).queued() < 2 {
         std::thread::yield_now();
     }
@@ -129,7 +129,10 @@ async fn a_batch_in_the_middle_of_which_the_disk_fails_tells_what_it_has_done() 
         };
         let in_doubt = results[done..].iter().take_while(|result| unknown(result)).count();
         ever_in_doubt |= in_doubt > 0;
-        assert!(!results[done + in_doubt..].iter().any(unknown), "what was not begun is not");
+        assert!(
+            !results[done + in_doubt..].iter().any(unknown),
+            "a part that was not started has a known outcome"
+        );
         let there = store.smembers("set").await.unwrap().len();
         assert!((done..=done + in_doubt).contains(&there), "{done} + {in_doubt}: {there}");
     }

@@ -47,9 +47,9 @@ fn engine(store: &Store<Embedded>) -> &Redb {
 type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// Polls a call once. It must be pending.
-fn begun<'a, T>(call: impl Future<Output = Result<T>> + Send + 'a) -> Pending<'a, T> {
+fn pending<'a, T>(call: impl Future<Output = Result<T>> + Send + 'a) -> Pending<'a, T> {
     let mut call: Pending<'a, T> = Box::pin(call);
-    assert!(call.as_mut().now_or_never().is_none(), "it was to wait");
+    assert!(call.as_mut().now_or_never().is_none(), "the call must be pending");
     call
 }
 

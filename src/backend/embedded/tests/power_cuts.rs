@@ -14,7 +14,7 @@ const WRITERS: usize = 4;
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     answered: u64,
-    begun: u64,
+    started: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,12 +41,12 @@ async fn write_together(store: &Store<Embedded>, w: usize, n: u64) -> Result<()>
 async fn write(store: &Store<Embedded>, w: usize, writer: &Mutex<[Writer; WRITERS]>) -> Result<()> {
     let edit = |f: &dyn Fn(&mut Writer)| f(&mut writer.lock().unwrap()[w]);
     loop {
-        edit(&|w| w.atomic.begun += 1);
-        let n = writer.lock().unwrap()[w].atomic.begun;
+        edit(&|w| w.atomic.started += 1);
+        let n = writer.lock().unwrap()[w].atomic.started;
         write_together(store, w, n).await?;
         edit(&|w| w.atomic.answered = n);
-        edit(&|w| w.plain.begun += 1);
-        let n = writer.lock().unwrap()[w].plain.begun;
+        edit(&|w| w.plain.started += 1);
+        let n = writer.lock().unwrap()[w].plain.started;
         store.set(format!("p{w}:{n}"), long(w, n)).await?;
         edit(&|w| w.plain.answered = n);
     }
@@ -64,16 +64,16 @@ async fn check(store: &Store<Embedded>, w: usize, writer: &mut Writer) {
     assert_eq!(field, (n > 0).then(|| Value::from(n.to_string())), "{w} is torn");
     assert_eq!(store.zscore("h", format!("f{w}")).await.unwrap().unwrap_or(0.0), n as f64);
     assert_eq!(number(store, format!("c{w}")).await, n, "{w} is torn");
-    assert!((writer.atomic.answered..=writer.atomic.begun).contains(&n), "{n}: {writer:?}");
+    assert!((writer.atomic.answered..=writer.atomic.started).contains(&n), "{n}: {writer:?}");
     let mut there = writer.plain.answered;
-    for n in 1..=writer.plain.begun {
+    for n in 1..=writer.plain.started {
         match store.get(format!("p{w}:{n}")).await.unwrap() {
             Some(value) if value == long(w, n) => there = there.max(n),
             other => assert!(other.is_none() && n > writer.plain.answered, "{w}:{n}: {writer:?}"),
         }
     }
-    writer.atomic = Progress { answered: n, begun: n };
-    writer.plain = Progress { answered: there, begun: there };
+    writer.atomic = Progress { answered: n, started: n };
+    writer.plain = Progress { answered: there, started: there };
 }
 
 /// Opens the disk, writes until the power cut, and returns the content that is left.

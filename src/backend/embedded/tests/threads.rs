@@ -1,7 +1,7 @@
 //! No I/O on a caller's thread, and no read waits for a write.
 
 use super::faulty_disk::FaultyDisk;
-use super::{Embedded, begun, engine, filler, open, open_with};
+use super::{Embedded, engine, filler, open, open_with, pending};
 use crate::Store;
 use crate::backend::EmbeddedOptions;
 use futures_util::FutureExt;
@@ -150,7 +150,7 @@ async fn a_read_does_not_wait_for_a_commit_and_sees_the_state_before_it() {
     let mut tx = store.atomic_write();
     tx.set("k", "new");
     tx.sadd("set", ["new"]);
-    let write = begun(tx.exec());
+    let write = pending(tx.exec());
     held.wait();
     let short = store.get("k").now_or_never().expect("it is answered on the spot");
     assert_eq!(short.unwrap().unwrap(), "old");
