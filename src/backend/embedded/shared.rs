@@ -40,8 +40,8 @@ impl Shared {
         );
         drop(old); // outside the lock: it may free pages
     }
-    /// Whether redb has every page of the file in its cache. Opening has read all of them, commits
-    /// keep their pages, and nothing is evicted while the file takes at most half of the cache.
+    /// Whether the whole file is in redb's cache. Opening has read all pages, commits keep their
+    /// pages, and nothing is evicted while the file takes at most half of the cache.
     pub(super) fn is_resident(&self) -> bool {
         self.stats.max_len() <= self.cache / 2
     }
