@@ -83,9 +83,9 @@ use std::sync::Arc;
 ///
 /// # Durability
 ///
-/// A write returns after its commit is synced (`fsync`). Commits are atomic. So after a power cut, a
-/// crash or a kill, the file holds every write that returned. A write that was in progress is there
-/// in full or not at all. The next open repairs the file by itself.
+/// A write returns after its commit is synced (`fsync`). Commits are atomic. So after a power cut,
+/// a crash or a kill, the file holds every write that returned. A write that was in progress is
+/// there in full or not at all. The next open repairs the file by itself.
 ///
 /// Use a local disk. A network file system may ignore locks or `fsync`.
 ///
