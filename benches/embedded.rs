@@ -1,10 +1,12 @@
-//! The embedded store beside bare redb doing the same work in the same run.
+//! The embedded store compared with bare redb, doing the same work in the same run.
 //!
-//! 100-byte values, 1,000 keys. Writes are durable when answered, on both sides. The bare side is
-//! redb as one would use it well: a transaction per write with one caller; a thread that puts the
-//! writes of all callers into one transaction with 64; for reads a transaction and a table per read
-//! on the caller's own thread, which an async program may not do, and the same through tokio's
-//! `spawn_blocking`, which it may.
+//! 100-byte values, 1,000 keys. On both sides a write is durable when it returns. The bare side
+//! uses redb well:
+//!
+//! - a transaction per write with one caller; with 64 callers a thread that commits all waiting
+//!   writes in one transaction;
+//! - a transaction and a table per read, on the caller's thread, which an async program must not
+//!   do, and through tokio's `spawn_blocking`.
 
 use keyvaluestore::{Embedded, Store};
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -99,7 +101,7 @@ impl Bare {
         let value = table.get(key.as_bytes()).expect("a read").map(|v| v.value().to_vec());
         assert_eq!(black_box(value).map_or(0, |v| v.len()), 100);
     }
-    /// A thread that commits whatever waits.
+    /// A thread that commits all waiting writes together.
     fn grouped(&self) -> Sender<(String, SyncSender<()>)> {
         let (sender, jobs) = channel::<(String, SyncSender<()>)>();
         let bare = Bare(self.0.clone());
@@ -133,7 +135,14 @@ async fn main() {
         store.set(format!("key:{i:06}"), VALUE).await.expect("a write");
     }
     println!("{:<44} {:>12} {:>12} {:>7}", "embedded, per second", "bare redb", "ours", "ratio");
+    let gain = compare_writes(&bare, &store).await;
+    compare_reads(&bare, &store).await;
+    compare_batches(&bare, &store).await;
+    println!("64 callers get {gain:.1} times the durable writes of one");
+}
 
+/// Returns how many times the writes of one caller 64 callers get.
+async fn compare_writes(bare: &Bare, store: &Store) -> f64 {
     let s = store.clone();
     let set = move |i| {
         let s = s.clone();
@@ -150,32 +159,31 @@ async fn main() {
     });
     let ours_many = tasks(64, set).await;
     row("durable set, 64 callers, one commit for all", many, ours_many);
+    ours_many / ours_one
+}
 
+async fn compare_reads(bare: &Bare, store: &Store) {
     let s = store.clone();
     let get = move |i| {
         let s = s.clone();
         async move { read(&s, i).await }
     };
     let direct = threads(1, |i| bare.read(&key(i)));
-    let ours = tasks(1, get.clone()).await;
-    row("get, 1 caller", direct, ours);
-    row(
-        "get, 64 callers on 2 threads",
-        threads(2, |i| bare.read(&key(i))),
-        tasks(64, get.clone()).await,
-    );
+    row("get, 1 caller", direct, tasks(1, get.clone()).await);
+    let direct = threads(2, |i| bare.read(&key(i)));
+    row("get, 64 callers on 2 threads", direct, tasks(64, get.clone()).await);
     let db = bare.0.clone();
     let blocking = move |i| {
         let bare = Bare(db.clone());
-        async move { tokio::task::spawn_blocking(move || bare.read(&key(i))).await.expect("no panics") }
+        let read = tokio::task::spawn_blocking(move || bare.read(&key(i)));
+        async move { read.await.expect("no panics") }
     };
-    row(
-        "get, 1 caller; bare: spawn_blocking",
-        tasks(1, blocking.clone()).await,
-        tasks(1, get.clone()).await,
-    );
+    let bare_one = tasks(1, blocking.clone()).await;
+    row("get, 1 caller; bare: spawn_blocking", bare_one, tasks(1, get.clone()).await);
     row("get, 64 callers; bare: spawn_blocking", tasks(64, blocking).await, tasks(64, get).await);
+}
 
+async fn compare_batches(bare: &Bare, store: &Store) {
     let hundred = threads(1, |i| (0..100).for_each(|j| bare.read(&key(i + j))));
     let s = store.clone();
     let batch = move |i| {
@@ -189,5 +197,4 @@ async fn main() {
         }
     };
     row("batch of 100 gets, 1 caller", hundred, tasks(1, batch).await);
-    println!("64 callers get {:.1} times the durable writes of one", ours_many / ours_one);
 }

@@ -1,6 +1,6 @@
-//! FoundationDB through the library beside the bare crate, making the same reads and writes on the
-//! same cluster of one process. Wall time is mostly the server's; processor time is this process's,
-//! with the network thread of the client.
+//! FoundationDB through this library compared with the bare crate: the same reads and writes on the
+//! same cluster of one process. Wall time is mostly the server's. Processor time is that of this
+//! process, including the client's network thread.
 
 mod compare;
 #[path = "../tests/support/mod.rs"]

@@ -1,11 +1,10 @@
-//! Draws the latency of reads and durable writes, measured on this machine, as the picture in
-//! `docs/latency.svg`.
+//! Measures the latency of reads and durable writes, and draws `docs/latency.svg`.
 //!
 //! ```sh
 //! cargo run --release --example latency > docs/latency.svg
 //! ```
 //!
-//! The table of the profiler goes to standard error.
+//! The profiler's table goes to standard error.
 
 use keyvaluestore::observe::{CallProfile, Profiler};
 use keyvaluestore::{Result, Store};
@@ -28,7 +27,7 @@ async fn main() -> Result<()> {
     eprintln!("{profiler}");
     println!("{}", picture(&profiler.calls()));
     drop(store);
-    // It is in the directory for such files; whoever cleans that up does it, too.
+    // A leftover file is in the directory for temporary files.
     let _ = std::fs::remove_file(path);
     Ok(())
 }
@@ -38,7 +37,8 @@ fn picture(calls: &[CallProfile]) -> String {
     let (width, height) = (bars * BAR + 60, calls.len() as f64 * (HEIGHT + 70.0) + 10.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+         font-family=\"sans-serif\" font-size=\"11\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     for (row, call) in calls.iter().enumerate() {
         draw(&mut svg, call, row as f64 * (HEIGHT + 70.0) + 30.0);
@@ -46,7 +46,8 @@ fn picture(calls: &[CallProfile]) -> String {
     svg + "</svg>"
 }
 
-/// One histogram, its top at `top`: a bar per bucket, with where it begins below every fourth.
+/// Draws a histogram with its top edge at `top`: one bar per bucket, and a label below every
+/// fourth.
 fn draw(svg: &mut String, call: &CallProfile, top: f64) {
     let most = call.latency.buckets().map(|(_, _, n)| n).max().unwrap_or(1).max(1);
     let (median, late) = (call.latency.quantile(0.5), call.latency.quantile(0.99));

@@ -25,15 +25,15 @@ mod embedded {
 
 /// The ordered layer on an engine in memory, without fault injection.
 mod ordered {
-    use keyvaluestore::conformance::{SimulatedBackend, Unkindness};
-    keyvaluestore::conformance::tests!(async || SimulatedBackend::new(Unkindness::default()));
+    use keyvaluestore::conformance::{Faults, SimulatedBackend};
+    keyvaluestore::conformance::tests!(async || SimulatedBackend::new(Faults::default()));
 }
 
 /// The ordered layer with checks of the type of a key, as the embedded file has them.
 mod ordered_typed {
-    use keyvaluestore::conformance::{SimulatedBackend, Subject, Unkindness};
+    use keyvaluestore::conformance::{Faults, SimulatedBackend, Subject};
 
-    const TYPED: Unkindness = Unkindness { typed: true, ..Unkindness::KIND };
+    const TYPED: Faults = Faults { typed: true, ..Faults::NONE };
     keyvaluestore::conformance::tests!(async || {
         Subject::new(SimulatedBackend::new(TYPED)).sees_types()
     });
@@ -42,15 +42,15 @@ mod ordered_typed {
 /// The ordered layer with fault injection: conflicts, small rows, pages and transactions, and
 /// snapshots that are replaced by newer ones during a read.
 mod ordered_unkind {
-    use keyvaluestore::conformance::{SimulatedBackend, Unkindness};
+    use keyvaluestore::conformance::{Faults, SimulatedBackend};
 
-    const UNKIND: Unkindness = Unkindness {
+    const UNKIND: Faults = Faults {
         value: 5_000,
         transaction: 2_000_000,
         page: 7,
         conflict_every: 3,
         age: 5,
-        ..Unkindness::KIND
+        ..Faults::NONE
     };
     keyvaluestore::conformance::tests!(async || SimulatedBackend::new(UNKIND));
 }

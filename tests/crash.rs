@@ -1,8 +1,8 @@
-//! A process that is killed while it writes, again and again: what it was answered is there,
-//! nothing is there by half, and the file opens.
+//! A process that is killed while it writes: no write that returned is lost, none is applied in
+//! part, and the file opens.
 //!
-//! The child is this test binary, told by an environment variable to run one of its tests, which
-//! writes until it is killed and tells every answer on a line of its own.
+//! The child process is this test binary. An environment variable makes one of its tests write
+//! until it is killed, and print a line after each write that returned.
 #![cfg(all(unix, feature = "embedded"))]
 #![allow(clippy::unwrap_used, clippy::panic)] // nothing here is production code
 
@@ -18,60 +18,60 @@ use std::time::Duration;
 
 const FILE: &str = "KEYVALUESTORE_TEST_CRASH_FILE";
 const DIRECTORY: &str = "KEYVALUESTORE_TEST_CRASH_DIRECTORY";
-const LIFE: &str = "KEYVALUESTORE_TEST_CRASH_LIFE";
+const RUN: &str = "KEYVALUESTORE_TEST_CRASH_RUN";
 const WRITERS: usize = 8;
-/// No life gets as far as this, so a number tells the life that it was written in.
-const LONGEST: u64 = 1 << 32;
+/// The writes of run `n` have numbers from `n` times this on. No run gets further.
+const WRITES_PER_RUN: u64 = 1 << 32;
 
-fn tell(line: std::fmt::Arguments<'_>) {
+fn report(line: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
     out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()).unwrap();
 }
 
-async fn write(store: Store, w: usize, life: u64) -> Result<(), Error> {
-    for n in life * LONGEST + 1.. {
+async fn write(store: Store, w: usize, run: u64) -> Result<(), Error> {
+    for n in run * WRITES_PER_RUN + 1.. {
         store.set(format!("plain{w}:{n}"), n).await?;
-        tell(format_args!("plain {w} {n}"));
+        report(format_args!("plain {w} {n}"));
         store.zhadd(format!("sorted{w}"), n, format!("v{n}"), n as f64).await?;
-        tell(format_args!("sorted {w} {n}"));
+        report(format_args!("sorted {w} {n}"));
         store.incr_by(format!("count{w}"), 1).await?;
-        tell(format_args!("count {w} {n}"));
+        report(format_args!("count {w} {n}"));
         let mut tx = store.atomic_write();
         tx.set(format!("atomic{w}"), n);
         tx.zhadd("atomic", w as u64, n, n as f64);
         tx.incr_by(format!("atomic_count{w}"), 1);
         assert!(tx.exec().await?.is_committed());
-        tell(format_args!("atomic {w} {n}"));
+        report(format_args!("atomic {w} {n}"));
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn as_a_child_it_writes_until_it_is_killed() {
-    let (Ok(path), Ok(life)) = (std::env::var(FILE), std::env::var(LIFE)) else { return };
-    let life = life.parse().unwrap();
-    // The test harness has begun a line of its own.
-    tell(format_args!("\nopening 0 0"));
+    let (Ok(path), Ok(run)) = (std::env::var(FILE), std::env::var(RUN)) else { return };
+    let run = run.parse().unwrap();
+    // The test harness has printed part of a line.
+    report(format_args!("\nopening 0 0"));
     let store = Store::open(format!("file:{path}")).await.unwrap();
-    let tasks: Vec<_> = (0..WRITERS).map(|w| tokio::spawn(write(store.clone(), w, life))).collect();
+    let tasks: Vec<_> = (0..WRITERS).map(|w| tokio::spawn(write(store.clone(), w, run))).collect();
     for task in tasks {
         task.await.unwrap().unwrap();
     }
 }
 
-/// What one writer was answered, in all of its lives.
+/// The writes of one writer that returned, in all runs.
 #[derive(Clone, Debug, Default)]
 struct Writer {
     plain: BTreeSet<u64>,
     sorted: BTreeSet<u64>,
-    /// The last in this life, if any.
+    /// The last one in this run, if any.
     atomic: u64,
     counted: i64,
     atomic_counted: i64,
 }
 
 impl Writer {
-    fn hear(&mut self, kind: &str, n: u64) {
+    fn record(&mut self, kind: &str, n: u64) {
         match kind {
             "plain" => drop(self.plain.insert(n)),
             "sorted" => drop(self.sorted.insert(n)),
@@ -82,53 +82,59 @@ impl Writer {
     }
 }
 
-/// A process that is killed, with SIGKILL, when it is dropped.
-struct Mortal(Child);
+/// A process that is killed with SIGKILL on drop.
+struct KillOnDrop(Child);
 
-impl Drop for Mortal {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         self.0.kill().and_then(|()| self.0.wait()).expect("it is a child of this process");
     }
 }
 
-fn start(test: &str, variables: &[(&str, OsString)]) -> Mortal {
+fn start(test: &str, variables: &[(&str, OsString)]) -> KillOnDrop {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .envs(variables.iter().cloned())
         .stdout(Stdio::piped())
         .spawn();
-    Mortal(child.unwrap())
+    KillOnDrop(child.unwrap())
 }
 
-/// The lines of the child that are its own, as they come.
-fn listen(child: &mut Mortal) -> Receiver<(String, usize, u64)> {
+/// The reports of the child, as they arrive.
+fn reports(child: &mut KillOnDrop) -> Receiver<(String, usize, u64)> {
     let out = BufReader::new(child.0.stdout.take().unwrap());
-    let (said, heard) = channel();
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in out.lines().map_while(Result::ok) {
             let words: Vec<_> = line.split(' ').collect();
             if let [kind, w, n] = words[..]
                 && let (Ok(w), Ok(n)) = (w.parse(), n.parse())
             {
-                let _ = said.send((kind.to_owned(), w, n));
+                let _ = sender.send((kind.to_owned(), w, n));
             }
         }
     });
-    heard
+    receiver
 }
 
-/// Lets a child write, and kills it some time after it has begun to open the file, or after its
-/// first answer. How many answers it told.
-fn live(path: &Path, life: u64, early: bool, after: Duration, writers: &mut [Writer]) -> usize {
-    let variables = [(FILE, path.into()), (LIFE, life.to_string().into())];
+/// Lets a child write, and kills it `after` it has started to open the file (`early`), or after its
+/// first write. Returns the number of writes that returned.
+fn run_and_kill(
+    path: &Path,
+    run: u64,
+    early: bool,
+    after: Duration,
+    writers: &mut [Writer],
+) -> usize {
+    let variables = [(FILE, path.into()), (RUN, run.to_string().into())];
     let mut child = start("as_a_child_it_writes_until_it_is_killed", &variables);
-    let lines = listen(&mut child);
+    let lines = reports(&mut child);
     assert_eq!(lines.recv().expect("the child starts").0, "opening");
     let first = (!early).then(|| lines.recv().expect("the child writes"));
     sleep(after);
     drop(child);
     let answers = first.into_iter().chain(lines);
-    answers.map(|(kind, w, n)| writers[w].hear(&kind, n)).count()
+    answers.map(|(kind, w, n)| writers[w].record(&kind, n)).count()
 }
 
 async fn number(store: &Store, key: String) -> i64 {
@@ -136,7 +142,7 @@ async fn number(store: &Store, key: String) -> i64 {
     value.map_or(0, |v| String::from_utf8_lossy(v.as_ref()).parse().unwrap())
 }
 
-/// A writer waits for each answer, so it is at most one write ahead of what it was told.
+/// A writer waits for each reply, so at most one more write is applied than has returned.
 async fn check(store: &Store, w: usize, writer: &mut Writer) {
     for n in &writer.plain {
         assert_eq!(number(store, format!("plain{w}:{n}")).await, *n as i64);
@@ -167,51 +173,54 @@ async fn check_atomic(store: &Store, w: usize, writer: &mut Writer) {
     let counted = number(store, format!("atomic_count{w}")).await;
     let expected = if n == writer.atomic { 0 } else { 1 };
     assert_eq!(counted, writer.atomic_counted + expected, "{w} is torn: {n}, {writer:?}");
-    assert!(n == writer.atomic || n % LONGEST == 1 || n == writer.atomic + 1, "{n}: {writer:?}");
+    assert!(
+        n == writer.atomic || n % WRITES_PER_RUN == 1 || n == writer.atomic + 1,
+        "{n}: {writer:?}"
+    );
     (writer.atomic, writer.atomic_counted) = (n, counted);
 }
 
-/// Ten lives of one file. The first two end while it is being made, or soon after.
-fn survive(seed: u64) -> usize {
+/// Ten runs on one file. The first two are killed while they create the file, or soon after.
+fn kill_and_check(seed: u64) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store");
     let mut random = fastrand::Rng::with_seed(seed);
     let mut writers = vec![Writer::default(); WRITERS];
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut answers = 0;
-    for life in 0..10 {
-        let early = life < 2;
+    for run in 0..10 {
+        let early = run < 2;
         let after =
             Duration::from_micros(random.u64(if early { 0..15_000 } else { 1_000..60_000 }));
-        answers += live(&path, life, early, after, &mut writers);
+        answers += run_and_kill(&path, run, early, after, &mut writers);
         runtime.block_on(async {
             let file = Embedded::open(&path).await;
-            let file = file.unwrap_or_else(|e| panic!("seed {seed}, life {life}: {e:?}"));
+            let file = file.unwrap_or_else(|e| panic!("seed {seed}, run {run}: {e:?}"));
             let store = Store::new(file.clone());
             for (w, writer) in writers.iter_mut().enumerate() {
                 check(&store, w, writer).await;
             }
-            // Left as the kill has left it, or closed: the next life begins with either.
+            // The next run opens a file that was closed, like this one, or killed.
             file.close().await.unwrap();
         });
     }
     answers
 }
 
-/// Makes one store after another until it is killed.
+/// Creates stores until it is killed.
 #[tokio::test]
 async fn as_a_child_it_makes_files_until_it_is_killed() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
-    tell(format_args!("\nopening 0 0"));
+    report(format_args!("\nopening 0 0"));
     for n in 0.. {
         let file = Embedded::open(Path::new(&directory).join(format!("store{n}"))).await.unwrap();
-        tell(format_args!("made 0 {n}"));
+        report(format_args!("made 0 {n}"));
         Store::new(file).set("k", n).await.unwrap();
-        tell(format_args!("written 0 {n}"));
+        report(format_args!("written 0 {n}"));
     }
 }
 
-/// What is in a file that one child has made, or was about to make.
+/// The content of a file that a child has created, or was creating.
 async fn made(directory: &Path, n: u64) -> Option<String> {
     let file = Embedded::open(directory.join(format!("store{n}"))).await;
     let store = Store::new(file.unwrap_or_else(|e| panic!("store{n}: {e:?}")));
@@ -228,7 +237,7 @@ async fn a_process_killed_while_it_makes_a_file_leaves_a_whole_one_or_none() {
             "as_a_child_it_makes_files_until_it_is_killed",
             &[(DIRECTORY, dir.path().into())],
         );
-        let lines = listen(&mut child);
+        let lines = reports(&mut child);
         assert_eq!(lines.recv().expect("the child starts").0, "opening");
         sleep(Duration::from_micros(random.u64(1_000..30_000)));
         drop(child);
@@ -246,30 +255,30 @@ async fn a_process_killed_while_it_makes_a_file_leaves_a_whole_one_or_none() {
 
 #[test]
 fn a_killed_process_loses_nothing_that_it_was_answered_and_leaves_nothing_by_half() {
-    let answers: usize = (0..5).map(survive).sum();
+    let answers: usize = (0..5).map(kill_and_check).sum();
     println!("50 kills, {answers} answered writes");
     assert!(answers > 1_000, "only {answers} writes were answered before the kills");
 }
 
-/// How many members a large set has: more than are removed at once when it is deleted.
+/// Members of a large set: more than a `delete` deletes directly.
 const LARGE: u64 = 2_500;
 
-/// Makes a large set, and then a hash of the same members, and deletes each.
+/// Creates a large set, deletes it, and does the same with a hash of the same members.
 #[tokio::test]
 async fn as_a_child_it_deletes_large_sets_until_it_is_killed() {
-    let (Ok(path), Err(_)) = (std::env::var(FILE), std::env::var(LIFE)) else { return };
+    let (Ok(path), Err(_)) = (std::env::var(FILE), std::env::var(RUN)) else { return };
     let store = Store::open(format!("file:{path}")).await.unwrap();
-    tell(format_args!("\nopened 0 0"));
+    report(format_args!("\nopened 0 0"));
     loop {
         store.sadd("large", 0..LARGE).await.unwrap();
         assert!(store.delete("large").await.unwrap());
         store.hset("large", (0..LARGE).map(|n| (n, n))).await.unwrap();
-        store.set("large", "in its place").await.unwrap();
+        store.set("large", "replaced").await.unwrap();
         assert!(store.delete("large").await.unwrap());
     }
 }
 
-/// It is there whole, or not at all, and nothing of one is in the other.
+/// The set or the hash is there as a whole or not at all, and they do not mix.
 async fn check_large(store: &Store) {
     let set = store.smembers("large").await.map_or(0, |members| members.len());
     let hash = store.hgetall("large").await.map_or(0, |fields| fields.len());
@@ -293,7 +302,7 @@ fn a_process_killed_while_it_deletes_leaves_a_large_set_whole_or_none() {
     for _ in 0..15 {
         let child = "as_a_child_it_deletes_large_sets_until_it_is_killed";
         let mut child = start(child, &[(FILE, path.clone().into())]);
-        let lines = listen(&mut child);
+        let lines = reports(&mut child);
         assert_eq!(lines.recv().expect("the child opens the file").0, "opened");
         sleep(Duration::from_micros(random.u64(1_000..80_000)));
         drop(child);
@@ -304,6 +313,6 @@ fn a_process_killed_while_it_deletes_leaves_a_large_set_whole_or_none() {
         });
         longest = longest.max(std::fs::metadata(&path).unwrap().len());
     }
-    // What the killed ones have left is removed by the next: a set takes less than 0.2 MB.
+    // The next run deletes what killed ones have left: a set takes less than 0.2 MB.
     assert!(longest < 20 << 20, "the file has grown to {longest} bytes");
 }

@@ -5,7 +5,7 @@ mod support;
 
 use keyvaluestore::Memory;
 use keyvaluestore::conformance::differential::{Plan, check};
-use keyvaluestore::conformance::{SimulatedBackend, Subject, Unkindness};
+use keyvaluestore::conformance::{Faults, SimulatedBackend, Subject};
 
 /// One in `share` of the programs, for slow backends.
 fn plan(share: u64) -> Plan {
@@ -24,12 +24,12 @@ async fn memory_agrees_with_itself_one_operation_at_a_time() {
 
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory() {
-    check(async || SimulatedBackend::new(Unkindness::default()), plan(1)).await;
+    check(async || SimulatedBackend::new(Faults::default()), plan(1)).await;
 }
 
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory_on_every_use_as_another_type() {
-    let typed = Unkindness { typed: true, value: 64, page: 2, ..Unkindness::KIND };
+    let typed = Faults { typed: true, value: 64, page: 2, ..Faults::NONE };
     check(async || Subject::new(SimulatedBackend::new(typed)).sees_types(), plan(5)).await;
 }
 
@@ -37,13 +37,13 @@ async fn the_ordered_layer_agrees_with_memory_on_every_use_as_another_type() {
 /// replaced by newer ones during a read.
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory_on_an_unkind_engine() {
-    let unkind = Unkindness {
+    let unkind = Faults {
         value: 64,
         transaction: 2_000_000,
         page: 2,
         conflict_every: 3,
         age: 3,
-        ..Unkindness::default()
+        ..Faults::default()
     };
     check(async || SimulatedBackend::new(unkind), plan(5)).await;
 }
@@ -52,14 +52,14 @@ async fn the_ordered_layer_agrees_with_memory_on_an_unkind_engine() {
 /// split in half.
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory_where_batches_are_too_old() {
-    let short_lived = Unkindness { lifetime: 10, ..Unkindness::KIND };
+    let short_lived = Faults { lifetime: 10, ..Faults::NONE };
     check(async || SimulatedBackend::new(short_lived), plan(10)).await;
 }
 
 /// Small transactions, so that many batches need several.
 #[tokio::test]
 async fn the_ordered_layer_agrees_with_memory_where_batches_are_cut() {
-    let small = Unkindness { value: 2_000, transaction: 120_000, page: 5, ..Unkindness::default() };
+    let small = Faults { value: 2_000, transaction: 120_000, page: 5, ..Faults::default() };
     check(async || SimulatedBackend::new(small), plan(10)).await;
 }
 

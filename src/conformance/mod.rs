@@ -153,7 +153,7 @@ mod list;
 #[doc(inline)]
 pub use crate::__conformance_tests as tests;
 #[doc(hidden)]
-pub use crate::backend::ordered::simulated::{SimulatedBackend, Unkindness};
+pub use crate::backend::ordered::faulty_engine::{Faults, SimulatedBackend};
 
 use crate::backend::BoxFuture;
 use crate::{Backend, Result, Store};

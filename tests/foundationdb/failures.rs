@@ -1,4 +1,4 @@
-//! A server that is killed, paused, or not there.
+//! A server that is killed, paused or unreachable.
 
 use super::support::foundationdb::Cluster;
 use keyvaluestore::{ErrorKind, Store};
@@ -6,32 +6,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// What a writer knows of its counter: so much was answered, so much is unknown.
+/// The increments of a writer: successful ones, and those with an unknown outcome.
 #[derive(Debug, Default)]
-struct Told {
+struct Increments {
     done: i64,
     unknown: i64,
-    /// Answered since the server is back.
+    /// Successful ones since the last restart of the server.
     after: u32,
 }
 
-async fn count(store: Store, key: String, back: Arc<AtomicBool>) -> Told {
-    let mut told = Told::default();
-    while told.after < 5 {
+async fn count(store: Store, key: String, back: Arc<AtomicBool>) -> Increments {
+    let mut increments = Increments::default();
+    while increments.after < 5 {
         let is_back = back.load(SeqCst);
         match store.incr_by(&key, 1).await {
             Ok(n) => {
-                told.done += 1;
-                assert!((told.done..=told.done + told.unknown).contains(&n), "{n}: {told:?}");
-                told.after += u32::from(is_back);
+                increments.done += 1;
+                assert!(
+                    (increments.done..=increments.done + increments.unknown).contains(&n),
+                    "{n}: {increments:?}"
+                );
+                increments.after += u32::from(is_back);
             }
             Err(e) => {
                 assert!(matches!(e.kind(), ErrorKind::Unavailable | ErrorKind::Timeout), "{e:?}");
-                told.unknown += i64::from(e.outcome_is_unknown());
+                increments.unknown += i64::from(e.outcome_is_unknown());
             }
         }
     }
-    told
+    increments
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,10 +54,13 @@ async fn what_was_answered_survives_a_kill_and_nothing_is_applied_twice() {
     back.store(true, SeqCst);
     let mut unknown = 0;
     for (i, writer) in writers.into_iter().enumerate() {
-        let told = writer.await.unwrap();
+        let increments = writer.await.unwrap();
         let n: i64 = store.get(format!("k{i}")).await.unwrap().unwrap().to().unwrap();
-        assert!((told.done..=told.done + told.unknown).contains(&n), "{n}: {told:?}");
-        unknown += told.unknown;
+        assert!(
+            (increments.done..=increments.done + increments.unknown).contains(&n),
+            "{n}: {increments:?}"
+        );
+        unknown += increments.unknown;
     }
     println!("{unknown} calls ended without knowing");
 }
@@ -73,7 +79,7 @@ async fn a_paused_server_is_a_timeout_and_not_a_hang() {
     let elapsed = start.elapsed();
     assert!((Duration::from_secs(2)..Duration::from_secs(5)).contains(&elapsed), "{elapsed:?}");
     cluster.pause(false);
-    // Nothing has to be done for it to work again.
+    // The client reconnects by itself.
     let start = Instant::now();
     while let Err(e) = store.set("k", "last").await {
         assert!(start.elapsed() < Duration::from_secs(30), "{e:?}");
@@ -86,10 +92,10 @@ async fn a_cluster_that_is_not_there_is_an_error_in_time() {
     let dir = tempfile::tempdir().unwrap();
     let url = |name: &str| format!("foundationdb:{}?timeout=1s", dir.path().join(name).display());
     let port = super::support::process::free_port();
-    std::fs::write(dir.path().join("nobody"), format!("a:b@127.0.0.1:{port}\n")).unwrap();
+    std::fs::write(dir.path().join("unreachable"), format!("a:b@127.0.0.1:{port}\n")).unwrap();
     std::fs::write(dir.path().join("nonsense"), "this is no cluster file\n").unwrap();
     for (name, kind) in [
-        ("nobody", ErrorKind::Timeout),
+        ("unreachable", ErrorKind::Timeout),
         ("missing", ErrorKind::InvalidArgument),
         ("nonsense", ErrorKind::InvalidArgument),
     ] {

@@ -1,4 +1,4 @@
-//! What the limits of a transaction lead to: splitting, paging, `TooLarge`.
+//! The limits of a transaction: splitting, paging, `TooLarge`.
 
 use super::store;
 use keyvaluestore::{ErrorKind, Limits};
@@ -78,8 +78,7 @@ async fn long_ranges_come_in_pages() {
     assert_eq!(store.zcount("z", ..).await.unwrap(), 0);
 }
 
-/// Whatever takes the room: names that are long, or many, or full of zeros, and those that are only
-/// read.
+/// Large in every way: long names, many names, names full of zero bytes, names that are only read.
 #[tokio::test]
 async fn a_batch_of_any_size_is_cut_as_it_has_to_be() {
     let store = store().await;

@@ -1,6 +1,10 @@
-//! The FoundationDB backend on a real cluster: what a call costs, what the limits of a transaction
-//! lead to, what is left when the server is killed, paused or not there, and the one network
-//! thread.
+//! The FoundationDB backend on a real cluster.
+//!
+//! ```text
+//!  round_trips.rs   round trips of each call      limits.rs     splitting, paging, TooLarge
+//!  races.rs         concurrent writers            failures.rs   servers killed, paused, away
+//!  subspaces.rs     isolation of subspaces        network.rs    the client's network thread
+//! ```
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "this is test code")]
 
@@ -11,8 +15,8 @@ mod failures;
 mod limits;
 mod network;
 mod races;
+mod round_trips;
 mod subspaces;
-mod trips;
 
 use keyvaluestore::Store;
 

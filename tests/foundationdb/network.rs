@@ -1,4 +1,4 @@
-//! The one network thread of a process: many stores, many runtimes, and an end without a crash.
+//! The network thread: many stores, many runtimes, and a clean exit of the process.
 
 use super::support::foundationdb::{Cluster, subspace};
 use keyvaluestore::Store;
@@ -25,7 +25,7 @@ fn stores_in_many_runtimes_share_the_network() {
         .collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for (i, thread) in threads.into_iter().enumerate() {
-        // Made in another runtime, which has gone.
+        // Opened in another runtime, which has been dropped.
         let store = thread.join().unwrap();
         assert_eq!(runtime.block_on(store.get("k")).unwrap().unwrap(), i.to_string());
     }
@@ -42,7 +42,7 @@ fn no_runtime_is_needed() {
     assert_eq!(value.unwrap().unwrap(), "v");
 }
 
-/// The least executor.
+/// A minimal executor.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Thread(std::thread::Thread);
     impl std::task::Wake for Thread {
@@ -60,7 +60,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Runs a test of this program in a process of its own, with this and that in its environment.
+/// Runs a test of this binary in a child process, with these environment variables.
 fn child(test: &str, url: &str, environment: &[(&str, &str)]) -> ExitStatus {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--ignored", "--nocapture"])
@@ -86,7 +86,7 @@ fn a_process_ends_while_calls_are_pending() {
     let cluster = Cluster::start();
     for code in 0..4 {
         let url = cluster.url(&format!("subspace={code}"));
-        // The server does not answer, so that all calls are pending.
+        // The server is paused, so all calls are pending.
         cluster.pause(code % 2 == 1);
         let status = child("network::ends_while_calls_are_pending", &url, &[]);
         cluster.pause(false);
@@ -112,12 +112,12 @@ fn ends_while_calls_are_pending() {
     std::process::exit(40); // with the runtime and its calls alive
 }
 
-/// A client that can load other versions of itself asks the cluster for its version before anything
-/// else: the first open of a process once waited for that, for ever.
+/// The multi-version client asks the cluster for its version first. The first open of a process
+/// used to wait for that without a timeout.
 #[test]
 fn a_cluster_that_is_not_there_is_opened_in_time_by_any_client() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("nobody");
+    let file = dir.path().join("unreachable");
     let port = super::support::process::free_port();
     std::fs::write(&file, format!("a:b@127.0.0.1:{port}\n")).unwrap();
     let url = format!("foundationdb:{}?timeout=1s", file.display());
@@ -127,7 +127,7 @@ fn a_cluster_that_is_not_there_is_opened_in_time_by_any_client() {
 }
 
 #[test]
-#[ignore = "is run by a_cluster_that_is_not_there_is_opened_in_time_by_any_client, in a process of its own"]
+#[ignore = "is run by a_cluster_that_is_not_there_is_opened_in_time_by_any_client"]
 fn is_opened_in_time() {
     let url = std::env::var("KVS_TEST_URL").unwrap();
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! Many at once: nothing is lost, nothing is counted twice, and nobody is told of a conflict.
+//! Concurrent writers: no lost updates, no double counts, and no conflicts that callers see.
 
 use super::{store, support};
 use keyvaluestore::observe::Observer;
@@ -15,7 +15,7 @@ impl Observer for Retries {
     }
 }
 
-/// Has 16 tasks call at once, and tells how often a transaction was tried again.
+/// Calls from 16 tasks at once. Returns the number of retries.
 async fn sixteen<F>(store: &Store, call: impl Fn(Store, usize) -> F) -> u64
 where
     F: Future<Output = Result<()>> + Send + 'static,
@@ -80,7 +80,7 @@ async fn a_counter_that_becomes_a_word_meanwhile_is_not_added_to() {
                 Err(e) if e.kind() != ErrorKind::WrongType => return Err(e),
                 _ => {}
             }
-            // Either a number or the word, and never a mixture.
+            // A number or the word, never a mixture.
             let value = s.get("n").await?;
             let fits =
                 |v: &keyvaluestore::Value| v == "a word" || v.as_canonical_integer().is_some();
@@ -114,8 +114,8 @@ async fn writers_of_different_members_never_conflict() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_conflict_without_end_is_told() {
-    // One attempt: the first conflict is the end.
-    let options = keyvaluestore::backend::FoundationDbOptions::new().attempts(1);
+    // No retries: the first conflict is returned.
+    let options = keyvaluestore::backend::FoundationDbOptions::new().max_attempts(1);
     let cluster = FoundationDb::open(support::foundationdb::subspace()).await.unwrap();
     let store = Store::new(cluster.with_options(options));
     let tasks: Vec<_> = (0..16)

@@ -1,4 +1,4 @@
-//! Stores in different subspaces never see each other, also where one is inside of the other.
+//! Isolation of subspaces, also if one contains the other.
 
 use super::support::foundationdb::subspace;
 use keyvaluestore::backend::foundationdb_client::Database;
@@ -36,7 +36,7 @@ async fn a_database_of_ones_own_and_a_subspace_of_any_bytes() {
     let of = |name: &[u8]| Subspace::from((id, Bytes::from(name.to_vec())));
     let database = std::sync::Arc::new(database);
     let a = Store::foundationdb(database.clone(), of(b"\xff\0a")).unwrap();
-    // Inside of the first, where its key `k` has its rows.
+    // Within the first one, at the prefix of its key `k`.
     let b = Store::foundationdb(database.clone(), of(b"\xff\0a").subspace(&Bytes::from(&b"k"[..])))
         .unwrap();
     a.set("k", "a").await.unwrap();

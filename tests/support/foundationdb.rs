@@ -1,6 +1,6 @@
-//! A FoundationDB cluster of one process for the tests: one that all tests of a process share by
-//! subspaces, and others for tests that kill or stop theirs. `fdbserver` and `fdbcli` are looked
-//! for in `$FDB_HOME/bin`, in `PATH`, and where packages put them.
+//! FoundationDB clusters of one process for tests: one that the tests of a process share, in
+//! different subspaces, and separate ones for tests that kill or pause the server. `fdbserver` and
+//! `fdbcli` are searched in `$FDB_HOME/bin`, in `PATH`, and where packages install them.
 
 use super::process::{free_port, program, signal, watch};
 use std::path::{Path, PathBuf};
@@ -13,11 +13,14 @@ use tempfile::TempDir;
 fn find(name: &str) -> PathBuf {
     let home = std::env::var_os("FDB_HOME").map(|home| PathBuf::from(home).join("bin"));
     program(name, home).unwrap_or_else(|| {
-        panic!("there is no `{name}`. Without one, leave out the feature `foundationdb`, as `cargo xtask test` does")
+        panic!(
+            "`{name}` is not installed. Leave out the feature `foundationdb`, as `cargo xtask \
+             test` does"
+        )
     })
 }
 
-/// A cluster of one's own. It is killed when this is dropped.
+/// A cluster of one process. Killed on drop.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     port: u16,
@@ -26,7 +29,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts one and makes an empty database.
+    /// Starts a cluster with an empty database.
     pub(crate) fn start() -> Cluster {
         for _ in 0..3 {
             let mut cluster = Cluster {
@@ -37,7 +40,7 @@ impl Cluster {
             let address = format!("test:test@127.0.0.1:{}\n", cluster.port);
             std::fs::write(cluster.file(), address).expect("a cluster file");
             cluster.restart();
-            // It takes a moment until the process listens, and another until the database is there.
+            // The server takes a moment to listen, and another to open the database.
             if cluster.cli("configure new single ssd") && cluster.cli("writemode on; clear a") {
                 return cluster;
             }
@@ -53,7 +56,7 @@ impl Cluster {
         self.dir.path()
     }
 
-    /// Starts it again where it was, with what it has kept.
+    /// Restarts the server with its data.
     pub(crate) fn restart(&mut self) {
         self.kill();
         let child = Command::new(find("fdbserver"))
@@ -73,7 +76,7 @@ impl Cluster {
         self.child = Some(child);
     }
 
-    /// Has the administrator's tool carry out commands; whether it did within half a minute.
+    /// Runs `fdbcli` commands. Returns whether they succeeded within 30 seconds.
     pub(crate) fn cli(&self, commands: &str) -> bool {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(30) {
@@ -81,7 +84,7 @@ impl Cluster {
             cli.arg("-C").arg(self.file()).args(["--timeout", "10", "--exec", commands]);
             let output = cli.stdin(Stdio::null()).output().expect("fdbcli");
             let said = String::from_utf8_lossy(&output.stdout);
-            // It was carried out, by an earlier try whose answer was lost.
+            // An earlier attempt succeeded, and its reply was lost.
             if output.status.success() || said.contains("Database already exists") {
                 return true;
             }
@@ -93,14 +96,14 @@ impl Cluster {
     fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
     }
-    /// SIGKILL.
+    /// Kills the server with SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
     }
-    /// Stops it without ending it, or lets it go on.
+    /// Pauses the server (SIGSTOP), or resumes it (SIGCONT).
     pub(crate) fn pause(&self, paused: bool) {
         signal(self.pid(), if paused { "STOP" } else { "CONT" });
     }

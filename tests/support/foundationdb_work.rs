@@ -1,6 +1,5 @@
-//! The same work through this library and through the bare crate, for what it costs:
-//! `benches/foundationdb.rs` times it. The bare side makes the same reads and writes, on rows of
-//! the same shape.
+//! The same work through this library and through the bare crate, for `benches/foundationdb.rs`.
+//! The bare side makes the same reads and writes, on rows of the same layout.
 
 use foundationdb::options::StreamingMode;
 use foundationdb::tuple::{Bytes, Subspace, pack, unpack};
@@ -24,12 +23,13 @@ pub(crate) const ROWS: [&str; 8] = [
 ];
 
 /// 100 bytes.
-const VALUE: &str = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
+const VALUE: &str = "01234567890123456789012345678901234567890123456789\
+                     01234567890123456789012345678901234567890123456789";
 
 fn key(i: usize) -> String {
     format!("key:{:06}", i.wrapping_mul(7) % 1_000)
 }
-/// One that nobody has used.
+/// A key that is not in use.
 fn new_key() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("new:{:09}", NEXT.fetch_add(1, Ordering::Relaxed))
@@ -37,18 +37,18 @@ fn new_key() -> String {
 fn member(i: usize) -> String {
     format!("member:{i:06}")
 }
-/// Another one each time, so that the member moves.
+/// A new score each time, so that the member moves.
 fn score() -> f64 {
     static NEXT: AtomicUsize = AtomicUsize::new(1_000);
     NEXT.fetch_add(1, Ordering::Relaxed) as f64
 }
 
-/// The library.
+/// This library.
 #[derive(Clone, Debug)]
 pub(crate) struct Ours(Store);
 
 impl Ours {
-    /// Fills its subspace with 1,000 strings, and a sorted set of 1,000 members.
+    /// Fills the subspace with 1,000 strings and a sorted set of 1,000 members.
     pub(crate) async fn new(url: &str) -> Self {
         let store = Store::open(url).await.unwrap();
         let mut batch = store.batch();
@@ -107,7 +107,7 @@ fn bytes(text: &str) -> Bytes<'_> {
 }
 
 impl Bare {
-    /// On the rows that [`Ours`] has made in the same subspace.
+    /// On the rows that [`Ours`] has written to the same subspace.
     pub(crate) fn new(url: &str) -> Self {
         let (path, query) = url["foundationdb:".len()..].split_once('?').unwrap();
         let names = query.strip_prefix("subspace=").unwrap();
@@ -123,7 +123,7 @@ impl Bare {
         tx.clear_range(&from, &self.subspace.pack(&(bytes(key), SORTED)));
         tx.set(&self.string(key), &[&[1], VALUE.as_bytes()].concat());
     }
-    /// The first row of a key, if it has any.
+    /// The first row of a key, if any.
     async fn first(&self, tx: &Transaction, key: &str, end: i64) -> Option<(Vec<u8>, Vec<u8>)> {
         let (begin, end) = (self.string(key), self.subspace.pack(&(bytes(key), end)));
         let option = RangeOption {
@@ -141,6 +141,58 @@ impl Bare {
         self.database.run(|tx, _| write(tx)).await.unwrap();
     }
 
+    async fn set_nx(&self) {
+        let key = new_key();
+        self.write(async |tx| {
+            assert!(self.first(&tx, &key, SORTED).await.is_none());
+            self.put(&tx, &key);
+            Ok(())
+        })
+        .await;
+    }
+    async fn incr_by(&self, i: usize) {
+        let key = format!("counter:{i}");
+        self.write(async |tx| {
+            let row = self.first(&tx, &key, 8).await;
+            let now = row.map_or(0, |(_, n)| i64::from_le_bytes(n[..].try_into().unwrap()));
+            tx.set(&self.string(&key), &(now + 1).to_le_bytes());
+            Ok(())
+        })
+        .await;
+    }
+    async fn zadd(&self, i: usize) {
+        let (member, score) = (member(i), score());
+        let key = bytes("moving");
+        self.write(async |tx| {
+            let row = self.subspace.pack(&(&key, SORTED, bytes(&member)));
+            let in_order = |score: f64| self.subspace.pack(&(&key, ORDER, score, bytes(&member)));
+            if let Some(old) = tx.get(&row, false).await? {
+                tx.clear(&in_order(f64::from_be_bytes(old[..8].try_into().unwrap())));
+            }
+            tx.set(&in_order(score), &[0]);
+            tx.set(&row, &[&score.to_be_bytes()[..], &[0]].concat());
+            Ok(())
+        })
+        .await;
+    }
+    async fn zrange(&self) {
+        let tx = self.database.create_trx().unwrap();
+        let begin = self.subspace.pack(&(bytes("z"), ORDER, 100.0));
+        let end = self.subspace.pack(&(bytes("z"), ORDER + 1));
+        let option = RangeOption {
+            limit: Some(100),
+            mode: StreamingMode::WantAll,
+            ..RangeOption::from((begin, end))
+        };
+        let rows = tx.get_range(&option, 1, true).await.unwrap();
+        let tail = self.subspace.bytes().len() + pack(&(bytes("z"), ORDER)).len();
+        let members = rows.iter().map(|row| {
+            let (_, member): (f64, Bytes<'_>) = unpack(&row.key()[tail..]).unwrap();
+            member.to_vec()
+        });
+        assert_eq!(black_box(members.collect::<Vec<_>>()).len(), 100);
+    }
+
     pub(crate) async fn call(&self, row: &str, i: usize) {
         match row {
             "get" => {
@@ -155,58 +207,10 @@ impl Bare {
                 })
                 .await;
             }
-            "set_nx" => {
-                let key = new_key();
-                self.write(async |tx| {
-                    assert!(self.first(&tx, &key, SORTED).await.is_none());
-                    self.put(&tx, &key);
-                    Ok(())
-                })
-                .await;
-            }
-            "incr_by" => {
-                let key = format!("counter:{i}");
-                self.write(async |tx| {
-                    let row = self.first(&tx, &key, 8).await;
-                    let now = row.map_or(0, |(_, n)| i64::from_le_bytes(n[..].try_into().unwrap()));
-                    tx.set(&self.string(&key), &(now + 1).to_le_bytes());
-                    Ok(())
-                })
-                .await;
-            }
-            "zadd" => {
-                let (member, score) = (member(i), score());
-                let key = bytes("moving");
-                self.write(async |tx| {
-                    let row = self.subspace.pack(&(&key, SORTED, bytes(&member)));
-                    let in_order =
-                        |score: f64| self.subspace.pack(&(&key, ORDER, score, bytes(&member)));
-                    if let Some(old) = tx.get(&row, false).await? {
-                        tx.clear(&in_order(f64::from_be_bytes(old[..8].try_into().unwrap())));
-                    }
-                    tx.set(&in_order(score), &[0]);
-                    tx.set(&row, &[&score.to_be_bytes()[..], &[0]].concat());
-                    Ok(())
-                })
-                .await;
-            }
-            "zrange of 100" => {
-                let tx = self.database.create_trx().unwrap();
-                let begin = self.subspace.pack(&(bytes("z"), ORDER, 100.0));
-                let end = self.subspace.pack(&(bytes("z"), ORDER + 1));
-                let option = RangeOption {
-                    limit: Some(100),
-                    mode: StreamingMode::WantAll,
-                    ..RangeOption::from((begin, end))
-                };
-                let rows = tx.get_range(&option, 1, true).await.unwrap();
-                let tail = self.subspace.bytes().len() + pack(&(bytes("z"), ORDER)).len();
-                let members = rows.iter().map(|row| {
-                    let (_, member): (f64, Bytes<'_>) = unpack(&row.key()[tail..]).unwrap();
-                    member.to_vec()
-                });
-                assert_eq!(black_box(members.collect::<Vec<_>>()).len(), 100);
-            }
+            "set_nx" => self.set_nx().await,
+            "incr_by" => self.incr_by(i).await,
+            "zadd" => self.zadd(i).await,
+            "zrange of 100" => self.zrange().await,
             "atomic write of 10" => {
                 self.write(async |tx| {
                     (0..10).for_each(|j| self.put(&tx, &key(i * 10 + j)));

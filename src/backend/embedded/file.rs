@@ -1,8 +1,8 @@
-//! The file below redb: how it is opened, and what has to be known of it while it is open.
+//! The file below redb: opening it, checking its format, and statistics about it.
 
 use super::EmbeddedOptions;
 use super::errors;
-use super::making;
+use super::open;
 use super::tx::{FORMAT, META, ROWS};
 use crate::{Error, ErrorKind, Result};
 use redb::backends::{FileBackend, InMemoryBackend};
@@ -14,65 +14,65 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Where a store is kept.
-pub(super) enum Place {
+/// Where a store keeps its data.
+pub(super) enum Location {
     File(PathBuf),
-    /// Lost with the last of its handles.
+    /// Lost when the store is closed.
     Memory,
-    /// A storage of a test's own, made each time the store is opened.
+    /// A test double. The function is called each time the store is opened.
     #[cfg(test)]
-    Double(Box<dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send>),
+    TestDouble(Box<dyn Fn() -> io::Result<Box<dyn StorageBackend>> + Send>),
 }
 
-/// What is known of the file from outside redb.
+/// Statistics that redb does not have.
 #[derive(Debug, Default)]
-pub(super) struct Vitals {
-    /// The greatest length that it has had since it was opened.
-    longest: AtomicU64,
-    /// How often it was read on a thread that had promised not to wait.
-    broken_promises: AtomicU64,
+pub(super) struct FileStats {
+    /// The maximum length of the file since it was opened.
+    max_len: AtomicU64,
+    /// File reads within [`expect_no_io`].
+    unexpected_reads: AtomicU64,
 }
 
 thread_local! {
-    static MUST_NOT_WAIT: Cell<bool> = const { Cell::new(false) };
+    static NO_IO_EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-impl Vitals {
-    pub(super) fn longest(&self) -> u64 {
-        self.longest.load(Relaxed)
+impl FileStats {
+    pub(super) fn max_len(&self) -> u64 {
+        self.max_len.load(Relaxed)
     }
     #[cfg(test)]
-    pub(super) fn broken_promises(&self) -> u64 {
-        self.broken_promises.load(Relaxed)
+    pub(super) fn unexpected_reads(&self) -> u64 {
+        self.unexpected_reads.load(Relaxed)
     }
 }
 
-/// Runs `f`, which promises to read nothing but what is in memory. What it reads from the file even
-/// so is counted, and the tests hold the count to nothing.
-pub(super) fn without_waiting<T>(f: impl FnOnce() -> T) -> T {
-    MUST_NOT_WAIT.set(true);
+/// Runs `f`, which must only read cached pages. File reads are counted; tests assert that there are
+/// none.
+pub(super) fn expect_no_io<T>(f: impl FnOnce() -> T) -> T {
+    NO_IO_EXPECTED.set(true);
     let result = f();
-    MUST_NOT_WAIT.set(false);
+    NO_IO_EXPECTED.set(false);
     result
 }
 
-/// Opens the store at `place`, or makes a new one.
+/// Opens the store at `location`, or creates it.
 pub(super) fn open(
-    place: &Place,
+    location: &Location,
     options: &EmbeddedOptions,
-    vitals: &Arc<Vitals>,
+    stats: &Arc<FileStats>,
 ) -> Result<Database> {
-    let storage: Box<dyn StorageBackend> = match place {
-        Place::File(path) => {
-            Box::new(FileBackend::new(making::open(path)?).map_err(errors::database)?)
+    let storage: Box<dyn StorageBackend> = match location {
+        Location::File(path) => {
+            Box::new(FileBackend::new(open::open(path)?).map_err(errors::database)?)
         }
-        Place::Memory => Box::new(InMemoryBackend::new()),
+        Location::Memory => Box::new(InMemoryBackend::new()),
         #[cfg(test)]
-        Place::Double(make) => make().map_err(io_error)?,
+        Location::TestDouble(make) => make().map_err(io_error)?,
     };
     let fresh = storage.len().map_err(|e| errors::storage(e.into()))? == 0;
-    vitals.longest.store(0, Relaxed);
-    let storage = Watched { storage, vitals: vitals.clone() };
+    stats.max_len.store(0, Relaxed);
+    let storage = InstrumentedStorage { storage, stats: stats.clone() };
     let database = Builder::new()
         .set_cache_size(options.cache)
         .set_check_integrity_on_open(options.verify)
@@ -106,42 +106,42 @@ fn check_format(database: &Database) -> Result<()> {
         Some(FORMAT) => Ok(()),
         Some(newer) if newer > FORMAT => Err(Error::new(
             ErrorKind::Unsupported,
-            format!("the file is of format {newer}, and this version knows {FORMAT}"),
+            format!("the file has format {newer}, and this version supports {FORMAT}"),
         )),
-        // What no release has ever written.
+        // No release has written this format.
         Some(1) => Err(Error::new(
             ErrorKind::Unsupported,
-            "the file is of format 1, of a version before the first release",
+            "the file has format 1, which was never released",
         )),
         _ => Err(Error::new(
             ErrorKind::Corrupt,
-            "the file does not tell its format: open another path, or restore it from a backup",
+            "the file does not have a known format: open another path, or restore it from a backup",
         )),
     }
 }
 
-/// A storage whose greatest length is known without asking it, and whose reads are watched.
+/// Records the maximum length of the file and unexpected reads.
 #[derive(Debug)]
-struct Watched {
+struct InstrumentedStorage {
     storage: Box<dyn StorageBackend>,
-    vitals: Arc<Vitals>,
+    stats: Arc<FileStats>,
 }
 
-impl StorageBackend for Watched {
+impl StorageBackend for InstrumentedStorage {
     fn len(&self) -> io::Result<u64> {
         let len = self.storage.len()?;
-        self.vitals.longest.fetch_max(len, Relaxed);
+        self.stats.max_len.fetch_max(len, Relaxed);
         Ok(len)
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if MUST_NOT_WAIT.get() {
-            self.vitals.broken_promises.fetch_add(1, Relaxed);
+        if NO_IO_EXPECTED.get() {
+            self.stats.unexpected_reads.fetch_add(1, Relaxed);
         }
         self.storage.read(offset, out)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.storage.set_len(len)?;
-        self.vitals.longest.fetch_max(len, Relaxed);
+        self.stats.max_len.fetch_max(len, Relaxed);
         Ok(())
     }
     fn sync_data(&self) -> io::Result<()> {

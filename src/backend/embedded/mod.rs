@@ -1,24 +1,28 @@
-//! [`Embedded`]: everything in one file, durable when it answers, no server.
+//! [`Embedded`]: a store in one file, durable, without a server.
 //!
 //! ```text
-//!  mod.rs       the public type: open, close          ../ordered  the data types, in rows
-//!  engine.rs    who does what on which thread         tx.rs       rows in a redb table
-//!  writer.rs    the thread that writes, for all       hidden.rs   rows deleted and not removed yet
-//!  line.rs      who goes next, and when to commit     file.rs     the file below redb
-//!  group.rs     what shares a commit                  making.rs   how it comes to be
-//!  shared.rs    what the threads share                errors.rs   what redb's errors mean to a caller
+//!  mod.rs         the public type: open, close     ../ordered      the data types over rows
+//!  options.rs     the public options               errors.rs       redb's errors, mapped to ours
+//!  engine.rs      threads, queues, inline reads    shared.rs       the published snapshot
+//!  writer.rs      the writing thread               queue.rs        group commit, fairness
+//!  commit_job.rs  a program and its caller         tx.rs           redb transactions over rows
+//!  open.rs        atomic creation of a file        file.rs         the file below redb
+//!  background_delete.rs   range tombstones
 //! ```
 
+mod background_delete;
+mod commit_job;
 mod engine;
 mod errors;
 mod file;
-mod group;
-mod hidden;
-mod line;
-mod making;
+mod open;
+mod options;
+mod queue;
 mod shared;
 mod tx;
 mod writer;
+
+pub use options::EmbeddedOptions;
 
 use super::ordered::Ordered;
 use super::{Backend, Context};
@@ -28,77 +32,11 @@ use engine::Redb;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How an [`Embedded`] store is opened. `Default` is right for most.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct EmbeddedOptions {
-    /// The most bytes of the file that are kept in memory. 256 MiB by default.
-    ///
-    /// While the file is at most half as large, short reads are answered from memory on the
-    /// caller's thread, without a switch to another.
-    pub cache: usize,
-    /// How many threads do the other reads. 2 by default.
-    pub readers: usize,
-    /// Whether opening verifies every checksum of the file. On by default; it takes about 0.4 s per
-    /// million rows. Without it, damage that was done to the file while it was closed may show as
-    /// wrong answers.
-    pub verify: bool,
-    removal: tx::Removal,
-}
-
-impl Default for EmbeddedOptions {
-    fn default() -> Self {
-        EmbeddedOptions {
-            cache: 256 << 20,
-            readers: 2,
-            verify: true,
-            removal: tx::Removal::default(),
-        }
-    }
-}
-
-impl EmbeddedOptions {
-    /// Sets [`cache`](Self::cache).
-    #[must_use]
-    pub fn cache(mut self, bytes: usize) -> Self {
-        self.cache = bytes;
-        self
-    }
-    /// Sets [`readers`](Self::readers).
-    #[must_use]
-    pub fn readers(mut self, threads: usize) -> Self {
-        self.readers = threads;
-        self
-    }
-    /// Sets [`verify`](Self::verify).
-    #[must_use]
-    pub fn verify(mut self, verify: bool) -> Self {
-        self.verify = verify;
-        self
-    }
-    /// Opens the store in the file at `path`, or makes a new one.
-    ///
-    /// # Errors
-    /// As [`Embedded::open`].
-    pub async fn open(self, path: impl AsRef<Path>) -> Result<Embedded> {
-        let place = file::Place::File(path.as_ref().to_owned());
-        Redb::open(place, self).await.map(Embedded::new)
-    }
-    /// A store of the same engine in memory, which no disk slows down and nothing outlives. For
-    /// tests of the engine; for your own tests [`Memory`](crate::Memory) is faster.
-    ///
-    /// # Errors
-    /// `Unavailable` if a thread cannot be started.
-    pub async fn in_memory(self) -> Result<Embedded> {
-        Redb::open(file::Place::Memory, self).await.map(Embedded::new)
-    }
-}
-
-/// Keeps everything in one file, without a server.
+/// A store in one file, without a server. Durable: a write is on the disk before its call returns.
 ///
-/// A write is on the disk when it is answered. Reads never wait for writes. One process at a time
-/// has the file open. Any async runtime will do: no work that may wait for the disk is done on its
-/// threads.
+/// Reads never wait for writes. One process at a time can open the file. Any async runtime will do,
+/// and nothing that may wait for the disk runs on its threads. The file is a
+/// [redb](https://docs.rs/redb) database.
 ///
 /// # Open and close
 ///
@@ -107,19 +45,20 @@ impl EmbeddedOptions {
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let path = dir.path().join("users.kvs");
 /// use keyvaluestore::{Embedded, Store};
-/// let file = Embedded::open(&path).await?;
-/// let store = Store::new(file.clone());
+/// let store = Store::new(Embedded::open(&path).await?);
 /// store.set("k", "v").await?;
-/// file.close().await?;
+/// store.close().await?;
 ///
 /// let store = Store::open(format!("file:{}", path.display())).await?;
 /// assert_eq!(store.get("k").await?.unwrap(), "v");
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// Clones share the file. It is closed with the last of them, which waits for the disk on the spot,
-/// or by [`close`](Self::close), which does not block a thread of the runtime. A process that ends
-/// without either loses nothing that was answered.
+/// [`Embedded::open`] creates the file if it does not exist. Its directory must exist.
+///
+/// Clones share the file. [`close`](Self::close) closes it without blocking the runtime. Dropping
+/// the last clone closes it as well, but blocks the thread until the disk is done. A process that
+/// exits or crashes without closing loses no write that has returned.
 ///
 /// # Configure
 ///
@@ -128,56 +67,105 @@ impl EmbeddedOptions {
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let path = dir.path().join("users.kvs");
 /// use keyvaluestore::backend::EmbeddedOptions;
-/// let file = EmbeddedOptions::default().cache(64 << 20).readers(4).open(&path).await?;
+/// let file = EmbeddedOptions::new().cache(64 << 20).readers(4).open(&path).await?;
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
+/// In a URL: `file:users.kvs?cache=64MiB&readers=4&verify=false`. The path is relative
+/// (`file:users.kvs`) or absolute (`file:/var/lib/app/users.kvs`).
+///
 /// # Test
 ///
-/// [`Memory`](crate::Memory) is the fastest store for unit tests, and answers the same.
-/// [`EmbeddedOptions::in_memory`] is this engine without a disk. A file in a temporary directory is
-/// as good: an empty file, which is what the crate `tempfile` makes, opens as a new store.
+/// - [`Memory`](crate::Memory) is the fastest store for unit tests, and passes the same contract.
+/// - [`EmbeddedOptions::in_memory`] is this engine without a disk.
+/// - A file in a temporary directory works as well. An empty file, such as the crate `tempfile`
+///   creates, opens as a new store.
 ///
-/// # What calls cost
+/// # Durability
 ///
-/// - A write is a commit and one sync of the disk. Writes that come while the disk is busy share
-///   the next commit, so 64 writers get far more done than one.
-/// - A batch shares commits, too; it promises no atomicity. Alone it is committed every 8,000 rows.
-///   Others get between: a write waits for the commit under way, for 500 rows of the batch at most,
-///   and for the next commit. An atomic write, and one call with very many members or fields, is
-///   one commit, which the others wait for.
-/// - While the file takes at most half of [`EmbeddedOptions::cache`], a read of up to 128 rows is
-///   answered on the caller's thread. Other reads change threads.
-/// - `get`, `hget`, `zscore`, `zhget` and every write of one item take time logarithmic in the size
-///   of the file.
-/// - `zrange` with a limit costs what it answers, wherever in the set the range begins: it seeks
-///   there.
-/// - `zcount` and `zlexcount` visit each member that they count: linear in the answer. So do
-///   `smembers`, `hgetall` and a `zrange` without a limit.
-/// - `delete` of up to 1,000 members or fields removes them. Of more it writes one row that hides
-///   them, however many they are; the writing thread removes them afterwards, 1,000 at a time,
-///   between the commits of others, and goes on with that when the file is opened again. A `set` in
-///   place of a large set or hash does the same.
-/// - A use as another type is looked for. That is one seek more for `sadd`, `srem`, `hset` and
-///   `hdel`, and for what finds nothing: a read, or `zadd`, `zrem` and `zincr_by` of a new member.
+/// A write returns after its commit is synced (`fsync`). Commits are atomic. So after a power cut,
+/// a crash or a kill, the file holds every write that returned. A write that was in progress is
+/// there in full or not at all. The next open repairs the file by itself.
 ///
-/// # Growth
+/// Use a local disk. A network file system may ignore locks or `fsync`.
 ///
-/// What is removed leaves room in the file, which later writes fill; room at its end is given back.
-/// A sorted member takes two rows, a field of a sorted hash three; values of sorted hashes below 1
-/// KiB are kept twice.
+/// # Cost
+///
+/// | call | rows | disk |
+/// |---|---|---|
+/// | `get`, `hget`, `zscore` | reads 1 | |
+/// | `zhget` | reads 1, and a chunk of a value over 1 KiB | |
+/// | `smembers`, `hgetall`, `zrange`, `zcount` | reads each member that it returns or counts | |
+/// | `set`, `incr_by`; a member of `sadd`; a field of `hset` | writes 1 | 1 sync |
+/// | `zadd`, `zincr_by` of a member | writes 2 | 1 sync |
+/// | `zhadd` | writes 3; a value over 1 KiB is stored once, a shorter one twice | 1 sync |
+/// | a write that changes nothing | | no sync |
+/// | an atomic write, a batch of up to some thousand rows | all of its writes | 1 sync |
+///
+/// - **Time.** Finding a row takes time logarithmic in the size of the file. `zrange` with a limit
+///   seeks to its start, so it costs only the members that it returns.
+/// - **Group commit.** Writes that arrive while the disk is busy share the next commit and its
+///   sync. So 64 concurrent writers get far more writes per second than one. A commit that extends
+///   the file syncs twice.
+/// - **Memory.** While the file takes at most half of [`EmbeddedOptions::cache`], a read of up to
+///   128 rows runs on the caller's thread, without I/O. All other reads run on a reading thread.
+/// - **Batches** share commits, and are not atomic. A batch on its own is committed every 8,000
+///   rows. Other writers wait for the current commit, for at most 500 rows of the batch, and for
+///   the next commit.
+/// - **Large writes.** An atomic write, or one call with very many members or fields, is one
+///   commit, and other writers wait for it.
+/// - **Large deletes.** `delete` of up to 1,000 members or fields deletes them at once. A larger
+///   one writes a single row that hides all of them. The writing thread deletes them in the
+///   background, 1,000 at a time, and continues after a restart. The same holds for a `set` that
+///   replaces a large set or hash.
+/// - **Type checks** take one more seek: for `sadd`, `srem`, `hset` and `hdel`, for a read that
+///   finds nothing, and for `zadd`, `zrem` and `zincr_by` of a new member.
+///
+/// # File size
+///
+/// Later writes reuse the space of deleted rows. Free space at the end of the file is returned to
+/// the file system.
 ///
 /// # Backup
 ///
-/// Close the store and copy the file. A copy of a file that is open and written to may be no state
-/// that ever was, and may not open; a snapshot of the file system is one, and opens like a file
-/// after a crash.
+/// **Do not copy the file while it is open**: `cp`, `rsync` or a backup agent would mix pages of
+/// different moments, and the copy may not open. Close the store, copy the file, and open it again.
+/// A file system snapshot of one instant is safe as well: it opens like a file after a power cut.
+/// There is no backup call yet.
+///
+/// # Errors
+///
+/// | kind | reason | what to do |
+/// |---|---|---|
+/// | `Unavailable`, on open | the file is already open | clone the store to share it |
+/// | `Unavailable` | disk full, I/O error | retry: the store reopens the file by itself |
+/// | `Unavailable`, not retryable | the store is closed | |
+/// | `Corrupt` | damaged, cut short, or not a file of this library | restore a backup |
+/// | `Unsupported` | written by a newer version of this library | upgrade |
+/// | `AccessDenied` | no permission to read and write the file | |
+/// | `InvalidArgument` | no such directory, or the path is not a regular file | |
+/// | `TooLarge` | a value over 1 GiB, or a key and member over about 512 KiB | |
+///
+/// If the disk fails during a commit, the writes in it fail, and
+/// [`outcome_is_unknown`](crate::Error::outcome_is_unknown) is true: the next open may find them or
+/// not. A failed write is never applied in part.
+///
+/// # Several processes
+///
+/// The file is locked while it is open. A second process gets `Unavailable`. To share data between
+/// processes, use Redis, DynamoDB or FoundationDB, or a process that owns the file.
+///
+/// # File format
+///
+/// The layout of the rows is versioned and documented in `docs/file-format.md`. Every newer version
+/// of this major version opens the file. A file of a newer format is refused as `Unsupported`,
+/// never misread.
 ///
 /// # Other types
 ///
-/// A use of a key as another type is `WrongType` and changes nothing. `set` replaces a string,
-/// counter, set or hash, and not a sorted set; `delete` removes anything, but in an atomic write no
-/// sorted set.
+/// Using a key as another type returns `WrongType` and changes nothing. `set` replaces a string,
+/// counter, set or hash, but not a sorted set. `delete` deletes any type, except that in an atomic
+/// write it does not delete a sorted set.
 #[derive(Clone, Debug)]
 pub struct Embedded(Arc<Ordered<Redb>>);
 
@@ -185,27 +173,30 @@ impl Embedded {
     fn new(engine: Redb) -> Self {
         Embedded(Arc::new(Ordered::new(engine)))
     }
-    /// Opens the store in the file at `path`, or makes a new one: where nothing is, in an empty
-    /// file, and where a symbolic link leads to. A file that was not closed (a crash, a killed
-    /// process) is put in order first: every write that was answered is there.
+    /// Opens the store in the file at `path`, or creates it if the file does not exist or is empty.
+    /// Symbolic links are followed. A file that was not closed, because of a crash or a kill, is
+    /// repaired first: it holds every write that returned.
     ///
     /// # Errors
-    /// `Corrupt` if the file is damaged, cut short or something else's: restore it from a backup,
-    /// or move it away. `Unavailable` if it is open already, here or in another process.
-    /// `InvalidArgument` if its directory is missing, or if the path names a directory or a device.
-    /// `AccessDenied` if it may not be read and written.
+    /// - `Corrupt` if the file is damaged, cut short, or not a file of this library. Restore it
+    ///   from a backup, or move it away.
+    /// - `Unavailable` if the file is already open, in this process or another.
+    /// - `Unsupported` if a newer version of this library has written it.
+    /// - `InvalidArgument` if its directory does not exist, or if the path names a directory or a
+    ///   device.
+    /// - `AccessDenied` without permission to read and write it.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self> {
         EmbeddedOptions::default().open(path).await
     }
-    /// Closes the file once the writes that have been made are done. Every later operation, through
-    /// any clone, fails with `Unavailable`. To close it again is nothing. Dropping the last clone
-    /// does the same, and waits for it on the spot.
+    /// Closes the file after all pending writes are done. Every later operation fails with
+    /// `Unavailable`, on all clones. Closing again does nothing. Dropping the last clone closes the
+    /// file as well, but blocks the thread.
     ///
-    /// A file that cannot be closed in order, because its disk has failed, is put in order when it
-    /// is next opened: what was answered is there either way.
+    /// If the disk has failed and the file cannot be closed cleanly, the next open repairs it. No
+    /// write that returned is lost.
     ///
     /// # Errors
-    /// `Unavailable` if no thread can be started to wait on.
+    /// `Unavailable` if no thread can be started.
     pub async fn close(&self) -> Result<()> {
         let this = self.clone();
         let (done, answer) = tokio::sync::oneshot::channel();
@@ -213,7 +204,7 @@ impl Embedded {
             .name("kvs-close".into())
             .spawn(move || {
                 this.0.engine().stop();
-                // Dropped first: whoever hears of the end may be the last one to hold the store.
+                // Dropped before the reply: this may be the last clone.
                 drop(this);
                 let _ = done.send(());
             })

@@ -1,8 +1,7 @@
-//! What the threads of a store share: the snapshot that the writer publishes, and how a program is
-//! run.
+//! State that the threads of a store share: the published snapshot. And how to run a program.
 
 use super::errors::panicked;
-use super::file::Vitals;
+use super::file::FileStats;
 use super::tx::Snapshot;
 use crate::backend::ordered::{Program, Transaction};
 use crate::{Error, ErrorKind, Result};
@@ -10,7 +9,7 @@ use futures_util::FutureExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// What stands in a queue.
+/// A message in a queue.
 pub(super) enum Message<T> {
     Do(T),
     Stop,
@@ -19,13 +18,13 @@ pub(super) enum Message<T> {
 pub(super) struct Shared {
     /// An error while the file is not open.
     pub(super) snapshot: RwLock<Result<Arc<Snapshot>>>,
-    pub(super) vitals: Arc<Vitals>,
+    pub(super) stats: Arc<FileStats>,
     pub(super) cache: u64,
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("vitals", &self.vitals).finish_non_exhaustive()
+        f.debug_struct("Shared").field("stats", &self.stats).finish_non_exhaustive()
     }
 }
 
@@ -39,22 +38,21 @@ impl Shared {
             &mut *self.snapshot.write().unwrap_or_else(PoisonError::into_inner),
             snapshot.map(Arc::new),
         );
-        drop(old); // outside the lock: it may give pages back
+        drop(old); // outside the lock: it may free pages
     }
-    /// Whether every page of the file that a read may meet is in redb's cache: opening has read
-    /// them all, commits leave them there, and nothing was evicted if the file has never taken more
-    /// than half of it.
+    /// Whether the whole file is in redb's cache. Opening has read all pages, commits keep their
+    /// pages, and nothing is evicted while the file takes at most half of the cache.
     pub(super) fn is_resident(&self) -> bool {
-        self.vitals.longest() <= self.cache / 2
+        self.stats.max_len() <= self.cache / 2
     }
 }
 
-/// Runs a program to its end.
+/// Runs a whole program.
 pub(super) fn run<P: Program>(program: &P, tx: &impl Transaction) -> Result<P::Output> {
     finished(|| program.run(tx).now_or_never())
 }
 
-/// Runs a part of a program.
+/// Runs one part of a program.
 pub(super) fn run_part<P: Program>(
     program: &P,
     tx: &impl Transaction,
@@ -63,9 +61,9 @@ pub(super) fn run_part<P: Program>(
     finished(|| program.run_part(tx, part).now_or_never())
 }
 
-/// The futures of a program wait for nothing, so polling once is enough.
+/// The futures of a program never wait, so one poll is enough.
 fn finished<T>(polled: impl FnOnce() -> Option<Result<T>>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(polled)).map_err(panicked)?.unwrap_or_else(|| {
-        Err(Error::new(ErrorKind::Other, "a program waits for something other than the engine"))
+        Err(Error::new(ErrorKind::Other, "a program waited for something other than the engine"))
     })
 }

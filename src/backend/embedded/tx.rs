@@ -1,9 +1,9 @@
-//! Transactions over one redb table of rows.
+//! Transactions over a redb table of rows.
 //!
-//! Nothing here waits for anything but the disk, so every future is ready when it is first polled.
+//! They wait for nothing except the disk, so every future is ready at its first poll.
 
+use super::background_delete::{self, HIDDEN, Rows};
 use super::errors::{self, storage};
-use super::hidden::{self, HIDDEN, Rows};
 use crate::backend::ordered::{Change, Scan, Span, Transaction, Visit, added};
 use crate::{Error, ErrorKind, Result};
 use redb::{
@@ -16,17 +16,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(super) const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
 pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("keyvaluestore");
-/// The layout of the rows. A change that older versions cannot read makes it another number.
+/// The version of the row layout. A change that older versions cannot read takes a new number.
 pub(super) const FORMAT: u64 = 2;
 
-/// What redb takes as a value is 3 GiB; what nobody should put into one row is less.
-const MOST_BYTES: usize = 1 << 30;
+/// Well below redb's limit of 3 GiB.
+const MAX_VALUE_LEN: usize = 1 << 30;
 
 fn ends(span: &Span) -> (Bound<&[u8]>, Bound<&[u8]>) {
     (Bound::Included(&span.begin), Bound::Excluded(&span.end))
 }
 
-/// Rows, and which of them are hidden.
+/// Rows without the hidden ones.
 struct View<'a, R, H> {
     rows: &'a R,
     hidden: Option<&'a H>,
@@ -39,7 +39,7 @@ where
 {
     fn get<T>(&self, row: &[u8], decode: impl FnOnce(&[u8]) -> Result<T>) -> Result<Option<T>> {
         if let Some(hidden) = self.hidden
-            && hidden::over(hidden, row)?.is_some()
+            && background_delete::covering(hidden, row)?.is_some()
         {
             return Ok(None);
         }
@@ -48,7 +48,7 @@ where
 
     fn range(&self, scan: &Scan, visit: &mut Visit<'_>) -> Result<()> {
         let mut left = scan.limit;
-        self.stretches(&scan.span, scan.reverse, |span| {
+        self.visible_spans(&scan.span, scan.reverse, |span| {
             let mut rows = self.rows.range::<&[u8]>(ends(span)).map_err(storage)?;
             while left > 0 {
                 let next = if scan.reverse { rows.next_back() } else { rows.next() };
@@ -63,7 +63,7 @@ where
 
     fn count(&self, span: &Span) -> Result<u64> {
         let mut count = 0;
-        self.stretches(span, false, |span| {
+        self.visible_spans(span, false, |span| {
             for row in self.rows.range::<&[u8]>(ends(span)).map_err(storage)? {
                 row.map_err(storage)?;
                 count += 1;
@@ -73,8 +73,8 @@ where
         Ok(count)
     }
 
-    /// Visits the parts of `span` that are not hidden, in order, until `visit` has had enough.
-    fn stretches(
+    /// Visits the parts of `span` that are not hidden, in order, until `visit` returns false.
+    fn visible_spans(
         &self,
         span: &Span,
         reverse: bool,
@@ -84,8 +84,8 @@ where
         let mut rest = span.clone();
         loop {
             let next = match reverse {
-                false => hidden::first_shown(hidden, rest.clone())?,
-                true => hidden::last_shown(hidden, rest.clone())?,
+                false => background_delete::first_visible(hidden, rest.clone())?,
+                true => background_delete::last_visible(hidden, rest.clone())?,
             };
             let Some(next) = next else { return Ok(()) };
             if !visit(&next)? {
@@ -101,10 +101,10 @@ where
 
 type ReadOnly = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
-/// The state after some commit. Shared by all who read it.
+/// The state after a commit, shared by all readers.
 pub(super) struct Snapshot {
     rows: ReadOnly,
-    /// Only where something is hidden.
+    /// `None` if nothing is hidden.
     hidden: Option<ReadOnly>,
 }
 
@@ -119,16 +119,16 @@ impl Snapshot {
         };
         Ok(Snapshot { rows: tx.open_table(ROWS).map_err(errors::table)?, hidden })
     }
-    /// Whether there are rows that are still to be removed.
-    pub(super) fn hides(&self) -> bool {
+    /// Whether any hidden rows are left to delete.
+    pub(super) fn has_hidden(&self) -> bool {
         self.hidden.is_some()
     }
-    /// How many rows the file holds, hidden ones too.
+    /// The number of rows in the file, with the hidden ones.
     #[cfg(test)]
     pub(super) fn rows(&self) -> u64 {
         self.rows.len().expect("the file can be read")
     }
-    /// Reads every page, so that they are all in the cache.
+    /// Reads every page into the cache.
     pub(super) fn read_all(&self) -> Result<()> {
         for table in [Some(&self.rows), self.hidden.as_ref()].into_iter().flatten() {
             for row in table.iter().map_err(storage)? {
@@ -156,8 +156,8 @@ impl Transaction for Snapshot {
     async fn count(&self, span: &Span) -> Result<u64> {
         self.view().count(span)
     }
-    /// Nobody else writes while a transaction that writes is open.
-    fn guard(&self, _: &[u8]) -> Result<()> {
+    /// There is only one writer.
+    fn add_read_conflict(&self, _: &[u8]) -> Result<()> {
         Ok(())
     }
     fn apply(&self, changes: Vec<Change>) -> Result<()> {
@@ -168,25 +168,24 @@ impl Transaction for Snapshot {
     }
 }
 
-/// How many deleted rows are removed in a transaction; the others are hidden.
+/// Limits of deletion within a transaction. Larger ranges are hidden.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Removal {
-    /// For all of its programs, and then of what is hidden.
-    pub(super) piece: usize,
-    /// Of a span in any case: to hide so few would be as much.
-    pub(super) few: usize,
+pub(super) struct DeleteLimits {
+    /// For all programs of the transaction together, and again for the background deletion.
+    pub(super) rows_per_commit: usize,
+    /// A span of at most this many rows is always deleted: hiding it would cost as much.
+    pub(super) min_rows: usize,
 }
 
-impl Default for Removal {
+impl Default for DeleteLimits {
     fn default() -> Self {
-        Removal { piece: 1_000, few: 16 }
+        DeleteLimits { rows_per_commit: 1_000, min_rows: 16 }
     }
 }
 
-/// The transaction of the writing thread, shared by the programs whose commit it will be.
+/// The transaction of the writing thread, shared by the programs of a commit.
 pub(super) struct WriteTx<'t> {
-    // Only one thread is ever here; the lock makes it `Sync`, which futures that may be sent ask
-    // for.
+    // Only the writing thread uses it. The mutex makes it `Sync`, as `Send` futures require.
     tables: Mutex<Tables<'t>>,
     changed: AtomicBool,
     broken: AtomicBool,
@@ -195,21 +194,25 @@ pub(super) struct WriteTx<'t> {
 struct Tables<'t> {
     tx: &'t WriteTransaction,
     rows: Rows<'t>,
-    /// Opened only where something is hidden.
+    /// `None` if nothing is hidden.
     hidden: Option<Rows<'t>>,
-    removal: Removal,
-    /// How many rows may still be removed at once.
-    removable: usize,
+    delete_limits: DeleteLimits,
+    /// Rows that may still be deleted directly.
+    deletes_left: usize,
     put: usize,
 }
 
 impl<'t> WriteTx<'t> {
-    /// `hides` if the snapshot of the last commit does.
-    pub(super) fn begin(tx: &'t WriteTransaction, hides: bool, removal: Removal) -> Result<Self> {
+    /// `has_hidden` is that of the last snapshot.
+    pub(super) fn begin(
+        tx: &'t WriteTransaction,
+        has_hidden: bool,
+        delete_limits: DeleteLimits,
+    ) -> Result<Self> {
         let open = |table| tx.open_table(table).map_err(errors::table);
-        let hidden = if hides { Some(open(HIDDEN)?) } else { None };
-        let (rows, removable) = (open(ROWS)?, removal.piece);
-        let tables = Tables { tx, rows, hidden, removal, removable, put: 0 };
+        let hidden = if has_hidden { Some(open(HIDDEN)?) } else { None };
+        let (rows, deletes_left) = (open(ROWS)?, delete_limits.rows_per_commit);
+        let tables = Tables { tx, rows, hidden, delete_limits, deletes_left, put: 0 };
         Ok(WriteTx {
             tables: Mutex::new(tables),
             changed: AtomicBool::new(false),
@@ -220,8 +223,8 @@ impl<'t> WriteTx<'t> {
     pub(super) fn changed(&self) -> bool {
         self.changed.load(Relaxed)
     }
-    /// Whether a program was applied in part, so that nothing may be committed. The lock is held
-    /// whenever redb is at work, so it is poisoned if redb has panicked in the middle.
+    /// Whether a program was applied in part, so that nothing may be committed. The mutex is held
+    /// during all calls of redb, so it is poisoned if redb panics.
     pub(super) fn broken(&self) -> bool {
         self.broken.load(Relaxed) || self.tables.is_poisoned()
     }
@@ -229,17 +232,19 @@ impl<'t> WriteTx<'t> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes a piece of what is hidden: at least as much as the programs have written, so that
-    /// what is to be removed never grows faster than it goes.
+    /// Deletes hidden rows in the background: at least as many as the programs have written, so
+    /// that the backlog does not grow.
     pub(super) fn remove_hidden(&self) -> Result<()> {
         let mut tables = self.lock();
-        let Tables { rows, hidden: Some(hidden), removal, put, .. } = &mut *tables else {
+        let Tables { rows, hidden: Some(hidden), delete_limits, put, .. } = &mut *tables else {
             return Ok(());
         };
         self.changed.store(true, Relaxed);
-        hidden::remove(hidden, rows, removal.piece.max(*put)).map(drop).inspect_err(|_| {
-            self.broken.store(true, Relaxed);
-        })
+        background_delete::remove(hidden, rows, delete_limits.rows_per_commit.max(*put))
+            .map(drop)
+            .inspect_err(|_| {
+                self.broken.store(true, Relaxed);
+            })
     }
 }
 
@@ -248,10 +253,10 @@ impl<'t> Tables<'t> {
         View { rows: &self.rows, hidden: self.hidden.as_ref() }
     }
 
-    fn carry_out(&mut self, change: &Change) -> Result<()> {
+    fn apply_change(&mut self, change: &Change) -> Result<()> {
         match change {
             Change::Put(row, value) => self.put(row, value),
-            // One that is hidden may go at once, too.
+            // Hidden rows may be deleted directly as well.
             Change::Delete(row) => self.rows.remove(&row[..]).map(drop).map_err(storage),
             Change::Add(row, by) => {
                 let sum = self.view().get(row, |now| Ok(added(Some(now), *by)))?;
@@ -263,29 +268,29 @@ impl<'t> Tables<'t> {
 
     fn put(&mut self, row: &[u8], value: &[u8]) -> Result<()> {
         if let Some(hidden) = &mut self.hidden {
-            hidden::show(hidden, &self.rows, row)?;
+            background_delete::unhide(hidden, &self.rows, row)?;
         }
         self.put += 1;
         self.rows.insert(row, value).map(drop).map_err(storage)
     }
 
-    /// Removes the rows of a span if they are few, and hides them otherwise.
+    /// Deletes the rows of a span if they are few, and hides them otherwise.
     fn clear(&mut self, span: &Span) -> Result<()> {
-        let most = self.removable.max(self.removal.few);
+        let limit = self.deletes_left.max(self.delete_limits.min_rows);
         let mut found = Vec::new();
-        let scan = Scan { span: span.clone(), reverse: false, limit: most + 1, peek: false };
+        let scan = Scan { span: span.clone(), reverse: false, limit: limit + 1, snapshot: false };
         self.view().range(&scan, &mut |row, _| {
             found.push(row.to_vec());
             Ok(())
         })?;
-        if found.len() > most {
+        if found.len() > limit {
             let hidden = match self.hidden.take() {
                 Some(hidden) => hidden,
                 None => self.tx.open_table(HIDDEN).map_err(errors::table)?,
             };
-            return hidden::hide(self.hidden.insert(hidden), span.clone());
+            return background_delete::hide(self.hidden.insert(hidden), span.clone());
         }
-        self.removable -= found.len().min(self.removable);
+        self.deletes_left -= found.len().min(self.deletes_left);
         for row in found {
             self.rows.remove(&row[..]).map_err(storage)?;
         }
@@ -307,23 +312,23 @@ impl Transaction for WriteTx<'_> {
     async fn count(&self, span: &Span) -> Result<u64> {
         self.lock().view().count(span)
     }
-    /// Nobody else writes while a transaction that writes is open.
-    fn guard(&self, _: &[u8]) -> Result<()> {
+    /// There is only one writer.
+    fn add_read_conflict(&self, _: &[u8]) -> Result<()> {
         Ok(())
     }
     fn apply(&self, changes: Vec<Change>) -> Result<()> {
         let too_long =
-            |change: &Change| matches!(change, Change::Put(_, v) if v.len() > MOST_BYTES);
+            |change: &Change| matches!(change, Change::Put(_, v) if v.len() > MAX_VALUE_LEN);
         if changes.iter().any(too_long) {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!("a value of more than {MOST_BYTES} bytes"),
+                format!("a value of more than {MAX_VALUE_LEN} bytes"),
             ));
         }
         let mut tables = self.lock();
         for change in &changes {
             self.changed.store(true, Relaxed);
-            if let Err(e) = tables.carry_out(change) {
+            if let Err(e) = tables.apply_change(change) {
                 self.broken.store(true, Relaxed);
                 return Err(e);
             }

@@ -1,11 +1,11 @@
-//! The writing thread: it takes all that wait, carries them out in one transaction, and answers.
-//! When nobody waits, it removes what is hidden.
+//! The writing thread. It runs all queued jobs in one transaction, commits, and sends the replies.
+//! When the queue is empty, it deletes hidden rows.
 
 use super::EmbeddedOptions;
+use super::commit_job::CommitJob;
 use super::errors::{self, closed, panicked};
-use super::file::{self, Place};
-use super::group::Grouped;
-use super::line::{Jobs, Line};
+use super::file::{self, Location};
+use super::queue::{CommitQueue, Jobs};
 use super::shared::{Message, Shared};
 use super::tx::{Snapshot, WriteTx};
 use crate::{Error, ErrorKind, Result};
@@ -15,12 +15,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// How long to wait before hidden rows are removed again after a failure of the file.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// The wait before background deletion continues after an I/O error.
+const DELETE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The writing thread.
 pub(super) struct Writer {
-    pub(super) place: Place,
+    pub(super) location: Location,
     pub(super) options: EmbeddedOptions,
     pub(super) shared: Arc<Shared>,
 }
@@ -37,44 +37,49 @@ impl Writer {
                 return;
             }
         };
-        let (mut line, mut failed) = (Line::default(), false);
+        let (mut queue, mut failed) = (CommitQueue::default(), false);
         loop {
-            if let Some(message) = self.wait(jobs, &line, failed) {
-                line.push(message);
+            if let Some(message) = self.wait(jobs, &queue, failed) {
+                queue.push(message);
             }
-            line.gather(jobs);
-            if line.stopped && line.is_empty() {
+            queue.gather(jobs);
+            if queue.stopped && queue.is_empty() {
                 break;
             }
-            failed = self.work(&mut database, &mut line, jobs).is_err();
+            failed = self.work(&mut database, &mut queue, jobs).is_err();
         }
-        // In this order: nobody reads any more, the file is closed.
+        // In this order: when the file is closed, no reader is left.
         self.shared.publish(Err(closed()));
         if let Some(database) = database {
-            // What cannot be put in order now is put in order when it is opened again.
+            // If closing fails, the next open repairs the file.
             let _ = catch_unwind(AssertUnwindSafe(|| database.close()));
         }
     }
 
-    /// The next message. None at once if there is something else to do.
-    fn wait(&self, jobs: &Jobs, line: &Line, failed: bool) -> Option<Message<Box<dyn Grouped>>> {
-        if line.stopped || !line.is_empty() {
+    /// The next message; `None` at once if there is other work.
+    fn wait(
+        &self,
+        jobs: &Jobs,
+        queue: &CommitQueue,
+        failed: bool,
+    ) -> Option<Message<Box<dyn CommitJob>>> {
+        if queue.stopped || !queue.is_empty() {
             return None;
         }
-        match self.shared.snapshot().is_ok_and(|snapshot| snapshot.hides()) {
-            true if failed => jobs.recv_timeout(AFTER_FAILURE).ok(),
+        match self.shared.snapshot().is_ok_and(|snapshot| snapshot.has_hidden()) {
+            true if failed => jobs.recv_timeout(DELETE_RETRY_DELAY).ok(),
             true => jobs.try_recv().ok(),
-            // Its sender lives as long as the store, which says when it ends.
+            // The sender lives as long as the store, which sends `Stop`.
             false => Some(jobs.recv().unwrap_or(Message::Stop)),
         }
     }
 
     fn open(&self) -> Result<Database> {
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let database = file::open(&self.place, &self.options, &self.shared.vitals)?;
+            let database = file::open(&self.location, &self.options, &self.shared.stats)?;
             let snapshot = Snapshot::of(&database)?;
             if self.shared.is_resident() {
-                // redb forgets what it has read when it has verified it.
+                // Verification has emptied redb's cache.
                 snapshot.read_all()?;
             }
             self.shared.publish(Ok(snapshot));
@@ -85,19 +90,24 @@ impl Writer {
         })
     }
 
-    /// Carries out what waits, up to a commit.
-    fn work(&self, database: &mut Option<Database>, line: &mut Line, jobs: &Jobs) -> Result<()> {
+    /// Runs queued jobs, up to a commit.
+    fn work(
+        &self,
+        database: &mut Option<Database>,
+        queue: &mut CommitQueue,
+        jobs: &Jobs,
+    ) -> Result<()> {
         let start = Instant::now();
         let result = match database.take().map_or_else(|| self.open(), Ok) {
             Ok(open) => {
-                let result = catch_unwind(AssertUnwindSafe(|| self.commit(&open, line, jobs)))
+                let result = catch_unwind(AssertUnwindSafe(|| self.commit(&open, queue, jobs)))
                     .unwrap_or_else(|payload| Err(panicked(payload).with_unknown_outcome()));
                 match result {
                     Ok(()) => *database = Some(open),
                     Err(_) => {
-                        self.shared.publish(Err(errors::away()));
+                        self.shared.publish(Err(errors::reopening()));
                         let _ = catch_unwind(AssertUnwindSafe(|| open.close()));
-                        // Readers should not have to wait for the next writer.
+                        // So that readers do not have to wait for the next writer.
                         *database = self.open().ok();
                     }
                 }
@@ -105,18 +115,18 @@ impl Writer {
             }
             Err(e) => Err(e),
         };
-        line.finish(&result, start.elapsed());
+        queue.finish(&result, start.elapsed());
         result
     }
 
-    fn commit(&self, database: &Database, line: &mut Line, jobs: &Jobs) -> Result<()> {
-        let hides = self.shared.snapshot()?.hides();
+    fn commit(&self, database: &Database, queue: &mut CommitQueue, jobs: &Jobs) -> Result<()> {
+        let has_hidden = self.shared.snapshot()?.has_hidden();
         let tx = database.begin_write().map_err(errors::transaction)?;
         let (changed, broken) = {
-            let tx = WriteTx::begin(&tx, hides, self.options.removal)?;
-            line.run(&tx, jobs);
+            let tx = WriteTx::begin(&tx, has_hidden, self.options.delete_limits)?;
+            queue.run(&tx, jobs);
             if !tx.broken() {
-                // An error is one of the file, and ends the transaction of all.
+                // An error marks the transaction as broken.
                 let _ = tx.remove_hidden();
             }
             (tx.changed(), tx.broken())
@@ -129,7 +139,7 @@ impl Writer {
             return tx.abort().map_err(errors::storage);
         }
         tx.commit().map_err(|e| errors::commit(e).with_unknown_outcome())?;
-        // A write is answered only when every later read sees it.
+        // Every read that starts after the reply must see the write.
         let snapshot = Snapshot::of(database).map_err(Error::with_unknown_outcome)?;
         self.shared.publish(Ok(snapshot));
         Ok(())

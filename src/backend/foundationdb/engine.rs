@@ -1,92 +1,23 @@
-//! The cluster as an engine of the ordered layer: how a transaction begins, commits, and is tried
-//! again.
+//! The cluster as an engine of the ordered layer: attempts, commits, backoff.
 
 use super::NAME;
+use super::database::{Fdb, MAX_KEY_LEN};
 use super::errors::{self, INVALID_OPTION, TRANSACTION_TOO_OLD, translate};
-use super::options::FoundationDbOptions;
-use super::tx::{Ended, Tx};
-use crate::backend::ordered::{Access, Engine, EngineLimits, Failure, Program};
-use crate::backend::{Consistency, Context};
+use super::tx::{FinishedTx, Tx};
+use crate::backend::Context;
+use crate::backend::ordered::{Access, AttemptError, Engine, EngineLimits, Program};
 use crate::observe::RoundTripGuard;
 use crate::{Error, ErrorKind, Result};
-use foundationdb::options::{DatabaseOption, TransactionOption};
-use foundationdb::{Database, FdbResult, Transaction};
+use foundationdb::Transaction;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
-/// What the cluster takes as the name of a row, with the prefix of the subspace.
-pub(super) const LONGEST_NAME: usize = 10_000;
-
-#[derive(Clone)]
-pub(super) struct Fdb {
-    pub(super) database: Arc<Database>,
-    pub(super) prefix: Arc<[u8]>,
-    pub(super) options: FoundationDbOptions,
-    /// Whether the database has been told how patient to be; otherwise each transaction is.
-    pub(super) is_patience_of_database: bool,
-    /// Whether the client may answer with a read version that it has asked for a moment ago. Only
-    /// one that can load other versions of itself can; the others say so when they are asked.
-    pub(super) caches_versions: Arc<AtomicBool>,
-}
-
-impl std::fmt::Debug for Fdb {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fdb").field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-/// So many rows may be kept by the client, which costs less than to tell it not to.
-const FEW: usize = 1_000;
-
-/// The longest pause between two attempts, in milliseconds.
-const LONGEST_PAUSE: i32 = 500;
-
-/// The transaction of the attempt before, which knows how long it has taken already, and how long
-/// to wait next time.
+/// The transaction of the last attempt. It knows the elapsed time and the next backoff.
 #[derive(Default)]
 pub(super) struct Session {
     transaction: Option<Transaction>,
-    /// It has been tried again without an option that the client has refused.
-    plain: bool,
-}
-
-impl Fdb {
-    pub(super) fn prefix(&self) -> &[u8] {
-        &self.prefix
-    }
-
-    /// Begins a transaction that will read so many rows at most.
-    pub(super) fn begin(&self, access: Access, rows: usize) -> Result<Transaction> {
-        self.try_begin(access, rows).map_err(translate)
-    }
-    fn try_begin(&self, access: Access, rows: usize) -> FdbResult<Transaction> {
-        let transaction = self.database.create_trx()?;
-        // Each option is a message to the network thread.
-        if !self.is_patience_of_database {
-            transaction.set_option(TransactionOption::Timeout(self.options.timeout_millis()))?;
-            transaction.set_option(TransactionOption::MaxRetryDelay(LONGEST_PAUSE))?;
-        }
-        if access != Access::Write && rows > FEW {
-            // It has nothing of its own to read, and otherwise the client would keep all that it
-            // reads.
-            transaction.set_option(TransactionOption::ReadYourWritesDisable)?;
-        }
-        let eventual = access == Access::Read(Consistency::Eventual);
-        if eventual && self.caches_versions.load(Relaxed) {
-            transaction.set_option(TransactionOption::UseGrvCache)?;
-        }
-        Ok(transaction)
-    }
-
-    /// Makes the options those of all transactions of the database, which has to be this store's
-    /// alone.
-    pub(super) fn with_patience_of_database(self) -> Result<Self> {
-        let timeout = DatabaseOption::TransactionTimeout(self.options.timeout_millis());
-        self.database.set_option(timeout).map_err(translate)?;
-        let pause = DatabaseOption::TransactionMaxRetryDelay(LONGEST_PAUSE);
-        self.database.set_option(pause).map_err(translate)?;
-        Ok(Fdb { is_patience_of_database: true, ..self })
-    }
+    /// Whether an attempt was repeated because the client refused an option.
+    option_refused: bool,
 }
 
 impl Engine for Fdb {
@@ -95,14 +26,14 @@ impl Engine for Fdb {
 
     fn limits(&self) -> EngineLimits {
         EngineLimits {
-            row: LONGEST_NAME - self.prefix.len(),
-            value: 100_000,
-            // Of 10,000,000, which conflict ranges count towards, too.
-            transaction: 8_000_000,
-            part: usize::MAX,
-            attempts: self.options.attempts,
-            // To look would cost every blind write a read.
-            typed: false,
+            max_name: MAX_KEY_LEN - self.prefix.len(),
+            max_value: 100_000,
+            // FoundationDB's limit is 10,000,000 bytes, with conflict ranges.
+            max_transaction: 8_000_000,
+            max_part_rows: usize::MAX,
+            max_attempts: self.options.max_attempts,
+            // A check would add a read to every blind write.
+            checks_types: false,
         }
     }
 
@@ -112,57 +43,69 @@ impl Engine for Fdb {
         access: Access,
         program: &Arc<P>,
         session: &mut Session,
-    ) -> Result<P::Output, Failure> {
+    ) -> Result<P::Output, AttemptError> {
         let transaction = match session.transaction.take() {
             Some(transaction) => transaction,
-            None => self.begin(access, program.most_rows())?,
+            None => self.begin(access, program.max_rows())?,
         };
         let tx = Tx::new(self, cx, access, transaction);
         let result = program.run(&tx).await;
-        let Ended { transaction, changed, failed } = tx.end();
-        let output = match (result, failed, transaction) {
-            (_, Some(failed), _) if failed.code() == INVALID_OPTION => {
-                self.caches_versions.store(false, Relaxed);
-                let again = !std::mem::replace(&mut session.plain, true);
-                return Err(Failure { error: translate(failed), again, too_old: false });
-            }
-            (Ok(output), ..) if !changed => return Ok(output),
-            (Ok(output), _, Some(transaction)) => {
-                commit(cx, transaction, session).await?;
-                output
-            }
-            (Err(error), Some(failed), Some(transaction)) => {
-                session.transaction = transaction.on_error(failed).await.ok();
-                let too_old = failed.code() == TRANSACTION_TOO_OLD;
-                return Err(Failure { error, again: session.transaction.is_some(), too_old });
-            }
-            (Err(error), ..) => return Err(error.into()),
-            (Ok(_), _, None) => {
-                let held = "a transaction was held beyond its program";
-                return Err(Error::new(ErrorKind::Other, held).into());
-            }
-        };
-        Ok(output)
+        self.end_attempt(cx, result, tx.finish(), session).await
     }
 }
 
-/// Commits. If that fails without any doubt, waits as long as the client thinks right, and leaves
-/// the transaction to the next attempt.
+impl Fdb {
+    /// Commits what a program has changed, or decides whether its error is retryable.
+    async fn end_attempt<T>(
+        &self,
+        cx: &Context,
+        result: Result<T>,
+        finished: FinishedTx,
+        session: &mut Session,
+    ) -> Result<T, AttemptError> {
+        let FinishedTx { transaction, changed, failed } = finished;
+        match (result, failed, transaction) {
+            (_, Some(failed), _) if failed.code() == INVALID_OPTION => {
+                self.caches_read_versions.store(false, Relaxed);
+                let retryable = !std::mem::replace(&mut session.option_refused, true);
+                Err(AttemptError { error: translate(failed), retryable, too_old: false })
+            }
+            (Ok(output), ..) if !changed => Ok(output),
+            (Ok(output), _, Some(transaction)) => {
+                commit(cx, transaction, session).await.map(|()| output)
+            }
+            (Err(error), Some(failed), Some(transaction)) => {
+                session.transaction = transaction.on_error(failed).await.ok();
+                let retryable = session.transaction.is_some();
+                let too_old = failed.code() == TRANSACTION_TOO_OLD;
+                Err(AttemptError { error, retryable, too_old })
+            }
+            (Err(error), ..) => Err(error.into()),
+            (Ok(_), _, None) => {
+                let message = "a transaction outlived its program";
+                Err(Error::new(ErrorKind::Other, message).into())
+            }
+        }
+    }
+}
+
+/// Commits. If the transaction is known not to be committed, waits for the client's backoff, and
+/// keeps the transaction for the next attempt.
 async fn commit(
     cx: &Context,
     transaction: Transaction,
     session: &mut Session,
-) -> Result<(), Failure> {
-    let heard = RoundTripGuard::start(cx, NAME, "commit");
+) -> Result<(), AttemptError> {
+    let guard = RoundTripGuard::start(cx, NAME, "commit");
     let failed = match transaction.commit().await {
         Ok(_) => return Ok(()),
         Err(failed) => failed,
     };
-    drop(heard);
+    drop(guard);
     let code = *failed;
     if code.is_retryable_not_committed() {
         session.transaction = failed.on_error().await.ok();
     }
-    let (again, too_old) = (session.transaction.is_some(), code.code() == TRANSACTION_TOO_OLD);
-    Err(Failure { error: errors::commit(code), again, too_old })
+    let (retryable, too_old) = (session.transaction.is_some(), code.code() == TRANSACTION_TOO_OLD);
+    Err(AttemptError { error: errors::commit(code), retryable, too_old })
 }

@@ -1,4 +1,4 @@
-//! What the error codes of FoundationDB mean to a caller.
+//! Maps FoundationDB's error codes to ours.
 
 use crate::{Error, ErrorKind};
 use foundationdb::FdbError;
@@ -9,37 +9,35 @@ pub(super) const INVALID_OPTION: i32 = 2007;
 pub(super) const NETWORK_NOT_SETUP: i32 = 2008;
 pub(super) const API_VERSION_UNSET: i32 = 2200;
 
-/// The kind of an error, and a sentence about it. The code and the client's own words are the
-/// source.
+/// The kind and the message of an error. The client's error, with the code, is the source.
 fn meaning(code: i32) -> (ErrorKind, &'static str) {
     use ErrorKind::*;
     match code {
-        1020 => (
-            Conflict,
-            "another transaction changed what this one has read, as often as it was tried",
-        ),
+        1020 => {
+            (Conflict, "another transaction changed rows that this one has read, on every attempt")
+        }
         TRANSACTION_TOO_OLD => {
-            (Conflict, "the transaction took more than the five seconds that the cluster allows")
+            (Conflict, "the transaction exceeded the five seconds that the cluster allows")
         }
         1009 | 1037 => (Unavailable, "a storage server of the cluster lags behind"),
         1021 | 1039 => {
             (Unavailable, "the cluster did not say whether the transaction was committed")
         }
-        TRANSACTION_TIMED_OUT => (Timeout, "the cluster has not answered in time"),
+        TRANSACTION_TIMED_OUT => (Timeout, "the cluster did not answer within the timeout"),
         1038 => (Unavailable, "the database is locked"),
-        1042 | 1051 | 1078 | 1213 | 1223 | 1235 => (Throttled, "the cluster throttles"),
+        1042 | 1051 | 1078 | 1213 | 1223 | 1235 => (Throttled, "the cluster throttles requests"),
         1025 | 1100 | 1101 | 1500..1600 if !matches!(code, 1515 | 1516) => {
-            (Unavailable, "the client of the cluster has failed")
+            (Unavailable, "the client library failed")
         }
-        1515 | 1516 | 2104 => (InvalidArgument, "there is no cluster file, or it cannot be read"),
+        1515 | 1516 | 2104 => (InvalidArgument, "the cluster file is missing or invalid"),
         2101 => (TooLarge, "the transaction is larger than the cluster allows"),
         2102 | 2103 => (TooLarge, "a key or a value is larger than the cluster allows"),
-        2004 => (InvalidArgument, "a key is outside of what the program may use"),
-        6000..7000 => (AccessDenied, "the cluster does not allow it"),
+        2004 => (InvalidArgument, "a key is outside of the allowed range"),
+        6000..7000 => (AccessDenied, "the cluster denies access"),
         NETWORK_NOT_SETUP | 2009 | 2010 | 2025 | API_VERSION_UNSET..2210 => {
-            (Unsupported, "the client library of the cluster is not, or cannot be, set up")
+            (Unsupported, "the client library is not set up, or too old")
         }
-        _ => (Other, "the cluster refuses"),
+        _ => (Other, "the cluster refused the request"),
     }
 }
 
@@ -49,7 +47,7 @@ pub(super) fn translate(error: FdbError) -> Error {
     Error::new(kind, sentence).with_source(error)
 }
 
-/// What a failed commit means.
+/// The error of a failed commit.
 #[cold]
 pub(super) fn commit(error: FdbError) -> Error {
     let translated = translate(error);
@@ -59,10 +57,10 @@ pub(super) fn commit(error: FdbError) -> Error {
     }
 }
 
-/// Whether the cluster, or the client before it, has said no. Everything else may have been
-/// committed: the answer can be lost, and the client can give up waiting for it.
+/// Whether the cluster or the client has refused the transaction. After any other error it may have
+/// been committed: the reply may be lost, or the client may have stopped waiting for it.
 pub(super) fn is_known_not_committed(error: FdbError) -> bool {
-    // 2000 and above: the client has refused to send it, or the cluster to take it.
+    // From 2000 on: refused by the client before sending, or by the cluster.
     error.is_retryable_not_committed() || matches!(error.code(), 1038 | 2000..7000)
 }
 

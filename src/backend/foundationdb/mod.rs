@@ -1,11 +1,13 @@
-//! [`FoundationDb`]: a subspace of a cluster.
+//! [`FoundationDb`]: a store in a subspace of a cluster.
 //!
 //! ```text
-//!  mod.rs       the public type                       ../ordered   the data types, in rows
-//!  engine.rs    begin, commit, again                  tx.rs        reads and changes of a transaction
-//!  network.rs   the one thread of the client          errors.rs    what its error codes mean to a caller
+//!  mod.rs       the public type               ../ordered   the data types over rows
+//!  options.rs   the public options, the URL   errors.rs    error codes, mapped to ours
+//!  engine.rs    attempts, commits, backoff    tx.rs        the reads and changes of a transaction
+//!  database.rs  begins transactions           network.rs   the network thread of the client
 //! ```
 
+mod database;
 mod engine;
 mod errors;
 mod network;
@@ -18,79 +20,91 @@ use super::ordered::Ordered;
 use super::{Backend, Context};
 use crate::op::{Op, Read, Reply, Write};
 use crate::{Error, ErrorKind, Outcome, Result, Store};
-use engine::{Fdb, LONGEST_NAME};
+use database::{Fdb, MAX_KEY_LEN};
 use foundationdb::Database;
 use foundationdb::tuple::Subspace;
 use std::sync::Arc;
 
 const NAME: &str = "foundationdb";
 
-/// The longest prefix of a subspace: behind it there has to be room for every portable key and
-/// member.
-const LONGEST_PREFIX: usize = 2_048;
+/// The maximum prefix of a subspace. It leaves room for every portable key and member.
+const MAX_PREFIX_LEN: usize = 2_048;
 
-/// Keeps everything in a subspace of a FoundationDB cluster. For production where you have a
-/// cluster, or want control over the hardware.
+/// A store in a subspace of a FoundationDB cluster.
+///
+/// Any async runtime will do. Clones share the connection.
 ///
 /// ```no_run
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
 /// use keyvaluestore::{FoundationDb, Store};
-/// let store = Store::new(FoundationDb::open("foundationdb:/etc/foundationdb/fdb.cluster?subspace=app").await?);
+/// let url = "foundationdb:/etc/foundationdb/fdb.cluster?subspace=app";
+/// let store = Store::new(FoundationDb::open(url).await?);
 /// store.set("k", "v").await?;
 /// # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 /// ```
 ///
-/// Any async runtime will do. Clones share the connection.
+/// [`FoundationDbOptions`] documents the URL and the options. Building needs libclang, running
+/// needs `libfdb_c` 7.3 or later: see `docs/foundationdb.md`.
 ///
 /// # Cost
 ///
-/// A read is a read version and one wave of reads, issued together, however many operations there
-/// are in a batch. A write that asks for nothing (`set`, `sadd`, `srem`, `hset`, `hdel`) is a
-/// commit alone; one with a condition or an answer, and `zadd` and `zrem`, are a wave and a commit.
-/// Long values (over 100,000 bytes; in a sorted hash over 1 KiB) are read by a second wave. The
-/// observer hears of waves as `read`, and of commits as `commit`. A `delete` in an atomic write is
-/// a wave, too: it looks whether the key holds a sorted set.
+/// | call | round trips |
+/// |---|---|
+/// | a read, a batch of reads | 1 of reads, which includes the read version |
+/// | `set`, `sadd`, `srem`, `hset`, `hdel`, unconditional | 1 commit |
+/// | `set_nx`, `set_xx`, `set_eq`, `hset_nx`, `delete`, `incr_by` | 1 of reads, 1 commit |
+/// | `zadd`, `zhadd`, `zincr_by`, `zrem` | 1 of reads, 1 commit |
+/// | a long value: over 100,000 bytes, or over 1 KiB in a sorted hash | 1 more of reads |
+/// | a batch, an atomic write | those of its costliest operation |
+/// | a write that changes nothing | no commit |
 ///
-/// `zrange` with a limit costs what it answers, wherever in the set the range begins. `zcount` and
-/// `zlexcount` read each member that they count. `delete` clears a range, whatever its size.
+/// - The observer reports these round trips as `read` and `commit`.
+/// - In an atomic write `incr_by` reads the counter, but does not conflict with other increments.
+///   `delete` reads whether the key holds a sorted set.
+/// - `zrange` with a limit reads only the members that it returns. `zcount` and `zlexcount` read
+///   each member that they count. A range of many rows is read page by page, one round trip each.
+/// - `delete` clears a range, at the same cost for any number of rows.
 ///
-/// Writes conflict only where they have to: two `sadd` of different members, two `hset` of
-/// different fields, two `zadd` of different members never do, nor do increments inside of atomic
-/// writes, which the cluster adds up itself.
+/// # Conflicts and errors
 ///
-/// # Failures
+/// - Two `sadd` of different members, two `hset` of different fields, two `zadd` of different
+///   members never conflict. Nor do increments in atomic writes, which are atomic additions.
+/// - A transaction that conflicts is retried with the client's backoff, within the timeout and the
+///   number of attempts of [`FoundationDbOptions`]. After that it fails with `Conflict`.
+/// - If the cluster does not say whether a transaction was committed, it is not retried. The write
+///   fails, and [`outcome_is_unknown`](crate::Error::outcome_is_unknown) is true.
+/// - If the cluster does not answer, calls fail with `Timeout`. The client reconnects by itself.
 ///
-/// A transaction that loses to another one is tried again, after a pause that grows, for as long as
-/// [`FoundationDbOptions`] say, and ends as `Conflict`. One of which the cluster does not say
-/// whether it was committed is never sent again: its error says that the outcome is
-/// [unknown](crate::Error::outcome_is_unknown).
+/// # Limits of a transaction
 ///
-/// # Limits of the cluster
-///
-/// A transaction changes 10 MB, and takes 5 seconds. A write that is larger is `TooLarge`; a batch
-/// is cut into several transactions, by size, and into halves where one has taken longer. A range
-/// or a set that takes longer to read goes on at a newer state: pages are of one state each, and
-/// the whole is what was there at some time or other while it was read. What takes less, which is
-/// all but ranges of hundreds of thousands, is of one state.
+/// - **10 MB of changes.** A larger write is `TooLarge`. A batch is split into several
+///   transactions.
+/// - **5 seconds.** A batch that takes longer is split in halves. A long read continues at a newer
+///   state: each page is of one state, and the whole may mix states of the time of the read. In
+///   practice only ranges of hundreds of thousands of members take that long.
 ///
 /// # Consistency
 ///
 /// Reads are strictly serializable. [`eventually_consistent`](crate::Store::eventually_consistent)
-/// reads use a read version that the client has asked for a moment ago (`USE_GRV_CACHE`), where the
-/// client has one: only one that can load other versions of itself does (the network option
-/// `DISABLE_CLIENT_BYPASS`, which a program can set that starts the network itself).
+/// reads use a cached read version (`USE_GRV_CACHE`) if the client has one. Only the multi-version
+/// client does: set the network option `DISABLE_CLIENT_BYPASS`, in a program that starts the
+/// network itself.
 ///
 /// # Other types
 ///
-/// A key that holds another type than an operation works on is answered as though it were absent:
-/// to look would cost blind writes a read. Two operations tell `WrongType`: `incr_by`, and in an
-/// atomic write `delete` of a key that holds a sorted set.
+/// A key of another type is treated as absent, because a check would add a read to blind writes.
+/// Two operations return `WrongType`: `incr_by`, and in an atomic write `delete` of a sorted set.
+///
+/// # File format
+///
+/// The rows are those of the embedded file, behind the prefix of the subspace: see
+/// `docs/file-format.md`.
 #[derive(Clone, Debug)]
 pub struct FoundationDb(Arc<Ordered<Fdb>>);
 
 impl FoundationDb {
-    /// A store in `subspace` of a database that you have opened, on a network that you have
-    /// started. Different subspaces never see each other, also where one is within the other.
+    /// Creates a store in `subspace` of a database that you have opened. You must have started the
+    /// network. Different subspaces are isolated, also if one contains the other.
     ///
     /// # Errors
     /// `TooLarge` if the prefix of the subspace is longer than 2,048 bytes.
@@ -98,17 +112,16 @@ impl FoundationDb {
         let engine = engine(database.into(), subspace, FoundationDbOptions::default())?;
         Ok(FoundationDb(Arc::new(Ordered::new(engine))))
     }
-    /// On a database that nobody else has.
+    /// For a database that no other store uses.
     fn opened(
         database: Database,
         subspace: Subspace,
         options: FoundationDbOptions,
     ) -> Result<Self> {
-        let engine = engine(database.into(), subspace, options)?.with_patience_of_database()?;
+        let engine = engine(database.into(), subspace, options)?.with_database_options()?;
         Ok(FoundationDb(Arc::new(Ordered::new(engine))))
     }
-    /// Opens the cluster that `url` names, with the default [`FoundationDbOptions`], which tell
-    /// what URLs there are.
+    /// Opens the cluster of `url` with the default [`FoundationDbOptions`], which document the URL.
     ///
     /// # Errors
     /// As [`FoundationDbOptions::open`].
@@ -118,8 +131,8 @@ impl FoundationDb {
     /// Replaces the timeout and the number of attempts. URL options are ignored.
     #[must_use]
     pub fn with_options(self, options: FoundationDbOptions) -> Self {
-        // Others may share the database.
-        let engine = Fdb { options, is_patience_of_database: false, ..self.0.engine().clone() };
+        // The database may be shared with another store.
+        let engine = Fdb { options, has_database_options: false, ..self.0.engine().clone() };
         FoundationDb(Arc::new(Ordered::new(engine)))
     }
 }
@@ -130,21 +143,21 @@ fn engine(
     options: FoundationDbOptions,
 ) -> Result<Fdb> {
     let prefix = subspace.into_bytes();
-    if prefix.len() > LONGEST_PREFIX {
-        let message = format!("the prefix of a subspace has at most {LONGEST_PREFIX} bytes");
+    if prefix.len() > MAX_PREFIX_LEN {
+        let message = format!("the prefix of a subspace has at most {MAX_PREFIX_LEN} bytes");
         return Err(Error::new(ErrorKind::TooLarge, message));
     }
     Ok(Fdb {
         database,
         prefix: prefix.into(),
         options,
-        is_patience_of_database: false,
-        caches_versions: Arc::new(true.into()),
+        has_database_options: false,
+        caches_read_versions: Arc::new(true.into()),
     })
 }
 
 impl Store {
-    /// A store in a subspace of a database that you have opened: short for
+    /// Creates a store in a subspace of a database that you have opened: short for
     /// `Store::new(`[`FoundationDb::new`]`(database, subspace)?)`.
     ///
     /// # Errors
@@ -169,7 +182,7 @@ impl Backend for FoundationDb {
     }
 }
 
-const _: () = assert!(LONGEST_PREFIX + 2 * (2_048 + 1_016) + 64 <= LONGEST_NAME);
+const _: () = assert!(MAX_PREFIX_LEN + 2 * (2_048 + 1_016) + 64 <= MAX_KEY_LEN);
 
 #[cfg(test)]
 mod tests;

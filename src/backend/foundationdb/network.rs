@@ -1,8 +1,8 @@
-//! The network thread of the client library, of which there is one per process, for good: the C
-//! library can be started once, and has to be stopped before the process ends.
+//! The network thread of the client library. The C library can be started once per process, and
+//! must be stopped before the process exits.
 //!
-//! It starts with the first store that is opened by URL. Whoever hands over a database of their own
-//! has started it already.
+//! The first store that is opened by URL starts it. A program that passes a database of its own has
+//! already started it.
 
 use super::errors::{API_VERSION_UNSET, NETWORK_NOT_SETUP, translate};
 use crate::{Error, ErrorKind, Result};
@@ -13,38 +13,40 @@ use std::panic::catch_unwind;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-/// The thread, while it runs.
+/// The network thread, while it runs.
 static NETWORK: Mutex<Option<(NetworkStop, JoinHandle<FdbResult<()>>)>> = Mutex::new(None);
 
-/// The longest that a round of the network is waited for, in milliseconds: a client that loads
-/// other versions of itself asks the cluster first, which may not be there.
-const ROUND: i32 = 500;
+/// The timeout of a first request. The multi-version client asks the cluster first, which may be
+/// unreachable.
+const NETWORK_ROUND_TIMEOUT_MS: i32 = 500;
 
-/// Whether the end is registered.
+/// Whether the exit handler is registered.
 static STOPS: Once = Once::new();
 
 fn lock() -> MutexGuard<'static, Option<(NetworkStop, JoinHandle<FdbResult<()>>)>> {
     NETWORK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The database that a cluster file names, or the default one. Starts the network if nobody has.
+/// Opens the database of a cluster file, or the default one. Starts the network if necessary.
 pub(super) async fn database(cluster_file: Option<&str>) -> Result<Database> {
     if cluster_file.is_some_and(|path| path.contains('\0')) {
         return Err(Error::invalid("the path of a cluster file has no zero byte"));
     }
     let database = create(cluster_file)?;
     if !STOPS.is_completed() && lock().is_some() {
-        // What the library makes for itself in its first rounds is destroyed at the exit, and is
-        // used when the network is stopped: so the end is registered after that, and comes before.
-        // Each of these is answered by a round of its own.
+        // Exit handlers run in reverse order. During its first requests the library registers
+        // destructors of objects that it still needs when the network is stopped. So our handler is
+        // registered after two requests.
         for _ in 0..2 {
             let transaction = database.create_trx().map_err(translate)?;
-            transaction.set_option(TransactionOption::Timeout(ROUND)).map_err(translate)?;
-            // Whether it is answered or given up does not matter: the round was made.
+            transaction
+                .set_option(TransactionOption::Timeout(NETWORK_ROUND_TIMEOUT_MS))
+                .map_err(translate)?;
+            // A timeout is fine: the request was made.
             let _ = transaction.get_approximate_size().await;
         }
         STOPS.call_once(|| {
-            // SAFETY: `stop` has the type that is asked for, and is never unloaded.
+            // SAFETY: `stop` has the required signature, and is never unloaded.
             #[allow(unsafe_code, reason = "see SAFETY")]
             let _ = unsafe { libc::atexit(stop) };
         });
@@ -53,7 +55,7 @@ pub(super) async fn database(cluster_file: Option<&str>) -> Result<Database> {
 }
 
 fn create(cluster_file: Option<&str>) -> Result<Database> {
-    // Two who open at once must not both start it.
+    // Held during the start: two threads must not both start the network.
     let mut network = lock();
     match Database::new(cluster_file) {
         Err(e) if matches!(e.code(), NETWORK_NOT_SETUP | API_VERSION_UNSET) => {
@@ -65,16 +67,16 @@ fn create(cluster_file: Option<&str>) -> Result<Database> {
 }
 
 fn start() -> Result<(NetworkStop, JoinHandle<FdbResult<()>>)> {
-    // It panics where the program has chosen a version of the API itself.
+    // Panics if the program has chosen another API version.
     let api = catch_unwind(|| FdbApiBuilder::default().build()).map_err(|_| {
         Error::invalid(
-            "this program has set up FoundationDB's client itself, and not started its network yet",
+            "this program has set up the client of FoundationDB, but not started its network",
         )
     })?;
     let (runner, started) = api.and_then(|network| network.build()).map_err(translate)?;
     let thread = Builder::new().name("kvs-foundationdb".into());
-    // SAFETY: the network has to be stopped before the process ends, and is: `stop` is registered
-    // before the first store is handed out. A process that is aborted needs none of it.
+    // SAFETY: the network must be stopped before the process exits. `stop` is registered before the
+    // first store is returned. An aborted process does not need it.
     #[allow(unsafe_code, reason = "see SAFETY")]
     let thread = thread.spawn(move || unsafe { runner.run() }).map_err(|e| {
         Error::new(ErrorKind::Unavailable, "no thread can be started").with_source(e)
@@ -82,14 +84,13 @@ fn start() -> Result<(NetworkStop, JoinHandle<FdbResult<()>>)> {
     Ok((started.wait(), thread))
 }
 
-/// Stops the network when the process exits. Calls that are pending then are never answered, and
-/// nobody waits for them.
+/// Stops the network when the process exits. Pending calls are never answered.
 ///
-/// From a thread of its own: the one that exits has destroyed its thread-local variables already,
-/// those of the C library among them, which it goes on to use.
+/// Runs on a thread of its own. The exiting thread has already destroyed its thread-local
+/// variables, including those that the C library would use.
 extern "C" fn stop() {
     let Some((stop, network)) = lock().take() else { return };
-    // Whoever ends the process from inside of a callback is on that very thread.
+    // The process may exit from within a callback, which runs on the network thread.
     let on_it = network.thread().id() == std::thread::current().id();
     let stopping = Builder::new().spawn(move || {
         if stop.stop().is_ok() && !on_it {

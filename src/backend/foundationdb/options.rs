@@ -1,4 +1,4 @@
-//! [`FoundationDbOptions`], and the URLs that a cluster is named by.
+//! [`FoundationDbOptions`], and the URL of a cluster.
 
 use super::{FoundationDb, network};
 use crate::url::{decoded, duration, read_options};
@@ -6,22 +6,23 @@ use crate::{Error, Result};
 use foundationdb::tuple::Subspace;
 use std::time::Duration;
 
-/// How patient to be with a cluster.
+/// Options of a [`FoundationDb`] store: timeout, attempts, URL.
 ///
 /// # URLs
 ///
-/// `foundationdb:` and the path of a cluster file, or nothing for the default one, and behind a
-/// `?`, separated by `&`:
+/// `foundationdb:` and the path of a cluster file, or nothing for the default one. Options follow
+/// after a `?`, separated by `&`:
 ///
-/// | | |
-/// |---|---|
-/// | `subspace=app/users` | where the rows stand: the tuple `("app", "users")`. The whole database without it |
-/// | `timeout=5s`, `attempts=20` | as the methods here |
+/// | option | default | |
+/// |---|---|---|
+/// | `subspace=app/users` | the whole database | the subspace of the tuple `("app", "users")` |
+/// | `timeout=5s` | 10 s | [`timeout`](Self::timeout) |
+/// | `max_attempts=20` | 100 | [`max_attempts`](Self::max_attempts) |
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct FoundationDbOptions {
     pub(super) timeout: Duration,
-    pub(super) attempts: u32,
+    pub(super) max_attempts: u32,
     subspace: Vec<String>,
 }
 
@@ -29,27 +30,27 @@ impl Default for FoundationDbOptions {
     fn default() -> Self {
         FoundationDbOptions {
             timeout: Duration::from_secs(10),
-            attempts: 100,
+            max_attempts: 100,
             subspace: Vec::new(),
         }
     }
 }
 
 impl FoundationDbOptions {
-    /// The default: 10 seconds, 100 attempts.
+    /// The default options.
     pub fn new() -> Self {
         FoundationDbOptions::default()
     }
-    /// How long a transaction may take, with all that it is tried again. A read of many pages may
-    /// take so long for each time that it goes on at a newer state.
+    /// The timeout of a transaction with all its retries. 10 seconds by default. If a long read
+    /// continues at a newer state, its timeout starts anew.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
-    /// How often a transaction is tried at most that loses to others: 1 for never again. The client
-    /// of the cluster waits longer each time.
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.attempts = attempts.max(1);
+    /// The maximum number of attempts of a transaction that conflicts; 1 disables retries. 100 by
+    /// default. The client's backoff grows up to 500 ms.
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = max_attempts.max(1);
         self
     }
 
@@ -57,12 +58,12 @@ impl FoundationDbOptions {
         i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX).max(1)
     }
 
-    /// Opens the cluster that `url` names. Nothing is sent yet. The first store that is opened so
-    /// starts the network thread of the client, which all share, and which ends with the process.
+    /// Opens the cluster of `url`. Nothing is sent yet. The first call in a process starts the
+    /// client's network thread. All stores share it, and it runs until the process exits.
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that cannot be read, or if there is no such cluster file;
-    /// `Unsupported` if the client library is too old.
+    /// `InvalidArgument` for a malformed URL or a missing cluster file; `Unsupported` if the client
+    /// library is too old.
     pub async fn open(self, url: impl AsRef<str>) -> Result<FoundationDb> {
         let (path, options) = self.read(url.as_ref())?;
         let subspace = match &options.subspace[..] {
@@ -73,7 +74,7 @@ impl FoundationDbOptions {
         FoundationDb::opened(database, subspace, options)
     }
 
-    /// The path of the cluster file, and the options.
+    /// Parses the URL into the path of the cluster file and the options.
     fn read(mut self, url: &str) -> Result<(Option<String>, Self)> {
         let Some(rest) = url.strip_prefix("foundationdb:") else {
             return Err(Error::invalid("the URL of a cluster is `foundationdb:cluster-file`"));
@@ -84,20 +85,21 @@ impl FoundationDbOptions {
             Some(path) if path.starts_with('/') || path.is_empty() => path,
             Some(_) => {
                 return Err(Error::invalid(
-                    "`foundationdb://` is followed by a host, and a cluster is named by its file: `foundationdb:/etc/foundationdb/fdb.cluster`",
+                    "`foundationdb://` is followed by a host, and a cluster is named by its file: \
+                     `foundationdb:/etc/foundationdb/fdb.cluster`",
                 ));
             }
         };
-        let known = ["subspace=app/users", "timeout=5s", "attempts=20"];
+        let known = ["subspace=app/users", "timeout=5s", "max_attempts=20"];
         read_options(query, "FoundationDB", &known, |name, value, raw| {
             match name {
                 "subspace" if !value.is_empty() => {
-                    // Decoded one by one: a `%2F` is a part of a name.
+                    // Split before decoding: `%2F` is part of a name.
                     let names: Result<_> = raw.split('/').map(decoded).collect();
                     self.subspace = names.ok()?;
                 }
                 "timeout" => self.timeout = duration(value)?,
-                "attempts" => self.attempts = value.parse().ok().filter(|n| *n > 0)?,
+                "max_attempts" => self.max_attempts = value.parse().ok().filter(|n| *n > 0)?,
                 _ => return None,
             }
             Some(())
@@ -115,10 +117,10 @@ mod tests {
     fn a_url_is_a_cluster_file_and_its_options() {
         let read = |url| FoundationDbOptions::new().read(url).unwrap();
         let (path, options) =
-            read("foundationdb:a.cluster?subspace=app/users&timeout=5s&attempts=3");
+            read("foundationdb:a.cluster?subspace=app/users&timeout=5s&max_attempts=3");
         assert_eq!(path.as_deref(), Some("a.cluster"));
         assert_eq!(options.subspace, ["app", "users"]);
-        assert_eq!((options.timeout, options.attempts), (Duration::from_secs(5), 3));
+        assert_eq!((options.timeout, options.max_attempts), (Duration::from_secs(5), 3));
         assert_eq!(read("foundationdb:").0, None);
         let (path, options) = read("foundationdb:a%20b?subspace=a%2fb/c");
         assert_eq!(path.as_deref(), Some("a b"));
@@ -133,7 +135,7 @@ mod tests {
             ("foundationdb://host:4500", "named by its file"),
             ("foundationdb:?space=a", "`space` is no option"),
             ("foundationdb:?subspace=", "`subspace=app/users`"),
-            ("foundationdb:?attempts=0", "`attempts=20`"),
+            ("foundationdb:?max_attempts=0", "`max_attempts=20`"),
             ("foundationdb:?timeout=5", "`timeout=5s`"),
         ] {
             let error = FoundationDbOptions::new().read(url).unwrap_err();

@@ -1,4 +1,4 @@
-//! What only the engine can be asked: the conflict ranges of a write, and a view that grows old.
+//! Tests of the engine below the public API: conflict ranges, and snapshots that age.
 
 #[path = "../../../tests/support/foundationdb.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
@@ -8,7 +8,7 @@ mod cluster;
 mod process;
 
 use super::FoundationDb;
-use super::engine::Fdb;
+use super::database::Fdb;
 use super::tx::Tx;
 use crate::backend::ordered::{
     Access, Engine, Program, Scan, Span, Transact, Transaction, WriteOne,
@@ -27,7 +27,7 @@ async fn open() -> (Fdb, Store) {
 
 type Ranges = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What a program reads and writes, as the client would tell the cluster when it commits.
+/// The conflict ranges of a program.
 #[derive(Debug)]
 struct Conflicts {
     read: Ranges,
@@ -39,18 +39,18 @@ impl Conflicts {
         let (cx, begun) = (Context::default(), engine.begin(Access::Write, 1).unwrap());
         let tx = Tx::new(engine, &cx, Access::Write, begun);
         program.run(&tx).await.unwrap();
-        let transaction = tx.end().transaction.unwrap();
+        let transaction = tx.finish().transaction.unwrap();
         let read = ranges(&transaction, "read").await;
         Conflicts { written: ranges(&transaction, "write").await, read }
     }
-    /// Whether this one fails if `other` commits first.
+    /// Whether this program conflicts if `other` commits first.
     fn after(&self, other: &Conflicts) -> bool {
         let overlap = |r: &(Vec<u8>, Vec<u8>), w: &(Vec<u8>, Vec<u8>)| r.0 < w.1 && w.0 < r.1;
         self.read.iter().any(|r| other.written.iter().any(|w| overlap(r, w)))
     }
 }
 
-/// The client keeps them as boundaries: `1` where a range begins, `0` where it ends.
+/// The client lists boundaries: `1` where a range begins, `0` where it ends.
 async fn ranges(transaction: &foundationdb::Transaction, kind: &str) -> Ranges {
     let begin = [b"\xff\xff/transaction/", kind.as_bytes(), b"_conflict_range/"].concat();
     let end = [&begin[..], &[0xff, 0xff]].concat();
@@ -95,12 +95,16 @@ async fn writes_conflict_where_they_have_to_and_nowhere_else() {
         let (a, b) = (alone(a).await, alone(b).await);
         assert!(!a.after(&b) && !b.after(&a), "{a:?} {b:?}");
     }
-    // Blind writes read nothing at all.
+    // Blind writes read nothing.
     for op in [sadd("a"), hset("a"), set("v", Condition::Always)] {
         assert_eq!(alone(op).await.read, []);
     }
-    let again = (alone(zadd("a")).await, alone(zadd("a")).await);
-    assert_eq!((again.0.read.len(), again.0.after(&again.1)), (1, true), "of one member they do");
+    let same_member = (alone(zadd("a")).await, alone(zadd("a")).await);
+    assert_eq!(
+        (same_member.0.read.len(), same_member.0.after(&same_member.1)),
+        (1, true),
+        "of one member they do"
+    );
 
     let (nx, blind) =
         (alone(set("v", Condition::NotExists)).await, alone(set("v", Condition::Always)).await);
@@ -108,8 +112,8 @@ async fn writes_conflict_where_they_have_to_and_nowhere_else() {
     let member: Write = SAdd::new("k", vec!["m".into()]).into();
     assert!(nx.after(&alone(member).await), "a set would be in the way, too");
 
-    // Counters: alone they tell the sum, and so have to know it; in an atomic write they are added
-    // up by the cluster.
+    // A single `incr_by` returns the sum, so it reads the counter. In an atomic write it is an
+    // atomic addition.
     let (counted, added) = (alone(incr()).await, atomic(incr()).await);
     assert!(counted.after(&counted) && counted.after(&added));
     assert!(!added.after(&added) && !added.after(&counted), "{added:?}");
@@ -126,9 +130,9 @@ async fn a_reader_that_grows_old_goes_on_at_a_newer_state() -> Result<()> {
     }
     let (cx, access) = (Context::default(), Access::Read(Consistency::Strong));
     let tx = Tx::new(&engine, &cx, access, engine.begin(access, usize::MAX)?);
-    // All rows of the subspace, two at a time.
+    // All rows of the subspace, two per page.
     let all = || Span { begin: Vec::new(), end: vec![0xff] };
-    let scan = Scan { span: all(), reverse: false, limit: 2, peek: false };
+    let scan = Scan { span: all(), reverse: false, limit: 2, snapshot: false };
     let mut seen = 0;
     tx.range(&scan, &mut |_, _| {
         seen += 1;
@@ -138,7 +142,7 @@ async fn a_reader_that_grows_old_goes_on_at_a_newer_state() -> Result<()> {
     assert_eq!((seen, tx.count(&all()).await?), (2, 4));
     store.sadd("s", ["new"]).await?;
     assert_eq!(tx.count(&all()).await?, 4, "one state, for as long as the cluster keeps it");
-    // The cluster keeps a state for five seconds, or somewhat longer.
+    // The cluster keeps a version for five seconds or somewhat longer.
     let start = Instant::now();
     while tx.count(&all()).await? == 4 {
         assert!(start.elapsed() < Duration::from_secs(60), "it stays at its first state");

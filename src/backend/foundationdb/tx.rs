@@ -1,11 +1,11 @@
-//! Transactions of the cluster, as the ordered layer has them.
+//! A transaction of the cluster, as the ordered layer uses it.
 //!
-//! Reads that are issued together are under way together: a **wave**, which is what the observer
-//! hears of, with the read version that the first one waits for. A transaction for reading alone
-//! that has grown too old for the cluster goes on at a new state, page by page.
+//! Reads that are issued together are in flight together. The observer gets one `read` round trip
+//! for all of them, including the read version. If the snapshot of a read-only transaction is too
+//! old for the cluster, it continues at a newer one, page by page.
 
 use super::NAME;
-use super::engine::Fdb;
+use super::database::Fdb;
 use super::errors::{TRANSACTION_TOO_OLD, translate};
 use crate::Result;
 use crate::backend::Context;
@@ -17,8 +17,8 @@ use foundationdb::{FdbError, FdbResult, KeySelector, RangeOption};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// How often one page is asked for again at a newer state.
-const RENEWALS: u32 = 10;
+/// How often one page is retried at a newer snapshot.
+const MAX_RENEWALS: u32 = 10;
 
 pub(super) struct Tx<'a> {
     engine: &'a Fdb,
@@ -28,24 +28,24 @@ pub(super) struct Tx<'a> {
 }
 
 struct State {
-    /// Replaced by a newer one where a transaction for reading has grown old.
+    /// Replaced if the snapshot of a read-only transaction is too old.
     transaction: Arc<foundationdb::Transaction>,
     changed: bool,
-    /// The first error of the cluster, which its client knows how long to wait after.
+    /// The first error. The client derives the backoff from it.
     failed: Option<FdbError>,
-    wave: Wave,
+    reads: ReadsInFlight,
 }
 
-/// Reads that are under way.
+/// The reads in flight, observed as one round trip.
 #[derive(Default)]
-struct Wave {
-    reads: usize,
+struct ReadsInFlight {
+    count: usize,
     start: Option<Instant>,
 }
 
-/// What is left of a transaction when its program has ended.
-pub(super) struct Ended {
-    /// `None` if somebody still holds it, which nobody does.
+/// The state of a transaction after its program has ended.
+pub(super) struct FinishedTx {
+    /// `None` if a future of the program still holds it, which is a bug.
     pub(super) transaction: Option<foundationdb::Transaction>,
     pub(super) changed: bool,
     pub(super) failed: Option<FdbError>,
@@ -62,14 +62,14 @@ impl<'a> Tx<'a> {
             transaction: Arc::new(transaction),
             changed: false,
             failed: None,
-            wave: Wave::default(),
+            reads: ReadsInFlight::default(),
         };
         Tx { engine, cx, access, state: Mutex::new(state) }
     }
-    pub(super) fn end(self) -> Ended {
+    pub(super) fn finish(self) -> FinishedTx {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let transaction = Arc::into_inner(state.transaction);
-        Ended { transaction, changed: state.changed, failed: state.failed }
+        FinishedTx { transaction, changed: state.changed, failed: state.failed }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -78,20 +78,21 @@ impl<'a> Tx<'a> {
     fn transaction(&self) -> Arc<foundationdb::Transaction> {
         self.lock().transaction.clone()
     }
-    /// Reads of a transaction that will not commit need no conflict ranges.
-    fn is_snapshot(&self, peek: bool) -> bool {
-        peek || self.access != Access::Write
+    /// A transaction that does not commit needs no read conflict ranges.
+    fn is_snapshot(&self, snapshot: bool) -> bool {
+        snapshot || self.access != Access::Write
     }
     fn name(&self, row: &[u8]) -> Vec<u8> {
         [self.engine.prefix(), row].concat()
     }
 
-    /// Makes a read, again at a newer state if the one it was at is too old.
+    /// Reads. If the snapshot of a reader is too old, retries at a newer one.
     async fn read<T, F>(&self, read: impl Fn(&foundationdb::Transaction) -> F) -> Result<T>
     where
         F: Future<Output = FdbResult<T>>,
     {
-        let _wave = self.cx.observer.as_deref().map(|observer| InWave::join(&self.state, observer));
+        let _guard =
+            self.cx.observer.as_deref().map(|observer| ReadGuard::join(&self.state, observer));
         let mut renewals = 0;
         loop {
             let transaction = self.transaction();
@@ -100,7 +101,7 @@ impl<'a> Tx<'a> {
                 Err(error) => error,
             };
             let old = error.code() == TRANSACTION_TOO_OLD && self.access != Access::Write;
-            if !old || renewals == RENEWALS {
+            if !old || renewals == MAX_RENEWALS {
                 self.lock().failed.get_or_insert(error);
                 return Err(translate(error));
             }
@@ -108,7 +109,7 @@ impl<'a> Tx<'a> {
             self.renew(&transaction)?;
         }
     }
-    /// Goes on at the newest state, unless another read has done so since `old` was taken.
+    /// Replaces the snapshot, unless another read has already replaced `old`.
     fn renew(&self, old: &Arc<foundationdb::Transaction>) -> Result<()> {
         let mut state = self.lock();
         if Arc::ptr_eq(&state.transaction, old) {
@@ -137,26 +138,26 @@ impl<'a> Tx<'a> {
     }
 }
 
-/// One read of a wave. With the last one the observer is told.
-struct InWave<'t> {
+/// Counts a read in flight. The last one reports the round trip.
+struct ReadGuard<'t> {
     state: &'t Mutex<State>,
     observer: &'t dyn Observer,
 }
 
-impl<'t> InWave<'t> {
+impl<'t> ReadGuard<'t> {
     fn join(state: &'t Mutex<State>, observer: &'t dyn Observer) -> Self {
         let mut locked = state.lock().unwrap_or_else(PoisonError::into_inner);
-        locked.wave.reads += 1;
-        locked.wave.start.get_or_insert_with(Instant::now);
-        InWave { state, observer }
+        locked.reads.count += 1;
+        locked.reads.start.get_or_insert_with(Instant::now);
+        ReadGuard { state, observer }
     }
 }
 
-impl Drop for InWave<'_> {
+impl Drop for ReadGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.wave.reads -= 1;
-        let ended = if state.wave.reads == 0 { state.wave.start.take() } else { None };
+        state.reads.count -= 1;
+        let ended = if state.reads.count == 0 { state.reads.start.take() } else { None };
         drop(state);
         if let Some(start) = ended {
             self.observer.on_round_trip(NAME, "read", start.elapsed());
@@ -165,7 +166,7 @@ impl Drop for InWave<'_> {
 }
 
 impl Transaction for Tx<'_> {
-    fn moves_on(&self) -> bool {
+    fn may_advance(&self) -> bool {
         self.access != Access::Write
     }
     async fn get<R: Send>(
@@ -180,7 +181,7 @@ impl Transaction for Tx<'_> {
 
     async fn range(&self, scan: &Scan, visit: &mut Visit<'_>) -> Result<Option<Vec<u8>>> {
         let limit = (scan.limit < i32::MAX as usize).then_some(scan.limit);
-        let snapshot = self.is_snapshot(scan.peek);
+        let snapshot = self.is_snapshot(scan.snapshot);
         let page = self.page(&scan.span, limit, scan.reverse, snapshot).await?;
         let prefix = self.engine.prefix().len();
         let mut last = None;
@@ -207,7 +208,7 @@ impl Transaction for Tx<'_> {
         }
     }
 
-    fn guard(&self, row: &[u8]) -> Result<()> {
+    fn add_read_conflict(&self, row: &[u8]) -> Result<()> {
         let begin = self.name(row);
         let end = [&begin[..], &[0]].concat();
         let guarded = self.transaction().add_conflict_range(&begin, &end, ConflictRangeType::Read);

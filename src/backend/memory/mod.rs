@@ -327,7 +327,7 @@ fn judge(entry: Option<&Entry>, op: &Write) -> Result<Verdict> {
         Write::Set(Set { condition, .. }) => may_set_among_others(entry, condition)?,
         Write::Delete(Delete { must_exist, .. }) => match entry {
             Some(Entry::Sorted(_)) => {
-                return Err(Error::wrong_type("an atomic write removes no sorted set"));
+                return Err(Error::wrong_type("an atomic write cannot delete a sorted set"));
             }
             entry => !must_exist || entry.is_some(),
         },

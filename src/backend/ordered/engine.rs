@@ -1,8 +1,9 @@
-//! What an engine must provide: transactions over rows, which are byte strings in order.
+//! The contract of an engine: transactions over rows, which are pairs of byte strings, sorted by
+//! name.
 //!
-//! Written for FoundationDB as much as for a file: everything is asynchronous, a program issues its
-//! reads together where it can, it may be run again after a conflict, and transactions have a size
-//! and an age.
+//! The contract fits FoundationDB as well as a file. Everything is asynchronous. A program issues
+//! its reads together where it can, and may run again after a conflict. Transactions are limited in
+//! size and age.
 
 use crate::backend::{Consistency, Context};
 use crate::{Error, ErrorKind, Result};
@@ -14,21 +15,18 @@ use std::sync::Arc;
 ///
 /// # Contract
 ///
-/// - An attempt runs the program once, in one transaction, and answers only when its changes are
-///   durable.
-/// - Transactions are serializable. If others got in the way, the attempt is not applied and
-///   answers that it may be made [again](Failure::again), having waited as long as it thinks right;
-///   the layer above makes it.
-/// - If the commit may or may not have been applied, the error has an unknown outcome, and there is
-///   no again.
-/// - A program that answers an error is not applied, except for what it had applied before without
-///   error: programs that need all or nothing apply once, at their end.
+/// - An attempt runs the program once, in one transaction. It returns once its changes are durable.
+/// - Transactions are serializable. After a conflict nothing is applied. The engine waits for its
+///   backoff and returns a [`retryable`](AttemptError::retryable) error. The layer above retries.
+/// - If the commit may or may not have been applied, the error has an unknown outcome and is not
+///   retryable.
+/// - If a program fails, the changes that it has applied so far may be kept. A program that needs
+///   all or nothing therefore applies its changes once, at its end.
 pub(crate) trait Engine: Debug + Send + Sync + 'static {
-    /// Its name for observers.
+    /// The engine's name in observers.
     const NAME: &'static str;
 
-    /// What is kept from one attempt to the next of the same program: how long it may take, how
-    /// long to wait.
+    /// State that is kept between the attempts of one program: the elapsed time, the backoff.
     type Session: Default + Send;
 
     fn limits(&self) -> EngineLimits;
@@ -40,71 +38,71 @@ pub(crate) trait Engine: Debug + Send + Sync + 'static {
         access: Access,
         program: &Arc<P>,
         session: &mut Self::Session,
-    ) -> impl Future<Output = Result<P::Output, Failure>> + Send;
+    ) -> impl Future<Output = Result<P::Output, AttemptError>> + Send;
 }
 
-/// Why an attempt has failed.
+/// An attempt that failed.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct AttemptError {
     pub error: Error,
     /// Nothing was applied, and another attempt may succeed.
-    pub again: bool,
-    /// The transaction took longer than one may: less at once may be quick enough.
+    pub retryable: bool,
+    /// The transaction exceeded the maximum age. A smaller one may finish in time.
     pub too_old: bool,
 }
 
-/// An error of a program: a conflict is worth another attempt.
-impl From<Error> for Failure {
+/// The error of a program. A conflict is retryable.
+impl From<Error> for AttemptError {
     fn from(error: Error) -> Self {
-        let again = error.kind() == ErrorKind::Conflict && !error.outcome_is_unknown();
-        Failure { error, again, too_old: false }
+        let retryable = error.kind() == ErrorKind::Conflict && !error.outcome_is_unknown();
+        AttemptError { error, retryable, too_old: false }
     }
 }
 
-/// What an engine cannot exceed.
+/// The limits of an engine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EngineLimits {
-    /// The most bytes of a row's name.
-    pub row: usize,
-    /// The most bytes of a row's value; longer values are split.
-    pub value: usize,
-    /// The most bytes that a transaction can change.
-    pub transaction: usize,
-    /// The most rows of a batch in one of its [parts](Program::parts).
-    pub part: usize,
-    /// How often an attempt may conflict before the caller is told.
-    pub attempts: u32,
-    /// Whether every use of a key as another type is looked for and refused. Otherwise writes that
-    /// ask for nothing read nothing, and such a key is as though absent.
-    pub typed: bool,
+    /// Bytes of the name of a row.
+    pub max_name: usize,
+    /// Bytes of the value of a row. Longer values are split into chunks.
+    pub max_value: usize,
+    /// Bytes that a transaction may change.
+    pub max_transaction: usize,
+    /// Rows that one [part](Program::parts) of a batch changes.
+    pub max_part_rows: usize,
+    /// Attempts before the caller gets the conflict.
+    pub max_attempts: u32,
+    /// Whether every operation checks the type of its key. If not, a blind write reads nothing, and
+    /// a key of another type is treated as absent.
+    pub checks_types: bool,
 }
 
-/// What a transaction is for.
+/// Whether a transaction reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Read(Consistency),
     Write,
 }
 
-/// What is done in a transaction. It may be run more than once, and sees no trace of an earlier
-/// run.
+/// The body of a transaction. It may run more than once. Each run must be independent of earlier
+/// ones.
 pub(crate) trait Program: Debug + Send + Sync + 'static {
     type Output: Send + 'static;
 
-    /// The most rows that it reads, as far as that is known beforehand.
-    fn most_rows(&self) -> usize;
+    /// An upper bound of the rows that it reads; `usize::MAX` if unknown.
+    fn max_rows(&self) -> usize;
 
-    /// Whether it can be run as several smaller programs.
+    /// Whether it can be split into several smaller programs.
     fn is_divisible(&self) -> bool {
         false
     }
 
     fn run<T: Transaction>(&self, tx: &T) -> impl Future<Output = Result<Self::Output>> + Send;
 
-    // An engine on which a long transaction holds up others runs a program by its parts, and may
-    // commit between any two. Most programs are one part.
+    // If long transactions delay other callers, an engine runs a program part by part, and may
+    // commit after each part. Most programs have one part.
 
-    /// About how many rows each of its parts changes.
+    /// The approximate number of rows that each part changes.
     fn parts(&self) -> Vec<usize>;
 
     fn run_part<T: Transaction>(
@@ -115,11 +113,11 @@ pub(crate) trait Program: Debug + Send + Sync + 'static {
         self.run(tx)
     }
 
-    /// What the parts have answered, together. There is one for each.
+    /// Joins the results of the parts, one for each.
     fn join(&self, parts: Vec<Result<Self::Output>>) -> Result<Self::Output>;
 }
 
-/// What a program of one part has answered.
+/// The result of a program that has one part.
 pub(super) fn only<T>(mut parts: Vec<Result<T>>) -> Result<T> {
     let none = || Err(Error::new(ErrorKind::Other, "a program was not run"));
     parts.pop().unwrap_or_else(none)
@@ -129,43 +127,43 @@ pub(super) fn only<T>(mut parts: Vec<Result<T>>) -> Result<T> {
 ///
 /// # Contract
 ///
-/// - Reads see one state and the changes applied through the same transaction. One exception: a
-///   transaction for reading that has grown old may go over to a newer state between two calls,
-///   never within one.
-/// - Reads may be issued together, and then are one round trip.
-/// - A range is visited page by page: a call visits some rows and answers the last one if there may
+/// - Reads see one state, and the changes applied through the same transaction. One exception: a
+///   read-only transaction that has aged may advance to a newer state between two calls, never
+///   within one.
+/// - Reads that are issued together take one round trip.
+/// - A range is read page by page. A call visits some rows, and returns the last row if there may
 ///   be more.
 pub(crate) trait Transaction: Send + Sync {
-    /// What `decode` makes of the value of `row`.
+    /// Reads `row` and decodes its value.
     fn get<R: Send>(
         &self,
         row: &[u8],
         decode: impl FnOnce(&[u8]) -> Result<R> + Send,
     ) -> impl Future<Output = Result<Option<R>>> + Send;
 
-    /// Visits a page of `scan`.
+    /// Visits one page of `scan`.
     fn range(
         &self,
         scan: &Scan,
         visit: &mut Visit<'_>,
     ) -> impl Future<Output = Result<Option<Vec<u8>>>> + Send;
 
-    /// How many rows are in `span`. Reads no values, where the engine can help it.
+    /// The number of rows in `span`. Reads no values if the engine can avoid it.
     fn count(&self, span: &Span) -> impl Future<Output = Result<u64>> + Send;
 
-    /// Makes the transaction conflict with whoever changes `row`, as though it had been read.
-    fn guard(&self, row: &[u8]) -> Result<()>;
+    /// Makes the transaction conflict with any change of `row`, as if it had read it.
+    fn add_read_conflict(&self, row: &[u8]) -> Result<()>;
 
-    /// Whether it may go over to a newer state between two calls.
-    fn moves_on(&self) -> bool {
+    /// Whether the transaction may advance to a newer state between two calls.
+    fn may_advance(&self) -> bool {
         false
     }
 
-    /// Changes rows, in the order given.
+    /// Applies the changes in order.
     fn apply(&self, changes: Vec<Change>) -> Result<()>;
 }
 
-/// The rows from `begin` to before `end`.
+/// The rows from `begin` (inclusive) to `end` (exclusive).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub begin: Vec<u8>,
@@ -178,29 +176,29 @@ impl Span {
     }
 }
 
-/// Told the name and the value of a row.
+/// Called with the name and the value of a row.
 pub(crate) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + Send + 'a;
 
-/// Which rows to visit.
+/// A range of rows to visit.
 #[derive(Clone, Debug)]
 pub(crate) struct Scan {
     pub span: Span,
     pub reverse: bool,
-    /// The most rows to visit.
+    /// The maximum number of rows.
     pub limit: usize,
-    /// Only to look: the transaction does not conflict with whoever changes what is seen.
-    pub peek: bool,
+    /// A snapshot read: the transaction does not conflict with changes of these rows.
+    pub snapshot: bool,
 }
 
-/// One change to the rows.
+/// A change to the rows.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Put(Vec<u8>, Vec<u8>),
     Delete(Vec<u8>),
-    /// Adds to a row of eight bytes, an integer with the lowest byte first; none is 0. Whoever does
-    /// no more than that conflicts with nobody who does the same. The sum is known to fit.
+    /// Adds to a row of eight bytes, a little-endian integer; an absent row is 0. Two transactions
+    /// that only add do not conflict. The caller makes sure that the sum does not overflow.
     Add(Vec<u8>, i64),
-    /// Deletes every row of a span, however many there are.
+    /// Deletes all rows of a span.
     Clear(Span),
 }
 
@@ -228,13 +226,13 @@ pub(super) async fn visit_all<T: Transaction>(
     Ok(())
 }
 
-/// The least row after `row`.
+/// The smallest name after `row`.
 pub(super) fn after(mut row: Vec<u8>) -> Vec<u8> {
     row.push(0);
     row
 }
 
-/// Whether an error of one read means that the whole transaction has to be given up.
+/// Whether an error of one read ends the whole transaction.
 pub(super) fn ends_transaction(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -242,7 +240,7 @@ pub(super) fn ends_transaction(kind: ErrorKind) -> bool {
     )
 }
 
-/// What [`Change::Add`] makes of the value of a row, for engines that do not know how.
+/// The result of [`Change::Add`], for engines without an atomic addition.
 pub(crate) fn added(row: Option<&[u8]>, by: i64) -> Vec<u8> {
     let now = row.and_then(|row| row.try_into().ok()).map_or(0, i64::from_le_bytes);
     now.wrapping_add(by).to_le_bytes().to_vec()

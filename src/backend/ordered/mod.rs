@@ -1,31 +1,31 @@
-//! Every data type over one ordered, transactional engine.
+//! The data types over any ordered, transactional engine.
 //!
 //! ```text
-//!  Backend::write ─► program.rs   one transaction: plan, judge, apply
-//!                      ├─ write.rs, strings.rs   what a write reads and changes
-//!                      ├─ read.rs                how a read is put together
-//!                      ├─ types.rs               one key, one type
-//!                      └─ rows.rs, cell.rs       which rows hold what, and how
-//!  Backend::batch ─► slices.rs    how much of it goes into one transaction
+//!  Backend::write ─► program.rs   one transaction: plan, evaluate conditions, apply
+//!                      ├─ write.rs, strings.rs      what a write reads and changes
+//!                      ├─ read.rs                   how a read is assembled
+//!                      ├─ types.rs                  which type a key has
+//!                      ├─ rows.rs                   the names of rows
+//!                      └─ encoded_value.rs          the encoding of values in rows
+//!  Backend::batch ─► slices.rs    splits a batch into transactions
 //!
-//!  engine.rs   what an engine is: ../embedded/ (redb, durable), ../foundationdb/ (a cluster),
-//!              simulated.rs (in memory, for tests)
+//!  engine.rs   the contract of an engine: ../embedded/ (a file), ../foundationdb/ (a cluster),
+//!              faulty_engine.rs (in memory, for tests)
 //! ```
 //!
-//! The part of a backend that can go wrong (the layout of the rows, conditions, splitting, ranges)
-//! is here, once for all engines, and is exercised on an engine in memory that conflicts, ages and
-//! splits at tiny limits. An engine adds get, range, apply and commit, and knows nothing of data
-//! types.
+//! All engines share the error-prone part of a backend: the row layout, conditions, splitting and
+//! ranges. It is tested on an engine in memory with fault injection: conflicts, snapshots that age,
+//! and tiny limits. An engine adds get, range, apply and commit. It knows no data types.
 //!
-//! It is private on purpose: a backend with types of its own (Redis, DynamoDB) has no use for it.
+//! This module is private. A backend with data types of its own (Redis, DynamoDB) does not need it.
 
-mod cell;
+mod encoded_value;
 mod engine;
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) mod faulty_engine;
 mod program;
 mod read;
 mod rows;
-#[cfg(any(test, feature = "conformance"))]
-pub(crate) mod simulated;
 mod slices;
 mod strings;
 mod types;
@@ -33,7 +33,7 @@ mod write;
 
 #[cfg(feature = "embedded")]
 pub(crate) use engine::added;
-pub(crate) use engine::{Access, Engine, Failure, Program};
+pub(crate) use engine::{Access, AttemptError, Engine, Program};
 #[cfg(any(feature = "embedded", feature = "foundationdb"))]
 pub(crate) use engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
 
@@ -45,7 +45,7 @@ pub(crate) use program::{Transact, WriteOne};
 use slices::Slices;
 use std::sync::Arc;
 
-/// The backend that an engine makes.
+/// The backend over an engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Ordered<E> {
     engine: E,
@@ -59,8 +59,8 @@ impl<E: Engine> Ordered<E> {
         &self.engine
     }
 
-    /// Runs a program until it is committed, has failed, or has lost to others too often. The one
-    /// place that tries again: only what the engine knows not to have been applied.
+    /// Runs a program until it commits, fails, or runs out of attempts. All retries of the layer
+    /// are here. An attempt is retried only if the engine knows that it was not applied.
     async fn run<P: Program>(&self, cx: &Context, access: Access, program: P) -> Result<P::Output> {
         self.try_run(cx, access, program).await.map_err(|failure| failure.error)
     }
@@ -70,25 +70,26 @@ impl<E: Engine> Ordered<E> {
         cx: &Context,
         access: Access,
         program: P,
-    ) -> Result<P::Output, Failure> {
+    ) -> Result<P::Output, AttemptError> {
         let (program, mut session) = (Arc::new(program), E::Session::default());
-        let mut left = self.engine.limits().attempts;
+        let mut left = self.engine.limits().max_attempts;
         loop {
             let attempt = self.engine.attempt(cx, access, &program, &mut session);
             let mut failure = match attempt.await {
                 Ok(output) => return Ok(output),
                 Err(failure) => failure,
             };
-            let Failure { error, again, too_old } = &failure;
+            let AttemptError { error, retryable, too_old } = &failure;
             left = left.saturating_sub(1);
-            // As a whole it would be too old again.
+            // The whole batch would be too old again.
             if *too_old && program.is_divisible() {
                 return Err(failure);
             }
-            if !again || left == 0 {
-                // A long value that was replaced while it was read is not so time after time.
+            if !retryable || left == 0 {
+                // A concurrent write replaces a long value once, not on every attempt: chunks are
+                // missing.
                 if matches!(access, Access::Read(_)) && error.kind() == ErrorKind::Conflict {
-                    failure.error = cell::incomplete().with_source(error.clone());
+                    failure.error = encoded_value::missing_chunks().with_source(error.clone());
                 }
                 return Err(failure);
             }
@@ -120,14 +121,16 @@ impl<E: Engine> Backend for Ordered<E> {
             let program = Batch::new(slice, limits);
             match self.try_run(cx, access, program).await {
                 Ok(slice) => replies.extend(slice),
-                // Nothing of it was applied, and half of it may be quick enough, or fit.
-                Err(Failure { too_old: true, .. }) if slice.len() > 1 => slices.halve_all(slice),
-                Err(Failure { error, .. })
+                // Nothing was applied. Half of the operations may finish in time.
+                Err(AttemptError { too_old: true, .. }) if slice.len() > 1 => {
+                    slices.halve_all(slice);
+                }
+                Err(AttemptError { error, .. })
                     if error.kind() == ErrorKind::TooLarge && slice.len() > 1 =>
                 {
                     slices.halve_one(slice);
                 }
-                Err(Failure { error, .. }) => replies.extend(program::failed(slice, &error)),
+                Err(AttemptError { error, .. }) => replies.extend(program::failed(slice, &error)),
             }
         }
         replies

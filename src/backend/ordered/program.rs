@@ -3,7 +3,7 @@
 use super::engine::{EngineLimits, Program, Transaction, ends_transaction, only};
 use super::read::read;
 use super::slices::{part_ends, rows_of, rows_written};
-use super::write::{Company, Plan, check_names, plan};
+use super::write::{Mode, Plan, check_names, plan};
 use crate::op::*;
 use crate::{Error, Key, Outcome, Result};
 use futures_util::future::join_all;
@@ -18,7 +18,7 @@ pub(super) struct ReadOne {
 
 impl Program for ReadOne {
     type Output = Reply;
-    fn most_rows(&self) -> usize {
+    fn max_rows(&self) -> usize {
         most_read(&self.op)
     }
     fn parts(&self) -> Vec<usize> {
@@ -40,7 +40,7 @@ pub(crate) struct WriteOne {
 
 impl Program for WriteOne {
     type Output = Reply;
-    fn most_rows(&self) -> usize {
+    fn max_rows(&self) -> usize {
         usize::MAX
     }
     fn parts(&self) -> Vec<usize> {
@@ -61,7 +61,7 @@ async fn read_one<T: Transaction>(tx: &T, op: &Read, limits: &EngineLimits) -> R
 
 async fn write_one<T: Transaction>(tx: &T, op: &Write, limits: &EngineLimits) -> Result<Reply> {
     check_names(op.key(), longest_name_written(op), limits)?;
-    match plan(tx, op, Company::Alone, limits).await? {
+    match plan(tx, op, Mode::Single, limits).await? {
         Plan::ConditionFailed => Ok(Reply::Applied(false)),
         Plan::Apply { changes, reply } => {
             tx.apply(changes)?;
@@ -70,7 +70,7 @@ async fn write_one<T: Transaction>(tx: &T, op: &Write, limits: &EngineLimits) ->
     }
 }
 
-/// All or nothing: everything is planned, all reads together, before anything is applied.
+/// All or nothing. All writes are planned, with their reads issued together, before any is applied.
 #[derive(Debug)]
 pub(crate) struct Transact {
     pub writes: Vec<Write>,
@@ -79,7 +79,7 @@ pub(crate) struct Transact {
 
 impl Program for Transact {
     type Output = Outcome;
-    fn most_rows(&self) -> usize {
+    fn max_rows(&self) -> usize {
         usize::MAX
     }
     fn parts(&self) -> Vec<usize> {
@@ -91,7 +91,7 @@ impl Program for Transact {
     async fn run<T: Transaction>(&self, tx: &T) -> Result<Outcome> {
         let plans = join_all(self.writes.iter().map(async |op| {
             check_names(op.key(), longest_name_written(op), &self.limits)?;
-            plan(tx, op, Company::Others, &self.limits).await
+            plan(tx, op, Mode::Atomic, &self.limits).await
         }))
         .await;
         let mut failed = Vec::new();
@@ -105,7 +105,7 @@ impl Program for Transact {
                 Err(e) => drop(error.get_or_insert_with(|| e.of_write(i))),
             }
         }
-        // A condition that failed is told before an error, as on every backend.
+        // A failed condition takes precedence over an error, as on every backend.
         if failed.is_empty() {
             error.map_or(Ok(()), Err)?;
             tx.apply(all)?;
@@ -114,18 +114,19 @@ impl Program for Transact {
     }
 }
 
-/// Operations of one key in their order, different keys at once, each with its own result.
+/// Operations of one key run in order, those of different keys concurrently. Each has its own
+/// result.
 #[derive(Debug)]
 pub(super) struct Batch {
     ops: Vec<Op>,
-    /// Where each part ends.
+    /// The end of each part.
     ends: Vec<usize>,
     limits: EngineLimits,
 }
 
 impl Batch {
     pub(super) fn new(ops: &[Op], limits: EngineLimits) -> Self {
-        Batch { ops: ops.to_vec(), ends: part_ends(ops, limits.part), limits }
+        Batch { ops: ops.to_vec(), ends: part_ends(ops, limits.max_part_rows), limits }
     }
     fn part(&self, part: usize) -> &[Op] {
         let start = part.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -135,7 +136,7 @@ impl Batch {
 
 impl Program for Batch {
     type Output = Vec<Result<Reply>>;
-    fn most_rows(&self) -> usize {
+    fn max_rows(&self) -> usize {
         let rows = self.ops.iter().map(|op| match op {
             Op::Read(op) => most_read(op),
             Op::Write(_) => usize::MAX,
@@ -167,7 +168,7 @@ impl Program for Batch {
     }
 }
 
-/// What operations answer that have all failed. A read does not care what may have been applied.
+/// The results of operations that have all failed. A read never has an unknown outcome.
 pub(super) fn failed(ops: &[Op], error: &Error) -> impl Iterator<Item = Result<Reply>> {
     ops.iter().map(|op| match op {
         Op::Read(_) => Err(error.clone().of_read()),
@@ -181,7 +182,7 @@ async fn run_all<T: Transaction>(
     limits: &EngineLimits,
 ) -> Result<Vec<Result<Reply>>> {
     if ops.iter().all(|op| matches!(op, Op::Read(_))) {
-        // Reads do not get in each other's way, whatever their keys.
+        // Reads are independent, whatever their keys.
         return whole(join_all(ops.iter().map(|op| run_one(tx, op, limits))).await);
     }
     let mut by_key: HashMap<&Key, Vec<usize>> = HashMap::with_capacity(ops.len());
@@ -208,7 +209,7 @@ async fn run_one<T: Transaction>(tx: &T, op: &Op, limits: &EngineLimits) -> Resu
     }
 }
 
-/// The results of a batch, unless one of them is an error that ends the transaction of all.
+/// The results of a batch, or the first error that ends the transaction.
 fn whole(mut replies: Vec<Result<Reply>>) -> Result<Vec<Result<Reply>>> {
     let ends = |reply: &Result<Reply>| reply.as_ref().is_err_and(|e| ends_transaction(e.kind()));
     match replies.iter().position(ends) {
@@ -217,7 +218,7 @@ fn whole(mut replies: Vec<Result<Reply>>) -> Result<Vec<Result<Reply>>> {
     }
 }
 
-/// How many rows a read looks at, at most: what is found, and its long values.
+/// An upper bound of the rows that a read visits: the rows found, and the chunks of long values.
 fn most_read(op: &Read) -> usize {
     match op {
         Read::Get(_) | Read::Exists(_) | Read::HGet(_) | Read::ZScore(_) => 1,

@@ -1,15 +1,15 @@
-//! How each read is put together from rows.
+//! Assembles the reply of each read from rows.
 
-use super::cell::Cell;
+use super::encoded_value::EncodedValue;
 use super::engine::{EngineLimits, Scan, Span, Transaction, visit_all};
-use super::rows::{Kind, Place, Rows, corrupt};
+use super::rows::{ChunkOwner, Kind, Rows, corrupt};
 use super::types;
 use crate::op::{self, *};
 use crate::{Result, Value};
 use futures_util::future::{try_join, try_join_all};
 use std::collections::HashMap;
 
-/// What is found, and where nothing is, whether the key holds another type.
+/// Reads. If nothing is found, checks whether the key has another type.
 pub(super) async fn read<T: Transaction>(
     tx: &T,
     op: &Read,
@@ -19,7 +19,7 @@ pub(super) async fn read<T: Transaction>(
     if is_nothing(&reply)
         && let Some(kind) = kind(op)
     {
-        types::expect(tx, Rows::of(op.key()), kind, limits).await?;
+        types::expect_type(tx, Rows::of(op.key()), kind, limits).await?;
     }
     Ok(reply)
 }
@@ -43,7 +43,7 @@ fn is_nothing(reply: &Reply) -> bool {
         Reply::Values(values) => values.is_empty(),
         Reply::Scored(members) => members.is_empty(),
         Reply::Fields(fields) => fields.is_empty(),
-        // What no read answers.
+        // No read returns these.
         Reply::Done | Reply::Applied(_) | Reply::Integer(_) => false,
         // A read of any type.
         Reply::Exists(_) => false,
@@ -54,13 +54,13 @@ async fn find<T: Transaction>(tx: &T, op: &Read) -> Result<Reply> {
     let rows = Rows::of(op.key());
     Ok(match op {
         Read::Get(_) => {
-            let cell = tx.get(&rows.string(), Cell::read_string).await?;
-            Reply::Value(value(tx, rows, cell, Place::String).await?)
+            let encoded = tx.get(&rows.string(), EncodedValue::decode_string).await?;
+            Reply::Value(value(tx, rows, encoded, ChunkOwner::String).await?)
         }
         Read::Exists(_) => Reply::Exists(types::kind(tx, rows).await?.is_some()),
         Read::HGet(HGet { field, .. }) => {
-            let cell = tx.get(&rows.hash_field(field), Cell::read).await?;
-            Reply::Value(value(tx, rows, cell, Place::Field(field)).await?)
+            let encoded = tx.get(&rows.hash_field(field), EncodedValue::decode).await?;
+            Reply::Value(value(tx, rows, encoded, ChunkOwner::Field(field)).await?)
         }
         Read::SMembers(_) => Reply::Values(members(tx, rows).await?),
         Read::HGetAll(_) => Reply::Fields(fields(tx, rows).await?),
@@ -68,9 +68,9 @@ async fn find<T: Transaction>(tx: &T, op: &Read) -> Result<Reply> {
             Reply::Score(sorted(tx, rows, member).await?.map(|(score, _)| score.get()))
         }
         Read::ZHGet(ZHGet { field, .. }) => Reply::Value(match sorted(tx, rows, field).await? {
-            Some((_, cell)) => {
-                let long = rows.long(Place::Member(field));
-                Some(cell.resolve(tx, long, Some(field)).await?)
+            Some((_, encoded)) => {
+                let long = rows.chunks_of(ChunkOwner::Member(field));
+                Some(encoded.resolve(tx, long, Some(field)).await?)
             }
             None => None,
         }),
@@ -85,11 +85,11 @@ async fn find<T: Transaction>(tx: &T, op: &Read) -> Result<Reply> {
 async fn value<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,
-    cell: Option<Cell>,
-    place: Place<'_>,
+    encoded: Option<EncodedValue>,
+    owner: ChunkOwner<'_>,
 ) -> Result<Option<Value>> {
-    match cell {
-        Some(cell) => cell.resolve(tx, rows.long(place), None).await.map(Some),
+    match encoded {
+        Some(encoded) => encoded.resolve(tx, rows.chunks_of(owner), None).await.map(Some),
         None => Ok(None),
     }
 }
@@ -106,24 +106,24 @@ async fn members<T: Transaction>(tx: &T, rows: Rows<'_>) -> Result<Vec<Value>> {
 
 async fn fields<T: Transaction>(tx: &T, rows: Rows<'_>) -> Result<Vec<(Value, Value)>> {
     let mut fields = Vec::new();
-    visit_all(tx, whole(rows.hash()), &mut |row, cell| {
-        fields.push((rows.member_of(row)?, Cell::read(cell)?));
+    visit_all(tx, whole(rows.hash()), &mut |row, encoded| {
+        fields.push((rows.member_of(row)?, EncodedValue::decode(encoded)?));
         Ok(())
     })
     .await?;
-    // Long values are fetched together.
-    try_join_all(fields.into_iter().map(|(field, cell)| async move {
-        let value = cell.resolve(tx, rows.long(Place::Field(&field)), None).await?;
+    // Chunks of all long values are read together.
+    try_join_all(fields.into_iter().map(|(field, encoded)| async move {
+        let value = encoded.resolve(tx, rows.chunks_of(ChunkOwner::Field(&field)), None).await?;
         Ok((field, value))
     }))
     .await
 }
 
 fn whole(span: Span) -> Scan {
-    Scan { span, reverse: false, limit: usize::MAX, peek: false }
+    Scan { span, reverse: false, limit: usize::MAX, snapshot: false }
 }
 
-/// The rows of a range; `None` if nothing can be in it.
+/// The rows of a range; `None` if the range is empty.
 fn span(rows: Rows<'_>, range: &Range) -> Option<Span> {
     match range {
         Range::Score(range) => rows.by_score(range),
@@ -134,7 +134,7 @@ fn span(rows: Rows<'_>, range: &Range) -> Option<Span> {
 async fn range<T: Transaction>(tx: &T, rows: Rows<'_>, op: &ZRange) -> Result<Reply> {
     let scan = |span| {
         let limit = op.limit.unwrap_or(usize::MAX);
-        Scan { span, reverse: op.rev, limit, peek: false }
+        Scan { span, reverse: op.rev, limit, snapshot: false }
     };
     let found = match &op.range {
         Range::Lex(range) => by_lex(tx, rows, scan(rows.by_lex(range)), op.values).await?,
@@ -149,7 +149,7 @@ async fn range<T: Transaction>(tx: &T, rows: Rows<'_>, op: &ZRange) -> Result<Re
             }
             (Some(span), _) => {
                 let members = members_in_order(tx, rows, scan(span)).await?.into_iter();
-                // Nothing is to be looked up for them.
+                // No value has to be read for them.
                 return Ok(match op.scores {
                     true => Reply::Scored(members.map(|(m, score, _)| (m, score.get())).collect()),
                     false => Reply::Values(members.map(|(member, ..)| member).collect()),
@@ -161,22 +161,23 @@ async fn range<T: Transaction>(tx: &T, rows: Rows<'_>, op: &ZRange) -> Result<Re
     answer(tx, rows, found, op.scores).await
 }
 
-/// Members, their scores, and what they are shown as.
-type Found = Vec<(Value, Score, Cell)>;
+/// Members, their scores, and the values to return for them.
+type Found = Vec<(Value, Score, EncodedValue)>;
 
 async fn by_lex<T: Transaction>(tx: &T, rows: Rows<'_>, scan: Scan, values: bool) -> Result<Found> {
     let mut found = Vec::new();
     visit_all(tx, scan, &mut |row, value| {
-        let (score, cell) = split_score(value)?;
-        let cell = if values { Cell::read(cell)? } else { Cell::Itself };
-        found.push((rows.member_of(row)?, score, cell));
+        let (score, encoded) = split_score(value)?;
+        let encoded =
+            if values { EncodedValue::decode(encoded)? } else { EncodedValue::SameAsMember };
+        found.push((rows.member_of(row)?, score, encoded));
         Ok(())
     })
     .await?;
     Ok(found)
 }
 
-/// Members by score, and whether they have a value.
+/// Members by score, and whether each has a value of its own.
 async fn members_in_order<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,
@@ -194,34 +195,34 @@ async fn members_in_order<T: Transaction>(
 
 async fn values_in_order<T: Transaction>(tx: &T, rows: Rows<'_>, scan: Scan) -> Result<Found> {
     let mut found = Vec::new();
-    visit_all(tx, scan, &mut |row, cell| {
+    visit_all(tx, scan, &mut |row, encoded| {
         let (score, member) = rows.order_of(row)?;
-        found.push((member, score, Cell::read(cell)?));
+        found.push((member, score, EncodedValue::decode(encoded)?));
         Ok(())
     })
     .await?;
     Ok(found)
 }
 
-/// Puts values beside members. Both are of one state, but for a reader whose view has moved on in
-/// between: then what does not fit together is looked at once more, and left out if it is gone.
+/// Joins members and values. Both are of one state, unless the snapshot of a reader has advanced in
+/// between. A member whose value does not match is then read again, and left out if it is gone.
 async fn with_values<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,
     members: Vec<(Value, Score, bool)>,
     values: Found,
 ) -> Result<Found> {
-    let mut values: HashMap<Value, (Score, Cell)> =
-        values.into_iter().map(|(member, score, cell)| (member, (score, cell))).collect();
+    let mut values: HashMap<Value, (Score, EncodedValue)> =
+        values.into_iter().map(|(member, score, encoded)| (member, (score, encoded))).collect();
     let mut found = Vec::with_capacity(members.len());
     for (member, score, has_value) in members {
         let value = values.remove(&member).filter(|(of, _)| *of == score);
         match (has_value, value) {
-            (false, None) => found.push((member, score, Cell::Itself)),
-            (true, Some((_, cell))) => found.push((member, score, cell)),
+            (false, None) => found.push((member, score, EncodedValue::SameAsMember)),
+            (true, Some((_, encoded))) => found.push((member, score, encoded)),
             _ => {
-                if let Some((_, cell)) = sorted(tx, rows, &member).await? {
-                    found.push((member, score, cell));
+                if let Some((_, encoded)) = sorted(tx, rows, &member).await? {
+                    found.push((member, score, encoded));
                 }
             }
         }
@@ -229,7 +230,7 @@ async fn with_values<T: Transaction>(
     Ok(found)
 }
 
-/// The value of a row of a member in order.
+/// The content of a row in score order.
 pub(super) fn mark(has_value: bool) -> Vec<u8> {
     vec![u8::from(has_value)]
 }
@@ -247,14 +248,14 @@ async fn answer<T: Transaction>(
     found: Found,
     scores: bool,
 ) -> Result<Reply> {
-    let show = async |member: Value, cell: Cell| match cell {
-        Cell::Itself => Ok(member),
-        cell => cell.resolve(tx, rows.long(Place::Member(&member)), None).await,
+    let show = async |member: Value, encoded: EncodedValue| match encoded {
+        EncodedValue::SameAsMember => Ok(member),
+        encoded => encoded.resolve(tx, rows.chunks_of(ChunkOwner::Member(&member)), None).await,
     };
-    if !found.iter().any(|(_, _, cell)| cell.is_long()) {
-        // The usual case: everything is here already.
-        let shown = found.into_iter().map(|(member, score, cell)| match cell {
-            Cell::Value(value) => (value, score.get()),
+    if !found.iter().any(|(_, _, encoded)| encoded.is_chunked()) {
+        // The usual case: no value is chunked.
+        let shown = found.into_iter().map(|(member, score, encoded)| match encoded {
+            EncodedValue::Inline(value) => (value, score.get()),
             _ => (member, score.get()),
         });
         return Ok(match scores {
@@ -262,8 +263,8 @@ async fn answer<T: Transaction>(
             false => Reply::Values(shown.map(|(shown, _)| shown).collect()),
         });
     }
-    let shown = found.into_iter().map(|(member, score, cell)| async move {
-        Ok::<_, crate::Error>((show(member, cell).await?, score.get()))
+    let shown = found.into_iter().map(|(member, score, encoded)| async move {
+        Ok::<_, crate::Error>((show(member, encoded).await?, score.get()))
     });
     let shown = try_join_all(shown).await?;
     Ok(match scores {
@@ -272,20 +273,20 @@ async fn answer<T: Transaction>(
     })
 }
 
-/// What the row of a sorted member says.
+/// The score and the value in the row of a sorted member.
 pub(super) async fn sorted<T: Transaction>(
     tx: &T,
     rows: Rows<'_>,
     member: &Value,
-) -> Result<Option<(Score, Cell)>> {
+) -> Result<Option<(Score, EncodedValue)>> {
     tx.get(&rows.sorted_member(member), |value| {
-        let (score, cell) = split_score(value)?;
-        Ok((score, Cell::read(cell)?))
+        let (score, encoded) = split_score(value)?;
+        Ok((score, EncodedValue::decode(encoded)?))
     })
     .await
 }
 
 fn split_score(value: &[u8]) -> Result<(Score, &[u8])> {
-    let (score, cell) = value.split_first_chunk().ok_or_else(corrupt)?;
-    Ok((Score::new(f64::from_be_bytes(*score)).map_err(|_| corrupt())?, cell))
+    let (score, encoded) = value.split_first_chunk().ok_or_else(corrupt)?;
+    Ok((Score::new(f64::from_be_bytes(*score)).map_err(|_| corrupt())?, encoded))
 }

@@ -1,5 +1,5 @@
-//! Which rows hold what. Names are tuples in FoundationDB's tuple encoding, so that the order of
-//! the rows is the order of the tuples, and that any tool which knows that encoding can read them.
+//! The row layout. The name of a row is a tuple in FoundationDB's tuple encoding. So rows sort like
+//! the tuples, and other tools can decode them. `docs/file-format.md` documents the layout.
 //!
 //! ```text
 //!  (key, 0)                         string or counter         cell
@@ -12,11 +12,14 @@
 //!  (key, 7, score, member)          its value, in order       cell
 //! ```
 //!
-//! All rows of a key stand together: one range tells whether the key exists, one clears it. 0 to 3
-//! are what `set*` and an atomic `delete` see; 4 to 7 are the sorted sets, which they do not. There
-//! is no row per key, so writes of different members share no row and never conflict. Members in
-//! order stand apart from their values, so that counting and listing members reads no values;
-//! listing values reads both ranges at once.
+//! A cell is an [encoded value](super::encoded_value).
+//!
+//! - The rows of a key are adjacent. One range read finds out whether the key exists, and one range
+//!   clear deletes it.
+//! - `set*` and an atomic `delete` read rows 0 to 3. Sorted sets are in rows 4 to 7.
+//! - There is no row per key. So writes of different members share no row and never conflict.
+//! - Members in score order and their values are in different rows. So counting and listing members
+//!   reads no values. Listing values reads both ranges at once.
 
 use super::engine::{Span, after};
 use crate::op::{LexRange, Score, ScoreRange};
@@ -38,10 +41,10 @@ fn bytes(bytes: &[u8]) -> Bytes<'_> {
     Bytes::from(bytes)
 }
 
-/// What a key holds.
+/// The type of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Or a counter.
+    /// A string or a counter.
     String,
     Set,
     Hash,
@@ -66,20 +69,20 @@ impl<'a> Rows<'a> {
         Span { begin: self.kind(from), end: self.kind(to) }
     }
 
-    /// Everything that the key holds.
+    /// All rows of the key.
     pub(super) fn all(self) -> Span {
         self.span(STRING, END)
     }
-    /// A string, counter, set or hash.
+    /// The rows of a string, counter, set or hash.
     pub(super) fn plain(self) -> Span {
         self.span(STRING, MEMBER)
     }
-    /// A sorted set or sorted hash.
+    /// The rows of a sorted set or sorted hash.
     pub(super) fn sorted(self) -> Span {
         self.span(MEMBER, END)
     }
-    /// What a new string replaces, beside an old one.
-    pub(super) fn plain_but_string(self) -> Span {
+    /// The rows, besides an old string, that a new string replaces.
+    pub(super) fn plain_except_string(self) -> Span {
         self.span(SET, MEMBER)
     }
     pub(super) fn string(self) -> Vec<u8> {
@@ -106,16 +109,16 @@ impl<'a> Rows<'a> {
     pub(super) fn sorted_value(self, score: Score, member: &Value) -> Vec<u8> {
         pack(&(bytes(self.0), VALUE, score.get(), bytes(member)))
     }
-    /// A row that there never is. Whoever writes or removes a string clears it; adding to a counter
-    /// does not.
-    pub(super) fn string_guard(self) -> Vec<u8> {
+    /// A row that never exists. Writing or deleting a string clears it, adding to a counter does
+    /// not. A blind add conflicts with its changes.
+    pub(super) fn string_conflict_row(self) -> Vec<u8> {
         self.kind(SET)
     }
-    /// The sorted members by score.
+    /// The rows of sorted members in score order.
     pub(super) fn by_score(self, range: &ScoreRange) -> Option<Span> {
         self.in_order(ORDER, range)
     }
-    /// The values of those that have one, by score.
+    /// The rows of their values in score order.
     pub(super) fn values_by_score(self, range: &ScoreRange) -> Option<Span> {
         self.in_order(VALUE, range)
     }
@@ -125,7 +128,7 @@ impl<'a> Rows<'a> {
         let end = end.map_or_else(|| self.kind(kind + 1), |end| self.row(kind, end.get()));
         Some(Span { begin, end })
     }
-    /// The sorted members by themselves.
+    /// The rows of sorted members in lexicographical order.
     pub(super) fn by_lex(self, range: &LexRange) -> Span {
         let begin = match &range.min {
             Bound::Unbounded => self.kind(MEMBER),
@@ -140,24 +143,24 @@ impl<'a> Rows<'a> {
         Span { begin, end }
     }
 
-    /// The value of a row, where it is a long one.
-    pub(super) fn long(self, place: Place<'a>) -> Long<'a> {
-        Long { rows: self, place }
+    /// The chunks of a long value.
+    pub(super) fn chunks_of(self, owner: ChunkOwner<'a>) -> ChunkRows<'a> {
+        ChunkRows { rows: self, owner }
     }
 
-    /// The member or field in the name of a row of a set, hash, or sorted set by member.
+    /// The member or field, from the name of a row of kind 1, 2 or 4.
     pub(super) fn member_of(self, row: &[u8]) -> Result<Value> {
         let member: Bytes<'_> = self.tail(row)?;
         Ok(Value::from(&*member))
     }
-    /// The score and member in the name of a row of a sorted set in order, or of a value.
+    /// The score and the member, from the name of a row of kind 5 or 7.
     pub(super) fn order_of(self, row: &[u8]) -> Result<(Score, Value)> {
         let (score, member): (f64, Bytes<'_>) = self.tail(row)?;
         Ok((Score::new(score).map_err(|_| corrupt())?, Value::from(&*member)))
     }
-    /// What the key holds whose first row this is.
+    /// The type of a key, from the name of its first row.
     pub(super) fn kind_of(self, row: &[u8]) -> Result<Kind> {
-        // As in `tail`; an integer of one byte is two, and 0 is one.
+        // See `tail`. The kind 0 is encoded in one byte, the others in two.
         match row.get(self.encoded_len()..) {
             Some([0x14]) => Ok(Kind::String),
             Some([0x15, kind, ..]) => match i64::from(*kind) {
@@ -169,48 +172,47 @@ impl<'a> Rows<'a> {
             _ => Err(corrupt()),
         }
     }
-    /// How many bytes the key takes in the name of a row: each zero in it
-    /// is escaped by one more, and one is on each side.
+    /// The encoded length of the key: a byte at each end, and an escape for each zero byte.
     fn encoded_len(self) -> usize {
         self.0.len() + self.0.iter().filter(|byte| **byte == 0).count() + 2
     }
-    /// What follows the key and the kind in the name of a row.
+    /// The rest of the name of a row, after the key and the kind.
     fn tail<'r, T: TupleUnpack<'r>>(self, row: &'r [u8]) -> Result<T> {
-        // The kind takes two bytes; 0, which takes one, has no tail.
+        // The kind is encoded in two bytes. The kind 0, in one byte, has no tail.
         let tail = row.get(self.encoded_len() + 2..).ok_or_else(corrupt)?;
         unpack(tail).map_err(|e| corrupt().with_source(e))
     }
 }
 
-/// Whose value a long value is.
+/// The item that a long value belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place<'a> {
+pub(super) enum ChunkOwner<'a> {
     String,
     Field(&'a Value),
     Member(&'a Value),
 }
 
-/// The rows of a value that is too long for one row.
+/// The rows of a value that does not fit into one row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Long<'a> {
+pub(super) struct ChunkRows<'a> {
     rows: Rows<'a>,
-    place: Place<'a>,
+    owner: ChunkOwner<'a>,
 }
 
-impl Long<'_> {
+impl ChunkRows<'_> {
     fn prefix(self) -> Vec<u8> {
         let key = bytes(self.rows.0);
-        match self.place {
-            Place::String => pack(&(key, CHUNK, STRING, bytes(b""))),
-            Place::Field(field) => pack(&(key, CHUNK, HASH, bytes(field))),
-            Place::Member(member) => pack(&(key, SORTED_CHUNK, bytes(member))),
+        match self.owner {
+            ChunkOwner::String => pack(&(key, CHUNK, STRING, bytes(b""))),
+            ChunkOwner::Field(field) => pack(&(key, CHUNK, HASH, bytes(field))),
+            ChunkOwner::Member(member) => pack(&(key, SORTED_CHUNK, bytes(member))),
         }
     }
-    /// The chunks of whatever value was ever there.
-    pub(super) fn any(self) -> Span {
+    /// The chunks of all values that the item ever had.
+    pub(super) fn all(self) -> Span {
         let begin = self.prefix();
         let mut end = begin.clone();
-        end.push(0xff); // above every type byte that a tuple can go on with
+        end.push(0xff); // above every type byte of a tuple
         Span { begin, end }
     }
     pub(super) fn chunk(self, stamp: u64, n: usize) -> Vec<u8> {
@@ -243,14 +245,16 @@ mod tests {
             rows.push(of.string());
             rows.extend(members.map(|m| of.set_member(&m.into())));
             rows.extend(members.map(|m| of.hash_field(&m.into())));
-            rows.push(of.long(Place::String).chunk(7, 0));
-            rows.push(of.long(Place::String).chunk(7, 1));
-            rows.push(of.long(Place::String).chunk(7, 300));
+            rows.push(of.chunks_of(ChunkOwner::String).chunk(7, 0));
+            rows.push(of.chunks_of(ChunkOwner::String).chunk(7, 1));
+            rows.push(of.chunks_of(ChunkOwner::String).chunk(7, 300));
             rows.extend(members.map(|m| of.sorted_member(&m.into())));
             for s in scores {
                 rows.extend(members.map(|m| of.sorted_order(score(s), &m.into())));
             }
-            rows.extend(members.map(|m| of.long(Place::Member(&m.into())).chunk(u64::MAX, 3)));
+            rows.extend(
+                members.map(|m| of.chunks_of(ChunkOwner::Member(&m.into())).chunk(u64::MAX, 3)),
+            );
             for s in scores {
                 rows.extend(members.map(|m| of.sorted_value(score(s), &m.into())));
             }
@@ -263,15 +267,21 @@ mod tests {
         let (a, a0) = (Key::from("a"), Key::from("a\0"));
         let m = Value::from(&b"\xff\xff"[..]);
         let inside = |span: Span, row: Vec<u8>| span.begin <= row && row < span.end;
-        assert!(inside(Rows::of(&a).all(), Rows::of(&a).long(Place::Member(&m)).chunk(1, 1)));
+        assert!(inside(
+            Rows::of(&a).all(),
+            Rows::of(&a).chunks_of(ChunkOwner::Member(&m)).chunk(1, 1)
+        ));
         assert!(!inside(Rows::of(&a).all(), Rows::of(&a0).string()));
-        assert!(inside(Rows::of(&a).plain(), Rows::of(&a).long(Place::Field(&m)).chunk(1, 1)));
+        assert!(inside(
+            Rows::of(&a).plain(),
+            Rows::of(&a).chunks_of(ChunkOwner::Field(&m)).chunk(1, 1)
+        ));
         assert!(!inside(Rows::of(&a).plain(), Rows::of(&a).sorted_member(&"".into())));
         assert!(inside(Rows::of(&a).all(), Rows::of(&a).sorted_value(Score::MAX, &m)));
-        assert!(inside(Rows::of(&a).plain_but_string(), Rows::of(&a).string_guard()));
+        assert!(inside(Rows::of(&a).plain_except_string(), Rows::of(&a).string_conflict_row()));
         assert!(!inside(Rows::of(&a).set(), Rows::of(&a).hash_field(&"".into())));
-        let long = Rows::of(&a).long(Place::Member(&m));
-        assert!(inside(long.any(), long.chunk(u64::MAX, usize::MAX)));
+        let long = Rows::of(&a).chunks_of(ChunkOwner::Member(&m));
+        assert!(inside(long.all(), long.chunk(u64::MAX, usize::MAX)));
     }
 
     #[test]
@@ -282,7 +292,7 @@ mod tests {
         assert_eq!(rows.kind_of(&rows.set_member(&m)).unwrap(), Kind::Set);
         assert_eq!(rows.kind_of(&rows.hash_field(&m)).unwrap(), Kind::Hash);
         assert_eq!(rows.kind_of(&rows.sorted_member(&m)).unwrap(), Kind::Sorted);
-        let chunk = rows.long(Place::Field(&m)).chunk(1, 1);
+        let chunk = rows.chunks_of(ChunkOwner::Field(&m)).chunk(1, 1);
         for row in [&b""[..], &chunk, &rows.sorted_order(Score::MAX, &m), &[0xff; 30]] {
             assert_eq!(rows.kind_of(row).unwrap_err().kind(), ErrorKind::Corrupt);
         }

@@ -1,78 +1,78 @@
-//! How much of a batch goes into one transaction.
+//! Splits a batch into transactions.
 //!
-//! A batch promises no atomicity, so it is cut: into what the engine can take, and where a
-//! transaction has grown too old, into halves. An engine with one writer for all commits it part by
-//! part, so that others get between.
+//! A batch is not atomic, so it can be split: by the size limit of the engine, and into halves
+//! after a transaction that exceeded the maximum age. An engine with a single writer commits a
+//! batch part by part, so that other callers do not wait for all of it.
 
 use super::engine::EngineLimits;
 use crate::op::*;
 
-/// The slices of a batch, one after another.
+/// The slices of a batch, in order.
 #[derive(Debug)]
 pub(super) struct Slices<'o> {
     rest: &'o [Op],
-    /// Cut from `rest` already, and to be tried again before it. The last one comes first.
-    again: Vec<&'o [Op]>,
-    /// The most bytes of a slice.
-    bytes: usize,
-    /// The most operations in a slice: fewer once one was too old.
-    most: usize,
+    /// Slices to try before `rest`, the next one last.
+    retry: Vec<&'o [Op]>,
+    /// The maximum bytes of a slice.
+    max_bytes: usize,
+    /// The maximum operations of a slice. Reduced after a slice that was too old.
+    max_ops: usize,
 }
 
 impl<'o> Slices<'o> {
     pub(super) fn new(ops: &'o [Op], limits: &EngineLimits) -> Self {
         // Reads change nothing.
         let writes = ops.iter().any(|op| matches!(op, Op::Write(_)));
-        let bytes = if writes { limits.transaction } else { usize::MAX };
-        Slices { rest: ops, again: Vec::new(), bytes, most: usize::MAX }
+        let max_bytes = if writes { limits.max_transaction } else { usize::MAX };
+        Slices { rest: ops, retry: Vec::new(), max_bytes, max_ops: usize::MAX }
     }
 
     pub(super) fn next(&mut self) -> Option<&'o [Op]> {
-        if let Some(slice) = self.again.pop() {
-            let (slice, rest) = slice.split_at(slice.len().min(self.most));
-            self.again.extend((!rest.is_empty()).then_some(rest));
+        if let Some(slice) = self.retry.pop() {
+            let (slice, rest) = slice.split_at(slice.len().min(self.max_ops));
+            self.retry.extend((!rest.is_empty()).then_some(rest));
             return Some(slice);
         }
-        // One that may be too large alone is tried alone.
+        // A slice has at least one operation, even if that is too large.
         let len = self.fitting().max(1).min(self.rest.len());
         let (slice, rest) = self.rest.split_at(len);
         self.rest = rest;
         (!slice.is_empty()).then_some(slice)
     }
-    /// How many operations from the next one on go together.
+    /// The number of operations that fit into the next slice.
     fn fitting(&self) -> usize {
-        let most = self.rest.len().min(self.most);
-        if self.bytes == usize::MAX {
-            return most;
+        let max_ops = self.rest.len().min(self.max_ops);
+        if self.max_bytes == usize::MAX {
+            return max_ops;
         }
         let mut bytes = 0usize;
-        let fits = self.rest[..most].iter().take_while(|op| {
+        let fits = self.rest[..max_ops].iter().take_while(|op| {
             bytes = bytes.saturating_add(bytes_of(op));
-            bytes <= self.bytes
+            bytes <= self.max_bytes
         });
         fits.count()
     }
 
-    /// That slice was too old: it is cut, and all that follow it.
+    /// The slice was too old: halves it, and limits all later slices to that length.
     pub(super) fn halve_all(&mut self, slice: &'o [Op]) {
-        self.most = (slice.len() / 2).max(1);
-        self.again.push(slice);
+        self.max_ops = (slice.len() / 2).max(1);
+        self.retry.push(slice);
     }
-    /// That slice was too large: it alone is cut.
+    /// The slice was too large: halves it alone.
     pub(super) fn halve_one(&mut self, slice: &'o [Op]) {
         let (first, second) = slice.split_at(slice.len() / 2);
-        self.again.extend([second, first]);
+        self.retry.extend([second, first]);
     }
 }
 
-/// Where the parts of a batch end, each of which changes so many rows at most, or is one operation.
-pub(super) fn part_ends(ops: &[Op], most: usize) -> Vec<usize> {
+/// The ends of the parts of a batch. A part changes at most `max_rows` rows, or is one operation.
+pub(super) fn part_ends(ops: &[Op], max_rows: usize) -> Vec<usize> {
     let mut ends = Vec::new();
-    if most < usize::MAX {
+    if max_rows < usize::MAX {
         let mut rows = 0usize;
         for (i, op) in ops.iter().enumerate() {
             let more = rows_of(op);
-            if rows > 0 && rows.saturating_add(more) > most {
+            if rows > 0 && rows.saturating_add(more) > max_rows {
                 ends.push(i);
                 rows = 0;
             }
@@ -83,7 +83,7 @@ pub(super) fn part_ends(ops: &[Op], most: usize) -> Vec<usize> {
     ends
 }
 
-/// About how many rows an operation changes, and pages of 4 KiB that its values take.
+/// The approximate cost of an operation: rows changed, and 4 KiB pages of values.
 pub(super) fn rows_of(op: &Op) -> usize {
     match op {
         Op::Read(_) => 1,
@@ -94,7 +94,7 @@ pub(super) fn rows_written(op: &Write) -> usize {
     const PAGE: usize = 4_096;
     match op {
         Write::Set(Set { value, .. }) => 1 + value.len() / PAGE,
-        // An engine for which it is much to clear many rows clears them in pieces.
+        // The embedded engine clears a large range in the background.
         Write::Delete(_) | Write::IncrBy(_) => 1,
         Write::SAdd(SAdd { members, .. }) | Write::SRem(SRem { members, .. }) => members.len(),
         Write::HDel(HDel { fields, .. }) => fields.len(),
@@ -108,18 +108,18 @@ pub(super) fn rows_written(op: &Write) -> usize {
     }
 }
 
-/// How many bytes an operation can add to a transaction that writes. Names count more than values:
-/// a row that is put has its name in the change and twice in the range of whom it conflicts with,
-/// one that is deleted twice in both, and one that is read twice.
+/// An upper bound of the bytes that an operation adds to a writing transaction. Names count several
+/// times: a row that is put has its name in the change, and twice in its write conflict range. A
+/// deleted row has it twice in both. A row that is read has it twice in the read conflict range.
 fn bytes_of(op: &Op) -> usize {
     const PUT: usize = 3;
     const DELETED: usize = 4;
-    // A zero is written as two bytes; the rest is kinds, scores and stamps, and what is around it
-    // in a transaction.
+    // A zero byte is encoded in two bytes. 64 bytes cover kinds, scores, stamps and the overhead of
+    // a transaction.
     let escaped = |name: &[u8]| name.len() + name.iter().filter(|byte| **byte == 0).count();
     let key = escaped(op.key()) + 64;
     let row = |member: &[u8]| key + escaped(member);
-    // With the chunks of a long one.
+    // With the chunks of a long value.
     let put = |row: usize, value: &[u8]| PUT * row + value.len() + value.len() / 20_000 * PUT * row;
     let write = match op {
         Op::Write(op) => op,
@@ -141,7 +141,7 @@ fn bytes_of(op: &Op) -> usize {
         Write::HSetNx(HSetNx { field, value, .. }) => {
             (2 + DELETED) * row(field) + put(row(field), value)
         }
-        // Three rows go, and three come; a value that moves along is at most a short one.
+        // Three rows are deleted and three are put. An old value that is kept is an inline one.
         Write::ZAdd(ZAdd { member, value, .. }) => {
             let value = value.as_deref().unwrap_or_default();
             (2 + 3 * DELETED + 2 * PUT) * row(member) + value.len() + put(row(member), value)

@@ -1,8 +1,7 @@
-//! The ordered layer on an engine that is unkind: what it does together, what it tries again, what
-//! it leaves.
+//! The ordered layer over an engine with fault injection: concurrency, retries, leftover rows.
 
 use super::Ordered;
-use super::simulated::{Simulated, Unkindness};
+use super::faulty_engine::{Faults, FaultyEngine};
 use crate::backend::Context;
 use crate::observe::Observer;
 use crate::op::{Op, Read, Reply, Write};
@@ -10,9 +9,9 @@ use crate::{Backend, ErrorKind, Limits, Outcome, Result, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-/// A backend whose engine a test can look into.
+/// A backend that exposes its engine.
 #[derive(Clone, Debug)]
-struct Open(Arc<Ordered<Simulated>>);
+struct Open(Arc<Ordered<FaultyEngine>>);
 
 impl Backend for Open {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
@@ -29,10 +28,10 @@ impl Backend for Open {
     }
 }
 
-fn store(unkind: Unkindness) -> Store<Open> {
-    Store::with_backend(Open(Arc::new(Ordered::new(Simulated::new(unkind)))))
+fn store(faults: Faults) -> Store<Open> {
+    Store::with_backend(Open(Arc::new(Ordered::new(FaultyEngine::new(faults)))))
 }
-fn engine(store: &Store<Open>) -> &Simulated {
+fn engine(store: &Store<Open>) -> &FaultyEngine {
     store.backend().0.engine()
 }
 
@@ -48,47 +47,47 @@ impl Observer for Retries {
 
 #[tokio::test]
 async fn an_atomic_write_issues_its_reads_together() {
-    let s = store(Unkindness::default());
+    let s = store(Faults::default());
     let mut tx = s.atomic_write();
     for i in 0..10 {
         tx.set_nx(format!("k{i}"), i);
     }
     assert!(tx.exec().await.unwrap().is_committed());
-    assert_eq!(engine(&s).most_reads_at_once(), 10);
+    assert_eq!(engine(&s).max_concurrent_reads(), 10);
 }
 
 #[tokio::test]
 async fn a_batch_issues_reads_and_writes_of_different_keys_together() {
-    let s = store(Unkindness::default());
+    let s = store(Faults::default());
     let mut batch = s.batch();
     for i in 0..20 {
         batch.zadd(format!("k{i}"), "m", 1.0);
     }
     batch.exec().await.unwrap();
-    assert_eq!(engine(&s).most_reads_at_once(), 20);
+    assert_eq!(engine(&s).max_concurrent_reads(), 20);
 
-    let s = store(Unkindness::default());
+    let s = store(Faults::default());
     let mut batch = s.batch();
     for _ in 0..30 {
         batch.get("k");
     }
     batch.exec().await.unwrap();
-    assert_eq!(engine(&s).most_reads_at_once(), 30, "also of one key, if nothing is written");
+    assert_eq!(engine(&s).max_concurrent_reads(), 30, "also of one key, if nothing is written");
 }
 
 #[tokio::test]
 async fn long_values_of_a_range_are_fetched_together() {
-    let s = store(Unkindness { value: 100, ..Unkindness::default() });
+    let s = store(Faults { value: 100, ..Faults::default() });
     for i in 0..12 {
         s.zhadd("k", i, vec![i; 500], 0.0).await.unwrap();
     }
     s.zhrange("k").await.unwrap();
-    assert_eq!(engine(&s).most_reads_at_once(), 60, "the five chunks of each, too");
+    assert_eq!(engine(&s).max_concurrent_reads(), 60, "the five chunks of each, too");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_writers_on_one_counter_and_one_member_end_exact() {
-    let s = store(Unkindness { conflict_every: 5, ..Unkindness::default() });
+    let s = store(Faults { conflict_every: 5, ..Faults::default() });
     let retries = Arc::new(Retries::default());
     let watched = s.with_observer(retries.clone());
     let writers: Vec<_> = (0..16)
@@ -116,7 +115,7 @@ async fn sixteen_writers_on_one_counter_and_one_member_end_exact() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_of_different_members_do_not_conflict() {
-    let s = store(Unkindness::default());
+    let s = store(Faults::default());
     let retries = Arc::new(Retries::default());
     let watched = s.with_observer(retries.clone());
     let writers: Vec<_> = (0..8)
@@ -143,13 +142,13 @@ async fn writers_of_different_members_do_not_conflict() {
 
 #[tokio::test]
 async fn a_lost_answer_is_told_and_not_sent_again() {
-    let s = store(Unkindness { lose_every: 4, ..Unkindness::default() });
-    let (mut told, mut lost) = (0, 0);
+    let s = store(Faults { lose_every: 4, ..Faults::default() });
+    let (mut answered, mut lost) = (0, 0);
     for _ in 0..40 {
         match s.incr_by("n", 1).await {
             Ok(n) => {
-                told += 1;
-                assert_eq!(n, told + lost);
+                answered += 1;
+                assert_eq!(n, answered + lost);
             }
             Err(e) => {
                 assert!(e.outcome_is_unknown() && e.is_retryable(), "{e:?}");
@@ -157,13 +156,13 @@ async fn a_lost_answer_is_told_and_not_sent_again() {
             }
         }
     }
-    assert_eq!((told, lost), (30, 10));
+    assert_eq!((answered, lost), (30, 10));
     assert_eq!(s.get("n").await.unwrap().unwrap(), "40", "each was applied once");
 }
 
 #[tokio::test]
 async fn a_conflict_without_end_is_told() {
-    let s = store(Unkindness { conflict_every: 1, ..Unkindness::default() });
+    let s = store(Faults { conflict_every: 1, ..Faults::default() });
     let error = s.set("k", "v").await.unwrap_err();
     assert_eq!((error.kind(), error.outcome_is_unknown()), (ErrorKind::Conflict, false));
     assert_eq!(s.get("k").await.unwrap(), None);
@@ -171,14 +170,14 @@ async fn a_conflict_without_end_is_told() {
 
 #[tokio::test]
 async fn nothing_is_left_of_long_values_that_were_replaced_or_removed() {
-    let s = store(Unkindness { value: 64, page: 2, ..Unkindness::default() });
+    let s = store(Faults { value: 64, page: 2, ..Faults::default() });
     for len in [1_000, 5_000, 10, 3_000] {
         let value = vec![7; len];
         s.set("string", &value).await.unwrap();
         s.hset("hash", [("f", &value)]).await.unwrap();
         s.zhadd("sorted", "f", &value, 1.0).await.unwrap();
         s.zincr_by("sorted", "f", 1.0).await.unwrap();
-        // A cell takes at least 16 of the 64 bytes, the chunks are full.
+        // An inline value has at most 48 of the 64 bytes. Chunks have all of them.
         let rows = if len < 48 { 1 } else { 1 + len.div_ceil(64) };
         assert_eq!(
             engine(&s).rows(),
@@ -197,7 +196,7 @@ async fn nothing_is_left_of_long_values_that_were_replaced_or_removed() {
 
 #[tokio::test]
 async fn a_write_too_large_for_a_transaction_changes_nothing() {
-    let s = store(Unkindness { transaction: 10_000, ..Unkindness::default() });
+    let s = store(Faults { transaction: 10_000, ..Faults::default() });
     s.sadd("set", ["before"]).await.unwrap();
     let many = (0..2_000).map(|i| format!("member {i}"));
     let error = s.sadd("set", many).await.unwrap_err();
@@ -207,7 +206,7 @@ async fn a_write_too_large_for_a_transaction_changes_nothing() {
 
 #[tokio::test]
 async fn a_batch_is_cut_into_transactions_that_fit() {
-    let s = store(Unkindness { transaction: 5_000, value: 64, ..Unkindness::default() });
+    let s = store(Faults { transaction: 5_000, value: 64, ..Faults::default() });
     let mut batch = s.batch();
     for i in 0..300 {
         batch.set(format!("k{i}"), vec![b'x'; i % 200]);
@@ -220,16 +219,16 @@ async fn a_batch_is_cut_into_transactions_that_fit() {
     let last = batch.incr_by("n", 1);
     let mut replies = batch.exec_each().await;
     assert_eq!(replies.take(too_large).unwrap_err().kind(), ErrorKind::TooLarge);
-    assert_eq!(replies.take(last).unwrap(), 1, "what follows is not held up");
+    assert_eq!(replies.take(last).unwrap(), 1, "later operations are not affected");
     assert_eq!(s.get("large").await.unwrap(), None);
     assert_eq!(s.zcount("z", ..).await.unwrap(), 300);
     assert_eq!(s.hgetall("h").await.unwrap().len(), 300);
 }
 
-/// It was tried as a whole until there were no attempts left, and failed as a whole.
+/// The whole batch used to be retried until no attempts were left, and failed as a whole.
 #[tokio::test]
 async fn a_batch_that_grows_too_old_is_halved_and_what_follows_it_too() {
-    let s = store(Unkindness { lifetime: 100, ..Unkindness::default() });
+    let s = store(Faults { lifetime: 100, ..Faults::default() });
     let retries = Arc::new(Retries::default());
     let watched = s.with_observer(retries.clone());
     let mut batch = watched.batch();
@@ -243,7 +242,8 @@ async fn a_batch_that_grows_too_old_is_halved_and_what_follows_it_too() {
     assert_eq!(replies.take(last).unwrap(), 1);
     assert_eq!(s.zcount("z", ..).await.unwrap(), 1_000);
     assert_eq!(s.zhrange("z").rev().limit(1).await.unwrap(), ["value 999"]);
-    // Each is a read and three rows, so 25 fit, and a sixty-fourth of them is tried at last.
+    // Each operation is a read and three rows, so 25 fit. The batch is halved down to a
+    // sixty-fourth.
     let commits = engine(&s).commits();
     assert!((40..80).contains(&commits), "{commits}");
 }
@@ -252,12 +252,12 @@ async fn a_batch_that_grows_too_old_is_halved_and_what_follows_it_too() {
 async fn an_atomic_delete_sees_a_sorted_set_that_comes_at_the_same_time() {
     use futures_util::FutureExt;
     for typed in [false, true] {
-        let s = store(Unkindness { typed, ..Unkindness::default() });
+        let s = store(Faults { typed, ..Faults::default() });
         let mut tx = s.atomic_write();
         tx.delete("k");
         tx.set("other", "v");
         let mut tx = Box::pin(tx.exec());
-        assert!((&mut tx).now_or_never().is_none(), "it has looked, and has not committed");
+        assert!((&mut tx).now_or_never().is_none(), "it has read, and has not committed");
         s.zadd("k", "m", 1.0).await.unwrap();
         assert_eq!(tx.await.unwrap_err().kind(), ErrorKind::WrongType);
         assert_eq!(s.get("other").await.unwrap(), None);
@@ -265,13 +265,13 @@ async fn an_atomic_delete_sees_a_sorted_set_that_comes_at_the_same_time() {
     }
 }
 
-/// Whoever looks what a key holds must not be overtaken by somebody who makes it another type.
+/// A type check must conflict with a concurrent write that creates the key with another type.
 #[tokio::test]
 async fn of_two_who_make_a_key_of_two_types_at_once_one_is_refused() {
     use futures_util::FutureExt;
-    let s = store(Unkindness { typed: true, ..Unkindness::default() });
+    let s = store(Faults { typed: true, ..Faults::default() });
     let mut sadd = Box::pin(s.sadd("k", ["m"]));
-    assert!((&mut sadd).now_or_never().is_none(), "it has looked, and has not committed");
+    assert!((&mut sadd).now_or_never().is_none(), "it has read, and has not committed");
     s.hset("k", [("f", "v")]).await.unwrap();
     assert_eq!(sadd.await.unwrap_err().kind(), ErrorKind::WrongType);
     assert_eq!(s.hgetall("k").await.unwrap().len(), 1);
@@ -279,7 +279,7 @@ async fn of_two_who_make_a_key_of_two_types_at_once_one_is_refused() {
 
 #[tokio::test]
 async fn a_name_that_no_row_can_have_is_refused() {
-    let s = store(Unkindness::default()).with_limits(Limits::NONE);
+    let s = store(Faults::default()).with_limits(Limits::NONE);
     let long = vec![0; 6_000];
     for error in [
         s.set(&long[..], "v").await.unwrap_err(),
@@ -294,7 +294,7 @@ async fn a_name_that_no_row_can_have_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_whose_view_moves_on_never_sees_half_of_a_value() {
-    let s = store(Unkindness { value: 64, page: 2, age: 1, ..Unkindness::default() });
+    let s = store(Faults { value: 64, page: 2, age: 1, ..Faults::default() });
     let values = [vec![b'a'; 900], vec![b'b'; 900]];
     s.set("k", &values[0]).await.unwrap();
     s.zhadd("z", "f", &values[0], 0.0).await.unwrap();
@@ -317,31 +317,27 @@ async fn a_reader_whose_view_moves_on_never_sees_half_of_a_value() {
     writer.await.unwrap().unwrap();
 }
 
-/// Who adds much and who adds without looking do conflict: between them the counter would be past
-/// its end.
+/// A large increment conflicts with a blind add. Otherwise the counter would overflow.
 #[tokio::test]
 async fn a_counter_does_not_overflow_between_two_who_add_at_once() {
     use futures_util::FutureExt;
-    let s = store(Unkindness::default());
+    let s = store(Faults::default());
     s.set("n", "0").await.unwrap();
     let mut tx = s.atomic_write();
     tx.incr_by("n", 1);
     let mut tx = Box::pin(tx.exec());
-    assert!(
-        (&mut tx).now_or_never().is_none(),
-        "it has looked at the counter, and has not committed"
-    );
+    assert!((&mut tx).now_or_never().is_none(), "it has read the counter, and has not committed");
     assert_eq!(s.incr_by("n", i64::MAX).await.unwrap(), i64::MAX);
     assert_eq!(tx.await.unwrap_err().kind(), ErrorKind::Overflow);
     assert_eq!(s.get("n").await.unwrap().unwrap(), i64::MAX.to_string());
 }
 
-/// A pair that was looked for: the hash that stands for them in their rows is the same.
+/// A deliberate collision: two values whose stamps are equal.
 #[tokio::test]
 async fn two_values_of_the_same_stamp_are_two_values() {
     let value = |end: u64| [&[b'x'; 1_016][..], &end.to_le_bytes()].concat();
     let (one, other) = (value(0x47f6_42ab_a49e_7ac6), value(0xf2e0_1eda_4d46_b93c));
-    for (s, score) in [(store(Unkindness::default()), 1.0), (store(Unkindness::default()), 2.0)] {
+    for (s, score) in [(store(Faults::default()), 1.0), (store(Faults::default()), 2.0)] {
         s.zhadd("k", "f", &one, 1.0).await.unwrap();
         s.zhadd("k", "f", &other, score).await.unwrap();
         assert!(s.zhget("k", "f").await.unwrap().unwrap() == other[..]);
@@ -350,7 +346,7 @@ async fn two_values_of_the_same_stamp_are_two_values() {
 
 #[tokio::test]
 async fn a_read_in_a_batch_whose_outcome_is_unknown_has_none() {
-    let s = store(Unkindness { lose_every: 1, ..Unkindness::default() });
+    let s = store(Faults { lose_every: 1, ..Faults::default() });
     let mut batch = s.batch();
     let (get, set, last) = (batch.get("a"), batch.set("b", "v"), batch.get("c"));
     let mut replies = batch.exec_each().await;

@@ -1,65 +1,63 @@
-//! What each write reads, and which rows it then changes. Planning changes nothing: whoever planned
-//! applies.
+//! Plans writes: each reads rows, and returns the changes to make. Planning changes nothing; the
+//! program applies the plan. Strings, counters and `delete` are in `strings.rs`.
 
-//! Strings, counters and `delete`: `strings.rs`.
-
-use super::cell::Cell;
+use super::encoded_value::EncodedValue;
 use super::engine::{Change, EngineLimits, Scan, Span, Transaction, Visit};
 use super::read::{mark, sorted};
-use super::rows::{Kind, Place, Rows};
+use super::rows::{ChunkOwner, Kind, Rows};
 use super::types;
 use crate::op::*;
 use crate::{Error, ErrorKind, Result, Value};
 
-/// What a write would do.
+/// The result of planning a write.
 #[derive(Debug)]
 pub(super) enum Plan {
     Apply { changes: Vec<Change>, reply: Reply },
     ConditionFailed,
 }
 
-/// Whether a write is alone, or with others in an atomic write, where a delete does not see sorted
+/// Whether a write runs on its own or in an atomic write, where `delete` does not delete sorted
 /// sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Company {
-    Alone,
-    Others,
+pub(super) enum Mode {
+    Single,
+    Atomic,
 }
 
 pub(super) async fn plan<T: Transaction>(
     tx: &T,
     op: &Write,
-    company: Company,
+    mode: Mode,
     limits: &EngineLimits,
 ) -> Result<Plan> {
     let planner = Planner { tx, rows: Rows::of(op.key()), limits };
     match op {
-        Write::Set(op) => planner.set(op, company).await,
-        Write::Delete(op) => planner.delete(op, company).await,
-        Write::IncrBy(op) => planner.incr_by(op, company).await,
+        Write::Set(op) => planner.set(op, mode).await,
+        Write::Delete(op) => planner.delete(op, mode).await,
+        Write::IncrBy(op) => planner.incr_by(op, mode).await,
         Write::SAdd(op) => {
-            planner.expect(Kind::Set).await?;
+            planner.expect_type(Kind::Set).await?;
             let put = |member| Change::Put(planner.rows.set_member(member), Vec::new());
             done(op.members.iter().map(put).collect())
         }
         Write::SRem(op) => {
-            planner.expect(Kind::Set).await?;
+            planner.expect_type(Kind::Set).await?;
             let delete = |member| Change::Delete(planner.rows.set_member(member));
             done(op.members.iter().map(delete).collect())
         }
         Write::HSet(op) => {
-            planner.expect(Kind::Hash).await?;
+            planner.expect_type(Kind::Hash).await?;
             let mut changes = Vec::with_capacity(op.fields.len());
             op.fields.iter().for_each(|(field, value)| planner.field(field, value, &mut changes));
             done(changes)
         }
         Write::HSetNx(op) => planner.hset_nx(op).await,
         Write::HDel(op) => {
-            planner.expect(Kind::Hash).await?;
+            planner.expect_type(Kind::Hash).await?;
             let mut changes = Vec::with_capacity(op.fields.len());
             for field in &op.fields {
                 changes.push(Change::Delete(planner.rows.hash_field(field)));
-                planner.clear_long(Place::Field(field), &mut changes);
+                planner.clear_long(ChunkOwner::Field(field), &mut changes);
             }
             done(changes)
         }
@@ -83,35 +81,35 @@ pub(super) struct Planner<'a, T> {
 }
 
 impl<T: Transaction> Planner<'_, T> {
-    /// Refuses a key that holds another type, where the engine looks for that.
-    async fn expect(&self, kind: Kind) -> Result<()> {
-        types::expect(self.tx, self.rows, kind, self.limits).await
+    /// Returns `WrongType` if the key has another type and the engine checks types.
+    async fn expect_type(&self, kind: Kind) -> Result<()> {
+        types::expect_type(self.tx, self.rows, kind, self.limits).await
     }
 
     async fn hset_nx(&self, op: &HSetNx) -> Result<Plan> {
         if self.tx.get(&self.rows.hash_field(&op.field), |_| Ok(())).await?.is_some() {
             return Ok(Plan::ConditionFailed);
         }
-        self.expect(Kind::Hash).await?;
+        self.expect_type(Kind::Hash).await?;
         let mut changes = Vec::new();
         self.field(&op.field, &op.value, &mut changes);
         apply(changes, Reply::Applied(true))
     }
 
     fn field(&self, field: &Value, value: &Value, changes: &mut Vec<Change>) {
-        self.clear_long(Place::Field(field), changes);
-        let cell = Cell::of_plain(value, self.limits);
+        self.clear_long(ChunkOwner::Field(field), changes);
+        let encoded = EncodedValue::for_hash_field(value, self.limits);
         let mut row = Vec::new();
-        cell.write(&mut row);
+        encoded.encode(&mut row);
         changes.push(Change::Put(self.rows.hash_field(field), row));
-        cell.write_chunks(value, self.rows.long(Place::Field(field)), changes);
+        encoded.write_chunks(value, self.rows.chunks_of(ChunkOwner::Field(field)), changes);
     }
 
-    /// Clears the chunks of an old value without looking whether there are any. An engine that
-    /// takes every value in one row never has any.
-    fn clear_long(&self, place: Place<'_>, changes: &mut Vec<Change>) {
-        if self.limits.value < usize::MAX {
-            changes.push(Change::Clear(self.rows.long(place).any()));
+    /// Clears the chunks of an old value, blindly. An engine without a limit of values has no
+    /// chunks.
+    fn clear_long(&self, owner: ChunkOwner<'_>, changes: &mut Vec<Change>) {
+        if self.limits.max_value < usize::MAX {
+            changes.push(Change::Clear(self.rows.chunks_of(owner).all()));
         }
     }
 
@@ -120,88 +118,97 @@ impl<T: Transaction> Planner<'_, T> {
         if op.nx && old.is_some() {
             return Ok(Plan::ConditionFailed);
         }
-        let cell = Cell::of_sorted(op.value.as_ref(), self.limits);
-        let mut changes = self.place(&op.member, old, op.score, &cell);
-        // Also where the rows are the same: of two long values they may be, if somebody has looked
-        // for such a pair.
+        let encoded = EncodedValue::for_sorted(op.value.as_ref(), self.limits);
+        let mut changes = self.member_changes(&op.member, old, op.score, &encoded);
+        // Also if the row is unchanged: two different values may have the same stamp.
         if let Some(value) = &op.value {
-            let long = self.rows.long(Place::Member(&op.member));
-            cell.write_chunks(value, long, &mut changes);
+            let long = self.rows.chunks_of(ChunkOwner::Member(&op.member));
+            encoded.write_chunks(value, long, &mut changes);
         }
         apply(changes, Reply::Applied(true))
     }
 
-    /// What the row of a sorted member says. One that is there tells the type of its key.
-    async fn sorted(&self, member: &Value) -> Result<Option<(Score, Cell)>> {
+    /// The score and the value of a sorted member. An existing member proves the type of the key.
+    async fn sorted(&self, member: &Value) -> Result<Option<(Score, EncodedValue)>> {
         let found = sorted(self.tx, self.rows, member).await?;
         if found.is_none() {
-            self.expect(Kind::Sorted).await?;
+            self.expect_type(Kind::Sorted).await?;
         }
         Ok(found)
     }
 
     async fn zincr_by(&self, op: &ZIncrBy) -> Result<Plan> {
         let old = self.sorted(&op.member).await?;
-        let (now, cell) =
-            old.as_ref().map_or((0.0, Cell::Itself), |(score, cell)| (score.get(), cell.clone()));
+        let (now, encoded) =
+            old.as_ref().map_or((0.0, EncodedValue::SameAsMember), |(score, encoded)| {
+                (score.get(), encoded.clone())
+            });
         let score = Score::new(now + op.by.get())
             .map_err(|_| Error::new(ErrorKind::Overflow, "the new score is not a number"))?;
-        apply(self.place(&op.member, old, score, &cell), Reply::Score(Some(score.get())))
+        apply(
+            self.member_changes(&op.member, old, score, &encoded),
+            Reply::Score(Some(score.get())),
+        )
     }
 
     async fn zrem(&self, op: &ZRem) -> Result<Plan> {
-        let Some((score, cell)) = self.sorted(&op.member).await? else {
+        let Some((score, encoded)) = self.sorted(&op.member).await? else {
             return done(Vec::new());
         };
         let mut changes = vec![
             Change::Delete(self.rows.sorted_member(&op.member)),
             Change::Delete(self.rows.sorted_order(score, &op.member)),
         ];
-        if cell != Cell::Itself {
+        if encoded != EncodedValue::SameAsMember {
             changes.push(Change::Delete(self.rows.sorted_value(score, &op.member)));
         }
-        if cell.is_long() {
-            changes.push(Change::Clear(self.rows.long(Place::Member(&op.member)).any()));
+        if encoded.is_chunked() {
+            changes.push(Change::Clear(self.rows.chunks_of(ChunkOwner::Member(&op.member)).all()));
         }
         done(changes)
     }
 
-    /// Brings the rows of a sorted member from `old` to `score` and `cell`; nothing if they are
-    /// there.
-    fn place(
+    /// The changes that bring a sorted member from `old` to the new score and value. Empty if they
+    /// are equal.
+    fn member_changes(
         &self,
         member: &Value,
-        old: Option<(Score, Cell)>,
+        old: Option<(Score, EncodedValue)>,
         score: Score,
-        cell: &Cell,
+        encoded: &EncodedValue,
     ) -> Vec<Change> {
         let (rows, mut changes) = (self.rows, Vec::with_capacity(6));
         match old {
-            Some((old, same)) if old == score && same == *cell => return changes,
+            Some((old, same)) if old == score && same == *encoded => return changes,
             Some((old, before)) => {
                 if old != score {
                     changes.push(Change::Delete(rows.sorted_order(old, member)));
                 }
-                if before != Cell::Itself && (old != score || *cell == Cell::Itself) {
+                if before != EncodedValue::SameAsMember
+                    && (old != score || *encoded == EncodedValue::SameAsMember)
+                {
                     changes.push(Change::Delete(rows.sorted_value(old, member)));
                 }
-                if before.is_long() && before != *cell {
-                    changes.push(Change::Clear(rows.long(Place::Member(member)).any()));
+                if before.is_chunked() && before != *encoded {
+                    changes.push(Change::Clear(rows.chunks_of(ChunkOwner::Member(member)).all()));
                 }
             }
             None => {}
         }
         let mut row = score.get().to_be_bytes().to_vec();
-        cell.write(&mut row);
-        if *cell != Cell::Itself {
+        encoded.encode(&mut row);
+        if *encoded != EncodedValue::SameAsMember {
             changes.push(Change::Put(rows.sorted_value(score, member), row[8..].into()));
         }
-        changes.push(Change::Put(rows.sorted_order(score, member), mark(*cell != Cell::Itself)));
+        changes.push(Change::Put(
+            rows.sorted_order(score, member),
+            mark(*encoded != EncodedValue::SameAsMember),
+        ));
         changes.push(Change::Put(rows.sorted_member(member), row));
         changes
     }
 
-    /// Whether there is any row in `span`.
+    /// Whether `span` has any row.
     pub(super) async fn any(&self, span: Span) -> Result<bool> {
         let mut any = false;
         self.first(span, false, &mut |_, _| {
@@ -212,23 +219,28 @@ impl<T: Transaction> Planner<'_, T> {
         Ok(any)
     }
 
-    /// Visits the first row of `span`, if there is one.
-    pub(super) async fn first(&self, span: Span, peek: bool, visit: &mut Visit<'_>) -> Result<()> {
-        let scan = Scan { span, reverse: false, limit: 1, peek };
+    /// Visits the first row of `span`, if any.
+    pub(super) async fn first(
+        &self,
+        span: Span,
+        snapshot: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<()> {
+        let scan = Scan { span, reverse: false, limit: 1, snapshot };
         self.tx.range(&scan, visit).await.map(drop)
     }
 }
 
-/// Refuses names that no row of this engine can have.
+/// Refuses names that exceed the engine's limit.
 pub(super) fn check_names(key: &[u8], longest: usize, limits: &EngineLimits) -> Result<()> {
-    // Every byte may need an escape; the rest is kinds, scores and stamps.
-    let most = key.len().saturating_add(longest).saturating_mul(2).saturating_add(64);
-    if most > limits.row {
+    // Every byte may need an escape. 64 bytes cover kinds, scores and stamps.
+    let needed = key.len().saturating_add(longest).saturating_mul(2).saturating_add(64);
+    if needed > limits.max_name {
         return Err(Error::new(
             ErrorKind::TooLarge,
             format!(
-                "key and member may need {most} bytes, and a row of this backend takes {}",
-                limits.row
+                "key and member may need {needed} bytes; the limit of this backend is {}",
+                limits.max_name
             ),
         ));
     }

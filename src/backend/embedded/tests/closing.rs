@@ -1,19 +1,19 @@
-//! The end: of the store, of its last clone, of a caller's patience.
+//! Closing a store, dropping its last clone, cancelling calls.
 
-use super::disk::Disk;
-use super::{begun, engine, open};
+use super::faulty_disk::FaultyDisk;
+use super::{engine, open, pending};
 use crate::ErrorKind;
 use futures_util::FutureExt;
 
 #[tokio::test]
 async fn close_waits_for_the_writes_under_way() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let mut writes = vec![begun(store.set("k0", "v"))];
+    let mut writes = vec![pending(store.set("k0", "v"))];
     held.wait();
-    writes.extend((1..10).map(|n| begun(store.set(format!("k{n}"), "v"))));
-    let close = begun(store.backend().close());
+    writes.extend((1..10).map(|n| pending(store.set(format!("k{n}"), "v"))));
+    let close = pending(store.backend().close());
     drop(held);
     close.await.unwrap();
     for write in writes {
@@ -27,7 +27,7 @@ async fn close_waits_for_the_writes_under_way() {
 
 #[tokio::test]
 async fn a_closed_store_refuses_everything_and_closes_again() {
-    let store = open(&Disk::default()).await.unwrap();
+    let store = open(&FaultyDisk::default()).await.unwrap();
     store.set("k", "v").await.unwrap();
     let clone = store.clone();
     store.backend().close().await.unwrap();
@@ -51,19 +51,19 @@ async fn a_closed_store_refuses_everything_and_closes_again() {
     }
 }
 
-/// Writes that stood in the queue behind the end used to be told that their outcome was unknown.
+/// Writes queued after the close used to report an unknown outcome.
 #[tokio::test]
 async fn a_write_that_comes_too_late_is_known_not_to_be_written() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let early = begun(store.set("early", "v"));
+    let early = pending(store.set("early", "v"));
     held.wait();
-    let close = begun(store.backend().close());
+    let close = pending(store.backend().close());
     while engine(&store).queued() == 0 {
         std::thread::yield_now();
     }
-    let late = begun(store.set("late", "v"));
+    let late = pending(store.set("late", "v"));
     let read = store.smembers("set");
     drop(held);
     let error = late.await.unwrap_err();
@@ -87,18 +87,22 @@ async fn dropping_the_last_clone_closes_the_file() {
         assert_eq!(one.incr_by("n", 1).await.unwrap(), n as i64 + 1);
         drop(one);
         assert!(two.get("n").await.unwrap().is_some(), "a clone is left");
-        let unfinished = begun(two.incr_by("unfinished", 1));
+        let unfinished = pending(two.incr_by("unfinished", 1));
         drop(unfinished);
         drop(two);
     }
     let store = crate::Store::new(super::Embedded::open(&path).await.unwrap());
-    assert_eq!(store.get("unfinished").await.unwrap().unwrap(), "5", "closing does what was begun");
+    assert_eq!(
+        store.get("unfinished").await.unwrap().unwrap(),
+        "5",
+        "closing finishes pending writes"
+    );
 }
 
 #[tokio::test]
 async fn closing_while_others_read_and_write_leaves_nobody_waiting() {
     for round in 0..20u64 {
-        let disk = Disk::default();
+        let disk = FaultyDisk::default();
         let store = open(&disk).await.unwrap();
         let tasks: Vec<_> = (0..8)
             .map(|task| {
@@ -127,12 +131,12 @@ async fn closing_while_others_read_and_write_leaves_nobody_waiting() {
 
 #[tokio::test]
 async fn a_caller_who_gives_up_disturbs_nobody() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
-    let mut writes: Vec<_> = (0..20).map(|n| begun(store.set(format!("k{n}"), "v"))).collect();
+    let mut writes: Vec<_> = (0..20).map(|n| pending(store.set(format!("k{n}"), "v"))).collect();
     let stays = writes.split_off(10);
     drop((first, writes));
     drop(held);

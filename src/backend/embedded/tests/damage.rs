@@ -1,9 +1,9 @@
-//! Files that are not what they were: opening and reading tells `Corrupt`, or what was written.
-//! Never anything else, and never a panic.
+//! Damaged files: opening and reading returns `Corrupt` or the data that was written. No wrong
+//! data, no panic.
 
 use super::super::Embedded;
 use super::super::tx::{META, ROWS};
-use super::disk::Disk;
+use super::faulty_disk::FaultyDisk;
 use super::{filler, open, open_with};
 use crate::backend::EmbeddedOptions;
 use crate::{ErrorKind, Result, Store};
@@ -19,14 +19,14 @@ async fn fill(store: &Store<Embedded>) -> Result<()> {
         store.hset("h", [(format!("f{n}"), n)]).await?;
         store.sadd("set", [n]).await?;
     }
-    // Some pages are left free, and some are used again.
+    // Leaves free pages, and reuses some of them.
     for n in (0..STRINGS).step_by(5) {
         store.delete(format!("s{n}")).await?;
     }
     store.incr_by("c", 7).await.map(drop)
 }
 
-/// Everything that `fill` has written, as text.
+/// All data that `fill` has written, as text.
 async fn read_all(store: &Store<Embedded>) -> Result<String> {
     let mut text = String::new();
     for n in 0..STRINGS {
@@ -43,9 +43,9 @@ async fn read_all(store: &Store<Embedded>) -> Result<String> {
     Ok(text)
 }
 
-/// A file that was closed properly, and what it holds.
+/// A file that was closed cleanly, and its data.
 async fn good() -> (Vec<u8>, String) {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     fill(&store).await.unwrap();
     let text = read_all(&store).await.unwrap();
@@ -53,9 +53,9 @@ async fn good() -> (Vec<u8>, String) {
     (disk.image(), text)
 }
 
-/// What opening and reading `image` comes to.
+/// The result of opening and reading `image`.
 async fn look(image: Vec<u8>, options: EmbeddedOptions) -> Result<String> {
-    let store = open_with(&Disk::holding(image), options).await?;
+    let store = open_with(&FaultyDisk::holding(image), options).await?;
     read_all(&store).await
 }
 
@@ -63,7 +63,7 @@ async fn look(image: Vec<u8>, options: EmbeddedOptions) -> Result<String> {
 async fn a_flipped_byte_is_found_or_does_no_harm() {
     let (image, text) = good().await;
     let mut random = fastrand::Rng::with_seed(1);
-    // Everywhere, and each byte of the header once more.
+    // Random positions, and each byte of the header.
     let anywhere = std::iter::repeat_with(|| random.usize(..image.len())).take(200);
     let (mut found, mut harmless) = (0, 0);
     for at in anywhere.chain(0..320).collect::<Vec<_>>() {
@@ -74,7 +74,7 @@ async fn a_flipped_byte_is_found_or_does_no_harm() {
                 assert!(read == text, "byte {at} makes wrong data");
                 harmless += 1;
             }
-            // The version of redb's format is told apart from damage to it.
+            // A damaged version number of redb's format looks like another version.
             Err(e) => {
                 assert!(
                     matches!(e.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported),
@@ -118,7 +118,7 @@ async fn a_stretch_of_garbage_is_found_or_does_no_harm() {
 
 async fn refusal(path: &Path) -> ErrorKind {
     let error = Embedded::open(path).await.unwrap_err();
-    // Whoever reads it has to know what to do.
+    // The message must say what to do.
     let text = error.to_string();
     if error.kind() == ErrorKind::Corrupt {
         assert!(["backup", "another path"].iter().any(|advice| text.contains(advice)), "{text}");
@@ -158,14 +158,14 @@ async fn a_file_that_was_never_a_store_is_corrupt() {
     for seed in 0..30 {
         let mut bytes = filler(seed, image.len());
         assert_eq!(refused_with(&bytes).await, ErrorKind::Corrupt);
-        // With what opening looks at first, and then some more of the header.
+        // Keeps the start of the header, as far as opening checks it and further.
         let genuine = [9, 64, 128, 320][seed as usize % 4];
         bytes[..genuine].copy_from_slice(&image[..genuine]);
         assert_eq!(refused_with(&bytes).await, ErrorKind::Corrupt, "seed {seed}");
     }
 }
 
-/// A file that redb has made, and we have not.
+/// A file that redb has created, but not this library.
 fn foreign(write: impl FnOnce(&redb::WriteTransaction)) -> Vec<u8> {
     let file = tempfile::NamedTempFile::new().unwrap();
     let database = Database::create(file.path()).unwrap();
@@ -209,8 +209,8 @@ async fn a_format_from_the_future_is_unsupported_and_one_from_nowhere_corrupt() 
     assert_eq!(refused_with(&of_format(None)).await, ErrorKind::Corrupt);
 }
 
-/// A sorted hash of one long value, whose rows `change` is shown: what it answers is there
-/// afterwards.
+/// Stores a sorted hash with one long value, then replaces each of its rows by the result of
+/// `change`.
 async fn long_value(
     path: &Path,
     change: impl Fn(&[u8], &[u8]) -> Option<Vec<u8>>,
@@ -237,7 +237,7 @@ async fn long_value(
     Store::with_backend(Embedded::open(path).await.unwrap())
 }
 
-/// It used to be a conflict, of the whole batch, which was applied all the same.
+/// The whole batch used to fail with a conflict, although it was applied.
 #[tokio::test]
 async fn a_damaged_value_in_a_batch_is_an_error_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
@@ -253,13 +253,13 @@ async fn a_damaged_value_in_a_batch_is_an_error_of_its_own() {
     assert_eq!(store.get("n").await.unwrap().unwrap(), "1");
 }
 
-/// One bit of it is wrong, and it says 16 million chunks.
+/// A flipped bit makes the length claim 16 million chunks.
 #[tokio::test]
 async fn a_length_that_is_not_true_takes_no_memory() {
     let dir = tempfile::tempdir().unwrap();
     let longer = |_: &[u8], row: &[u8]| {
         let mut row = row.to_vec();
-        // Score, kind, stamp, length.
+        // Score, tag, stamp, length.
         if row.len() == 29 && row[8] == 2 {
             row[17] |= 1;
         }

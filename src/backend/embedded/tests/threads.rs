@@ -1,13 +1,13 @@
-//! Which thread does what: a caller's never waits for the disk, and no read waits for a write.
+//! No I/O on a caller's thread, and no read waits for a write.
 
-use super::disk::Disk;
-use super::{Embedded, begun, engine, filler, open, open_with};
+use super::faulty_disk::FaultyDisk;
+use super::{Embedded, engine, filler, open, open_with, pending};
 use crate::Store;
 use crate::backend::EmbeddedOptions;
 use futures_util::FutureExt;
 use std::thread::current;
 
-/// Every operation there is, on `n`, alone, in batches and together.
+/// Calls every operation: single, in batches, and in atomic writes.
 async fn use_all(store: &Store<Embedded>, n: u64) {
     let key = |kind: &str| format!("{kind}{}", n % 20);
     store.set(key("s"), filler(n, (n * 977 % 20_000) as usize)).await.unwrap();
@@ -48,8 +48,8 @@ async fn use_all(store: &Store<Embedded>, n: u64) {
 #[tokio::test]
 async fn no_storage_is_ever_used_on_a_callers_thread() {
     for cache in [256 << 20, 1 << 20, 64 << 10, 0] {
-        let disk = Disk::default();
-        // Opened twice: the second time everything has to be read.
+        let disk = FaultyDisk::default();
+        // The second time the file has to be read.
         for _ in 0..2 {
             let options = EmbeddedOptions::default().cache(cache);
             let store = open_with(&disk, options).await.unwrap();
@@ -64,8 +64,7 @@ async fn no_storage_is_ever_used_on_a_callers_thread() {
     }
 }
 
-/// Sets and deletes strings of up to 300 KiB, all of them together at most `most` bytes, and reads
-/// in between.
+/// Sets and deletes strings of up to 300 KiB, at most `most` bytes in all, and reads in between.
 async fn churn(store: &Store<Embedded>, rounds: u64, most: usize, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut lens = vec![0usize; 200];
@@ -93,21 +92,21 @@ async fn churn(store: &Store<Embedded>, rounds: u64, most: usize, seed: u64) {
 
 #[tokio::test]
 async fn a_read_that_promises_not_to_wait_does_not() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let cache = 24 << 20;
     let store = open_with(&disk, EmbeddedOptions::default().cache(cache)).await.unwrap();
     churn(&store, 3_000, 4 << 20, 1).await;
-    let vitals = engine(&store).vitals();
-    let longest = vitals.longest();
-    assert!(longest > cache as u64 / 8, "the file is too small to tell: {longest}");
-    assert!(longest <= cache as u64 / 2, "the file is too large to tell: {longest}");
-    assert_eq!(vitals.broken_promises(), 0);
+    let stats = engine(&store).stats();
+    let max_len = stats.max_len();
+    assert!(max_len > cache as u64 / 8, "the file is too small for this test: {max_len}");
+    assert!(max_len <= cache as u64 / 2, "the file is too large for this test: {max_len}");
+    assert_eq!(stats.unexpected_reads(), 0);
 }
 
-/// redb forgets what it has read when it has verified a file.
+/// Verification empties redb's cache.
 #[tokio::test]
 async fn nor_after_the_file_was_opened_again() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     churn(&store, 500, 4 << 20, 2).await;
     store.backend().close().await.unwrap();
@@ -115,13 +114,13 @@ async fn nor_after_the_file_was_opened_again() {
     for n in 0..200 {
         store.get(format!("k{n}")).await.unwrap();
     }
-    assert_eq!(engine(&store).vitals().broken_promises(), 0);
+    assert_eq!(engine(&store).stats().unexpected_reads(), 0);
 }
 
-/// What was evicted while the file was large is still missing when it has become small.
+/// Pages that were evicted while the file was large are still missing after it has shrunk.
 #[tokio::test]
 async fn nor_after_the_file_was_larger_than_the_cache() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open_with(&disk, EmbeddedOptions::default().cache(8 << 20)).await.unwrap();
     churn(&store, 300, 1 << 20, 3).await;
     for n in 0..100 {
@@ -138,12 +137,12 @@ async fn nor_after_the_file_was_larger_than_the_cache() {
         store.get(format!("k{n}")).await.unwrap();
     }
     assert!(disk.image().len() < 4 << 20, "the file is small again: {}", disk.image().len());
-    assert_eq!(engine(&store).vitals().broken_promises(), 0);
+    assert_eq!(engine(&store).stats().unexpected_reads(), 0);
 }
 
 #[tokio::test]
 async fn a_read_does_not_wait_for_a_commit_and_sees_the_state_before_it() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     store.set("k", "old").await.unwrap();
     store.sadd("set", ["old"]).await.unwrap();
@@ -151,7 +150,7 @@ async fn a_read_does_not_wait_for_a_commit_and_sees_the_state_before_it() {
     let mut tx = store.atomic_write();
     tx.set("k", "new");
     tx.sadd("set", ["new"]);
-    let write = begun(tx.exec());
+    let write = pending(tx.exec());
     held.wait();
     let short = store.get("k").now_or_never().expect("it is answered on the spot");
     assert_eq!(short.unwrap().unwrap(), "old");

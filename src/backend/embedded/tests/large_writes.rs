@@ -1,10 +1,10 @@
-//! Big writers and their neighbours: nobody waits for all of a batch, and a batch alone pays little
-//! for that.
+//! Fairness: no writer waits for all of a batch, and a batch on its own pays little for that.
 //!
-//! A batch of 200,000 `zadd`, or `delete` of such a set, held up a neighbour's `set` for 3 to 4 s.
+//! A batch of 200,000 `zadd`, or the `delete` of such a set, used to block other writers for 3 to 4
+//! s.
 
-use super::disk::Disk;
-use super::{Embedded, begun, engine, open};
+use super::faulty_disk::FaultyDisk;
+use super::{Embedded, engine, open, pending};
 use crate::{Batch, Store};
 use futures_util::FutureExt;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ const MANY: u64 = 20_000;
 fn fill<'s>(store: &'s Store<Embedded>, key: &str) -> Batch<'s, Embedded> {
     let mut batch = store.batch();
     for n in 0..MANY {
-        // From all over the set.
+        // In random order.
         let member = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         batch.zadd(key, member, (n % 100) as f64);
     }
@@ -23,22 +23,22 @@ fn fill<'s>(store: &'s Store<Embedded>, key: &str) -> Batch<'s, Embedded> {
 
 #[tokio::test]
 async fn a_neighbour_is_answered_in_the_middle_of_a_batch() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
     // Both wait for the same commit.
-    let mut batch = begun(fill(&store, "z").exec());
-    let neighbour = begun(store.set("neighbour", "v"));
+    let mut batch = pending(fill(&store, "z").exec());
+    let neighbour = pending(store.set("neighbour", "v"));
     let before = disk.syncs();
     drop(held);
     first.await.unwrap();
     neighbour.await.unwrap();
-    // A commit that makes the file longer syncs twice.
+    // A commit that extends the file syncs twice.
     assert!(disk.syncs() - before <= 4, "it waits for the commit under way, and for one more");
-    assert!(batch.as_mut().now_or_never().is_none(), "the batch goes on");
-    // And so is whoever comes while it runs.
+    assert!(batch.as_mut().now_or_never().is_none(), "the batch is still running");
+    // Writers that come later are answered as well.
     let mut answered = 0;
     while batch.as_mut().now_or_never().is_none() {
         let start = Instant::now();
@@ -52,23 +52,23 @@ async fn a_neighbour_is_answered_in_the_middle_of_a_batch() {
 
 #[tokio::test]
 async fn a_batch_alone_is_committed_in_a_few_large_pieces() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let before = disk.syncs();
     fill(&store, "z").exec().await.unwrap();
     let syncs = disk.syncs() - before;
-    // Two rows each, 8,000 rows at once; a commit that makes the file longer syncs twice.
+    // Two rows each, 8,000 rows per commit; a commit that extends the file syncs twice.
     assert!((5..=12).contains(&syncs), "{syncs}");
 }
 
 #[tokio::test]
 async fn big_batches_take_turns_and_each_operation_keeps_its_place() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
-    let mut large = begun(fill(&store, "z").exec());
+    let mut large = pending(fill(&store, "z").exec());
     let mut small = store.batch();
     for n in 0..300 {
         small.incr_by("n", 1);
@@ -76,7 +76,7 @@ async fn big_batches_take_turns_and_each_operation_keeps_its_place() {
     }
     let last = small.incr_by("n", 1);
     let wrong = small.sadd("y", ["m"]);
-    let small = begun(small.exec_each().map(Ok));
+    let small = pending(small.exec_each().map(Ok));
     drop(held);
     first.await.unwrap();
     let mut replies = small.await.unwrap();
@@ -89,13 +89,13 @@ async fn big_batches_take_turns_and_each_operation_keeps_its_place() {
 
 #[tokio::test]
 async fn closing_waits_for_a_batch_that_has_begun() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
-    let batch = begun(fill(&store, "z").exec());
-    let close = begun(store.backend().close());
+    let batch = pending(fill(&store, "z").exec());
+    let close = pending(store.backend().close());
     while engine(&store).queued() < 2 {
         std::thread::yield_now();
     }
@@ -107,14 +107,14 @@ async fn closing_waits_for_a_batch_that_has_begun() {
     assert_eq!(store.zcount("z", ..).await.unwrap(), MANY);
 }
 
-/// What was committed before is done, what was in the failed commit or behind it has failed, and
+/// Parts that were committed have succeeded, the failed commit and all later parts have failed, and
 /// nothing hangs.
 #[tokio::test]
 async fn a_batch_in_the_middle_of_which_the_disk_fails_tells_what_it_has_done() {
-    use super::disk::{Call, Fault};
+    use super::faulty_disk::{Call, Fault};
     let mut ever_in_doubt = false;
     for spared in 0..6 {
-        let disk = Disk::default();
+        let disk = FaultyDisk::default();
         let store = open(&disk).await.unwrap();
         disk.fail_once(spared, Call::Sync, Fault::Error(std::io::ErrorKind::Other));
         let mut batch = store.batch();
@@ -129,7 +129,10 @@ async fn a_batch_in_the_middle_of_which_the_disk_fails_tells_what_it_has_done() 
         };
         let in_doubt = results[done..].iter().take_while(|result| unknown(result)).count();
         ever_in_doubt |= in_doubt > 0;
-        assert!(!results[done + in_doubt..].iter().any(unknown), "what was not begun is not");
+        assert!(
+            !results[done + in_doubt..].iter().any(unknown),
+            "a part that was not started has a known outcome"
+        );
         let there = store.smembers("set").await.unwrap().len();
         assert!((done..=done + in_doubt).contains(&there), "{done} + {in_doubt}: {there}");
     }

@@ -1,4 +1,4 @@
-//! Round trips: waves of reads, and commits.
+//! Counts round trips: reads and commits.
 
 use super::store;
 use keyvaluestore::observe::Observer;
@@ -8,21 +8,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
-struct Trips(Mutex<Vec<&'static str>>);
+struct RoundTrips(Mutex<Vec<&'static str>>);
 
-impl Trips {
+impl RoundTrips {
     fn take(&self) -> Vec<&'static str> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 }
 
-impl Observer for Trips {
+impl Observer for RoundTrips {
     fn on_round_trip(&self, backend: &'static str, request: &'static str, _: Duration) {
         assert_eq!(backend, "foundationdb");
         self.0.lock().unwrap().push(request);
     }
     fn on_retry(&self, _: Option<&'static str>, because: ErrorKind) {
-        panic!("nobody is in the way, but: {because:?}");
+        panic!("a retry without concurrent writers: {because:?}");
     }
 }
 
@@ -69,63 +69,63 @@ async fn a_read_is_one_wave_and_a_write_a_commit_after_at_most_one() {
         ("zhrange: members and values together", call!(s => s.zhrange("z")), READ),
         ("zrem", call!(s => s.zrem("z", "a")), BOTH),
     ];
-    let (store, trips) = (store().await, Arc::new(Trips::default()));
+    let (store, round_trips) = (store().await, Arc::new(RoundTrips::default()));
     store.set("s", "v").await.unwrap();
-    let watched = store.with_observer(trips.clone());
+    let watched = store.with_observer(round_trips.clone());
     for (name, call, expected) in rows {
         call(watched.clone()).await.unwrap();
-        assert_eq!(trips.take(), *expected, "{name}");
+        assert_eq!(round_trips.take(), *expected, "{name}");
     }
 }
 
 #[tokio::test]
 async fn a_batch_and_an_atomic_write_read_in_one_wave() {
-    let trips = Arc::new(Trips::default());
-    let store = store().await.with_observer(trips.clone());
+    let round_trips = Arc::new(RoundTrips::default());
+    let store = store().await.with_observer(round_trips.clone());
     let mut tx = store.atomic_write();
     for i in 0..10 {
         tx.set_nx(format!("k{i}"), i);
     }
     assert!(tx.exec().await.unwrap().is_committed());
-    assert_eq!(trips.take(), BOTH);
+    assert_eq!(round_trips.take(), BOTH);
 
     let mut tx = store.atomic_write();
     (0..10).for_each(|i| tx.set(format!("k{i}"), i));
     assert!(tx.exec().await.unwrap().is_committed());
-    assert_eq!(trips.take(), COMMIT, "nobody asks for anything");
+    assert_eq!(round_trips.take(), COMMIT, "blind writes");
 
     let mut tx = store.atomic_write();
     (0..10).for_each(|i| tx.delete(format!("k{i}")));
     assert!(tx.exec().await.unwrap().is_committed());
-    assert_eq!(trips.take(), BOTH, "they look for sorted sets");
+    assert_eq!(round_trips.take(), BOTH, "each reads whether its key is a sorted set");
 
     let mut batch = store.batch();
     for i in 0..100 {
         let _ = batch.get(format!("k{i}"));
     }
     batch.exec().await.unwrap();
-    assert_eq!(trips.take(), READ);
+    assert_eq!(round_trips.take(), READ);
 
     let mut batch = store.batch();
     for i in 0..100 {
         let _ = batch.zadd(format!("z{i}"), "m", 1.0);
     }
     batch.exec().await.unwrap();
-    assert_eq!(trips.take(), BOTH);
+    assert_eq!(round_trips.take(), BOTH);
 }
 
 #[tokio::test]
 async fn long_values_take_a_second_wave() {
-    let trips = Arc::new(Trips::default());
-    let store = store().await.with_observer(trips.clone());
+    let round_trips = Arc::new(RoundTrips::default());
+    let store = store().await.with_observer(round_trips.clone());
     let long = vec![b'x'; 350_000];
     store.set("k", &long).await.unwrap();
     for i in 0..3 {
         store.zhadd("z", i, &long[..5_000], 0.0).await.unwrap();
     }
-    trips.take();
+    round_trips.take();
     assert_eq!(store.get("k").await.unwrap().unwrap(), long);
-    assert_eq!(trips.take(), ["read", "read"]);
+    assert_eq!(round_trips.take(), ["read", "read"]);
     assert_eq!(store.zhrange("z").await.unwrap().len(), 3);
-    assert_eq!(trips.take(), ["read", "read"]);
+    assert_eq!(round_trips.take(), ["read", "read"]);
 }

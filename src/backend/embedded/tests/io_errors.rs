@@ -1,7 +1,6 @@
-//! A disk that fails for a while: calls tell it, nothing hangs, and the store recovers without
-//! being opened anew.
+//! I/O errors: calls report them, nothing hangs, and the store recovers without a restart.
 
-use super::disk::{Call, Disk, Fault};
+use super::faulty_disk::{Call, Fault, FaultyDisk};
 use super::{filler, open, open_with};
 use crate::backend::{Embedded, EmbeddedOptions};
 use crate::{Error, ErrorKind, Store};
@@ -15,7 +14,7 @@ fn value(n: u64) -> Vec<u8> {
     filler(n, 3_000)
 }
 
-/// Keys `from` to `to`, by callers at once. What went wrong, by key.
+/// Sets the keys concurrently. Returns the errors by key.
 async fn set(store: &Store<Embedded>, keys: std::ops::Range<u64>) -> Vec<(u64, Error)> {
     let calls = keys.map(async |n| (n, store.set(format!("k{n}"), value(n)).await));
     let answered = join_all(calls).await;
@@ -29,7 +28,7 @@ async fn assert_there(store: &Store<Embedded>, keys: std::ops::Range<u64>) {
     }
 }
 
-/// Reads keys that were answered: each is right, or an error that is allowed.
+/// Reads keys that were written: each has its value, or an error that is allowed.
 async fn read_meanwhile(store: &Store<Embedded>, allowed: &[ErrorKind]) {
     for n in 0..20 {
         match store.get(format!("k{n}")).await {
@@ -39,7 +38,7 @@ async fn read_meanwhile(store: &Store<Embedded>, allowed: &[ErrorKind]) {
     }
 }
 
-/// What failed is there or not, but not something else.
+/// A failed write is applied as a whole or not at all.
 async fn assert_whole(store: &Store<Embedded>, failed: &[(u64, Error)]) {
     for (n, e) in failed {
         let found = store.get(format!("k{n}")).await.unwrap();
@@ -49,11 +48,11 @@ async fn assert_whole(store: &Store<Embedded>, failed: &[(u64, Error)]) {
 }
 
 async fn outlive(calls: &[Call], fault: Fault, allowed: &[ErrorKind]) {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     assert!(set(&store, 0..20).await.is_empty());
     disk.fail(calls, fault);
-    // Long enough to need a larger file.
+    // Enough data to extend the file.
     let mut failed = set(&store, 20..700).await;
     failed.extend(set(&store, 700..720).await);
     assert!(!failed.is_empty(), "{calls:?} never failed");
@@ -87,8 +86,8 @@ async fn a_disk_that_fails_in_any_call_is_told_and_outlived() {
     }
 }
 
-/// A panic below redb leaves its locks poisoned, so that closing it panics, too. The store goes on
-/// with a new one.
+/// A panic below redb poisons its locks, so closing it panics as well. The store opens a new
+/// database.
 #[tokio::test]
 async fn a_storage_that_panics_is_told_and_outlived() {
     let allowed = [ErrorKind::Unavailable, ErrorKind::Corrupt];
@@ -99,13 +98,13 @@ async fn a_storage_that_panics_is_told_and_outlived() {
 
 #[tokio::test]
 async fn a_commit_that_fails_halfway_has_an_unknown_outcome() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     disk.fail(&[Call::Sync], BROKEN);
     let error = store.set("k", "v").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.outcome_is_unknown(), "{error}");
-    // This one finds the file not open, so it is known not to be written.
+    // The file is not open, so the write is known not to be applied.
     let error = store.set("k2", "v").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(!error.outcome_is_unknown(), "{error}");
@@ -113,12 +112,12 @@ async fn a_commit_that_fails_halfway_has_an_unknown_outcome() {
     assert_eq!(store.get("k2").await.unwrap(), None);
 }
 
-/// Nobody but a writer used to notice that the file had to be opened again, so that a store that
-/// was only read failed for ever after one bad moment of the disk.
+/// Only a writer used to notice that the file had to be reopened. A store without writers failed
+/// for ever after one I/O error.
 #[tokio::test]
 async fn a_store_that_is_only_read_recovers_too() {
-    let disk = Disk::default();
-    // Nothing is in memory, so every read goes to the disk.
+    let disk = FaultyDisk::default();
+    // No cache: every read is I/O.
     let store = open_with(&disk, EmbeddedOptions::default().cache(0)).await.unwrap();
     assert!(set(&store, 0..20).await.is_empty());
     disk.fail(&[Call::Read], BROKEN);
@@ -130,21 +129,21 @@ async fn a_store_that_is_only_read_recovers_too() {
     assert_there(&store, 0..20).await;
 }
 
-/// The same after a write has failed and the file could not be opened again at once.
+/// The same after a write has failed and reopening has failed at first.
 #[tokio::test]
 async fn a_store_that_nobody_writes_to_any_more_recovers_too() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     assert!(set(&store, 0..20).await.is_empty());
     disk.fail(&[Call::Read, Call::Write, Call::Sync], BROKEN);
     assert_eq!(set(&store, 20..21).await.len(), 1);
     let error = store.get("k1").await.unwrap_err();
-    assert!(!error.to_string().contains("closed"), "nobody has closed it: {error}");
+    assert!(!error.to_string().contains("closed"), "the store was not closed: {error}");
     disk.heal();
     assert_there(&store, 0..20).await;
 }
 
-/// Two items of one atomic write, far apart.
+/// An atomic write of two keys in different pages.
 async fn set_both(store: &Store<Embedded>, n: u64, value: u64) -> crate::Result<()> {
     let mut tx = store.atomic_write();
     tx.set(format!("a{n}"), value);
@@ -152,12 +151,11 @@ async fn set_both(store: &Store<Embedded>, n: u64, value: u64) -> crate::Result<
     tx.exec().await.map(|outcome| assert!(outcome.is_committed()))
 }
 
-/// redb stops where it is, with a part of a write applied. What had been applied was committed all
-/// the same.
+/// redb stops in the middle of a write. The part that had been applied used to be committed.
 #[tokio::test]
 async fn a_panic_in_the_middle_of_a_write_leaves_nothing_by_half() {
-    let disk = Disk::default();
-    // Nothing is in memory, so every page is read again.
+    let disk = FaultyDisk::default();
+    // No cache: every page is read again.
     let store = open_with(&disk, EmbeddedOptions::default().cache(0)).await.unwrap();
     assert!(set(&store, 0..200).await.is_empty());
     let mut hit = 0;

@@ -1,17 +1,16 @@
-//! Rows that are deleted for every reader, and still to be removed from the file.
+//! Background deletion of large ranges.
 //!
-//! To remove very many rows takes seconds, in which nobody else would write. So they are hidden, by
-//! one row in a table of spans, in the same commit as whatever else the program changes. From then
-//! on they are gone. The writing thread then removes them piece by piece, between and beside the
-//! commits of others.
+//! Deleting very many rows takes seconds, and would block all other writers. So a large range is
+//! first **hidden** by a range tombstone: one row in the table `hidden`, in the same commit as the
+//! other changes of the program. From then on no read sees its rows. The writing thread deletes
+//! them later, a piece at a time, in the commits of others or between them.
 //!
 //! ```text
-//!  hidden:  begin of a span ─► its end     the spans are disjoint; what is in one is not there
+//!  hidden:  begin of a span ─► its end     spans are disjoint; the rows within are deleted
 //! ```
 //!
-//! A row that is written within a hidden span ends the span before it and begins another one behind
-//! it. So a key can be used again at once, and a process that is killed leaves spans that the next
-//! one goes on with.
+//! A row that is written within a hidden span splits the span. So a key can be reused at once.
+//! After a crash, the deletion continues when the file is next opened.
 
 use super::errors::storage;
 use crate::Result;
@@ -21,7 +20,7 @@ use std::ops::Bound;
 
 pub(super) const HIDDEN: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("hidden");
 
-/// Rows, or the spans of those that are hidden.
+/// The table of rows, or the table of hidden spans.
 pub(super) type Rows<'t> = Table<'t, &'static [u8], &'static [u8]>;
 
 fn span(entry: Option<redb::Result<Entry<'_>>>) -> Result<Option<Span>> {
@@ -31,8 +30,8 @@ fn span(entry: Option<redb::Result<Entry<'_>>>) -> Result<Option<Span>> {
 }
 type Entry<'a> = (redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard<'a, &'static [u8]>);
 
-/// The hidden span that `row` is in.
-pub(super) fn over(
+/// The hidden span that covers `row`.
+pub(super) fn covering(
     hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
     row: &[u8],
 ) -> Result<Option<Span>> {
@@ -40,13 +39,13 @@ pub(super) fn over(
     Ok(before.filter(|span| row < &span.end[..]))
 }
 
-/// The first stretch of `span` in which nothing is hidden.
-pub(super) fn first_shown(
+/// The first part of `span` that is not hidden.
+pub(super) fn first_visible(
     hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
     mut span_of: Span,
 ) -> Result<Option<Span>> {
-    while let Some(over) = over(hidden, &span_of.begin)? {
-        span_of.begin = over.end;
+    while let Some(covering) = covering(hidden, &span_of.begin)? {
+        span_of.begin = covering.end;
     }
     if span_of.is_empty() {
         return Ok(None);
@@ -58,15 +57,15 @@ pub(super) fn first_shown(
     Ok(Some(span_of))
 }
 
-/// The last stretch of `span` in which nothing is hidden.
-pub(super) fn last_shown(
+/// The last part of `span` that is not hidden.
+pub(super) fn last_visible(
     hidden: &impl ReadableTable<&'static [u8], &'static [u8]>,
     mut span_of: Span,
 ) -> Result<Option<Span>> {
     while !span_of.is_empty() {
         let before = span(hidden.range(..&span_of.end[..]).map_err(storage)?.next_back())?;
         match before {
-            Some(over) if over.end >= span_of.end => span_of.end = over.begin,
+            Some(covering) if covering.end >= span_of.end => span_of.end = covering.begin,
             Some(before) => {
                 span_of.begin = span_of.begin.max(before.end);
                 return Ok(Some(span_of));
@@ -77,13 +76,13 @@ pub(super) fn last_shown(
     Ok(None)
 }
 
-/// Hides all of `span`, whatever of it is hidden already.
+/// Hides `whole`, and merges the hidden spans that it overlaps.
 pub(super) fn hide(hidden: &mut Rows<'_>, mut whole: Span) -> Result<()> {
-    if let Some(over) = over(hidden, &whole.begin)? {
-        whole.begin = over.begin;
+    if let Some(covering) = covering(hidden, &whole.begin)? {
+        whole.begin = covering.begin;
     }
-    if let Some(over) = over(hidden, &whole.end)? {
-        whole.end = over.end;
+    if let Some(covering) = covering(hidden, &whole.end)? {
+        whole.end = covering.end;
     }
     let ends = (&whole.begin[..])..(&whole.end[..]);
     hidden.retain_in::<&[u8], _>(ends, |_, _| false).map_err(storage)?;
@@ -91,12 +90,12 @@ pub(super) fn hide(hidden: &mut Rows<'_>, mut whole: Span) -> Result<()> {
     Ok(())
 }
 
-/// Makes room for `row`, which is to be written. What of a span holds no rows any more is not kept.
-pub(super) fn show(hidden: &mut Rows<'_>, rows: &Rows<'_>, row: &[u8]) -> Result<()> {
-    let Some(over) = over(hidden, row)? else { return Ok(()) };
-    hidden.remove(&over.begin[..]).map_err(storage)?;
-    let before = Span { begin: over.begin, end: row.to_vec() };
-    let behind = Span { begin: [row, &[0]].concat(), end: over.end };
+/// Splits the hidden span around `row`, before the row is written. A part without rows is dropped.
+pub(super) fn unhide(hidden: &mut Rows<'_>, rows: &Rows<'_>, row: &[u8]) -> Result<()> {
+    let Some(covering) = covering(hidden, row)? else { return Ok(()) };
+    hidden.remove(&covering.begin[..]).map_err(storage)?;
+    let before = Span { begin: covering.begin, end: row.to_vec() };
+    let behind = Span { begin: [row, &[0]].concat(), end: covering.end };
     for part in [before, behind] {
         if !part.is_empty() && !names(rows, &part, 1)?.is_empty() {
             hidden.insert(&part.begin[..], &part.end[..]).map_err(storage)?;
@@ -105,33 +104,37 @@ pub(super) fn show(hidden: &mut Rows<'_>, rows: &Rows<'_>, row: &[u8]) -> Result
     Ok(())
 }
 
-/// Removes up to `most` hidden rows for good. Whether any are left.
-pub(super) fn remove(hidden: &mut Rows<'_>, rows: &mut Rows<'_>, mut most: usize) -> Result<bool> {
-    while most > 0 {
+/// Deletes up to `max_rows` hidden rows. Returns whether any are left.
+pub(super) fn remove(
+    hidden: &mut Rows<'_>,
+    rows: &mut Rows<'_>,
+    mut max_rows: usize,
+) -> Result<bool> {
+    while max_rows > 0 {
         let Some(next) = span(hidden.first().map_err(storage)?.map(Ok))? else { return Ok(false) };
-        let gone = names(rows, &next, most)?;
+        let gone = names(rows, &next, max_rows)?;
         for row in &gone {
             rows.remove(&row[..]).map_err(storage)?;
         }
         hidden.remove(&next.begin[..]).map_err(storage)?;
         match gone.last() {
-            Some(last) if gone.len() == most => {
+            Some(last) if gone.len() == max_rows => {
                 let rest = Span { begin: [&last[..], &[0]].concat(), end: next.end };
                 hidden.insert(&rest.begin[..], &rest.end[..]).map_err(storage)?;
             }
             _ => {}
         }
-        most -= gone.len().clamp(1, most);
+        max_rows -= gone.len().clamp(1, max_rows);
     }
     hidden.first().map(|first| first.is_some()).map_err(storage)
 }
 
 /// The names of the first rows in `span`, hidden or not.
-fn names(rows: &Rows<'_>, span: &Span, most: usize) -> Result<Vec<Vec<u8>>> {
+fn names(rows: &Rows<'_>, span: &Span, max_rows: usize) -> Result<Vec<Vec<u8>>> {
     if span.is_empty() {
         return Ok(Vec::new());
     }
     let ends = (&span.begin[..])..(&span.end[..]);
     let rows = rows.range::<&[u8]>(ends).map_err(storage)?;
-    rows.take(most).map(|row| Ok(row.map_err(storage)?.0.value().to_vec())).collect()
+    rows.take(max_rows).map(|row| Ok(row.map_err(storage)?.0.value().to_vec())).collect()
 }

@@ -1,4 +1,4 @@
-//! What shares a commit: programs, and their callers.
+//! A job of the writing thread: a program, and the caller that waits for its result.
 
 use super::errors::closed;
 use super::shared::run_part;
@@ -8,47 +8,48 @@ use crate::{Error, Result};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// A program that shares commits, and its caller.
-pub(super) trait Grouped: Send {
-    /// About how many rows its next part changes; `None` if all of it has run.
+/// A job that shares commits with others.
+pub(super) trait CommitJob: Send {
+    /// The approximate number of rows that the next part changes; `None` if all parts have run.
     fn next(&self) -> Option<usize>;
-    /// Whether it has more parts than the next one.
+    /// Whether more than one part is left.
     fn is_long(&self) -> bool;
-    /// Whether some of it has run since the last commit.
+    /// Whether a part has run since the last commit.
     fn is_open(&self) -> bool;
     /// Runs the next part.
     fn run(&mut self, tx: &WriteTx<'_>);
-    /// The commit has ended, of what has run since the last one. Answers if that was all.
+    /// Reports the result of the commit to the parts that have run since the last one. Sends the
+    /// reply if all parts have run.
     fn finish(&mut self, committed: Result<(), &Error>);
-    /// Answers that what is not committed has failed.
+    /// Fails everything that is not committed.
     fn fail(&mut self, error: &Error);
 }
 
-pub(super) struct Job<P: Program> {
+pub(super) struct ProgramJob<P: Program> {
     program: Arc<P>,
-    /// How many rows each part changes.
+    /// The approximate number of rows that each part changes.
     parts: Vec<usize>,
-    /// What the parts have answered, and how many of those are committed, or have failed.
+    /// The results of the parts so far. The first `settled` of them are committed or failed.
     outputs: Vec<Result<P::Output>>,
     settled: usize,
     reply: Option<oneshot::Sender<Result<P::Output>>>,
 }
 
-impl<P: Program> Job<P> {
+impl<P: Program> ProgramJob<P> {
     pub(super) fn new(program: Arc<P>, reply: oneshot::Sender<Result<P::Output>>) -> Self {
         let parts = program.parts();
         let outputs = Vec::with_capacity(parts.len());
-        Job { program, parts, outputs, settled: 0, reply: Some(reply) }
+        ProgramJob { program, parts, outputs, settled: 0, reply: Some(reply) }
     }
     fn answer(&mut self) {
         if let Some(reply) = self.reply.take() {
             let result = self.program.join(std::mem::take(&mut self.outputs));
-            let _ = reply.send(result); // nobody waits any more
+            let _ = reply.send(result); // fails if the call was cancelled
         }
     }
 }
 
-impl<P: Program> Grouped for Job<P> {
+impl<P: Program> CommitJob for ProgramJob<P> {
     fn next(&self) -> Option<usize> {
         self.parts.get(self.outputs.len()).copied()
     }
@@ -63,7 +64,7 @@ impl<P: Program> Grouped for Job<P> {
     }
     fn finish(&mut self, committed: Result<(), &Error>) {
         match committed {
-            // What a part answered rests on a state that a failed commit has made void.
+            // The results of these parts are void: they saw a state that was not committed.
             Err(e) if self.is_open() => self.fail(e),
             _ => self.settled = self.outputs.len(),
         }
@@ -74,24 +75,24 @@ impl<P: Program> Grouped for Job<P> {
     fn fail(&mut self, error: &Error) {
         let failed = |output: &mut Result<P::Output>| *output = Err(error.clone());
         self.outputs.iter_mut().skip(self.settled).for_each(failed);
-        // What has not run is known not to be applied.
+        // A part that has not run is known not to be applied.
         self.outputs.resize_with(self.parts.len(), || Err(error.clone().of_read()));
         self.settled = self.outputs.len();
         self.answer();
     }
 }
 
-/// What still stands in the queue when the store is closed is known not to be applied.
-impl<P: Program> Drop for Job<P> {
+/// When the store is closed, a job in the queue is known not to be applied.
+impl<P: Program> Drop for ProgramJob<P> {
     fn drop(&mut self) {
         self.fail(&closed().with_unknown_outcome());
     }
 }
 
-/// A program that changes nothing. That it is in a group has the file opened again if need be.
-pub(super) struct Mend(pub(super) Option<oneshot::Sender<()>>);
+/// A job that changes nothing. It makes the writing thread reopen the file if necessary.
+pub(super) struct ReopenJob(pub(super) Option<oneshot::Sender<()>>);
 
-impl Grouped for Mend {
+impl CommitJob for ReopenJob {
     fn next(&self) -> Option<usize> {
         Some(0)
     }
@@ -104,7 +105,7 @@ impl Grouped for Mend {
     fn run(&mut self, _: &WriteTx<'_>) {}
     fn finish(&mut self, _: Result<(), &Error>) {
         if let Some(reply) = self.0.take() {
-            let _ = reply.send(()); // nobody waits any more
+            let _ = reply.send(()); // fails if the call was cancelled
         }
     }
     fn fail(&mut self, error: &Error) {

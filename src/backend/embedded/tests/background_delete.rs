@@ -1,9 +1,9 @@
-//! What is deleted and not yet removed: nobody sees it, nothing of it comes back, and in the end it
-//! is gone.
+//! Background deletion: hidden rows are invisible, stay deleted, and are removed from the file in
+//! the end.
 
-use super::super::tx::Removal;
-use super::disk::Disk;
-use super::{Embedded, begun, engine, open, open_with};
+use super::super::tx::DeleteLimits;
+use super::faulty_disk::FaultyDisk;
+use super::{Embedded, engine, open, open_with, pending};
 use crate::backend::EmbeddedOptions;
 use crate::{Result, Store};
 use std::collections::BTreeSet;
@@ -15,27 +15,30 @@ async fn fill(store: &Store<Embedded>, key: &str, members: std::ops::Range<u64>)
     store.sadd(key, members).await
 }
 
-/// Waits until all that is hidden is removed.
+/// Waits until no row is hidden.
 async fn removed(store: &Store<Embedded>) {
     let start = Instant::now();
-    while engine(store).snapshot().hides() {
+    while engine(store).snapshot().has_hidden() {
         assert!(start.elapsed() < Duration::from_secs(60), "what is hidden is not removed");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// So few rows at a time that everything is hidden, and stays so for a while.
+/// Hides every deleted row, and removes one row per commit.
 fn slowly() -> EmbeddedOptions {
-    EmbeddedOptions { removal: Removal { piece: 1, few: 0 }, ..EmbeddedOptions::default() }
+    EmbeddedOptions {
+        delete_limits: DeleteLimits { rows_per_commit: 1, min_rows: 0 },
+        ..EmbeddedOptions::default()
+    }
 }
 
 #[tokio::test]
 async fn a_large_delete_is_one_small_commit_and_the_rest_goes_behind_it() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     fill(&store, "set", 0..MANY).await.unwrap();
     let held = disk.hold();
-    let delete = begun(store.delete("set"));
+    let delete = pending(store.delete("set"));
     held.wait();
     let written = disk.unsynced();
     assert!(written < 400_000, "{written} bytes in the commit that deletes");
@@ -53,7 +56,7 @@ async fn a_large_delete_is_one_small_commit_and_the_rest_goes_behind_it() {
 
 #[tokio::test]
 async fn a_neighbour_is_answered_in_the_middle_of_a_large_delete() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     fill(&store, "set", 0..MANY).await.unwrap();
     let before = disk.syncs();
@@ -63,16 +66,16 @@ async fn a_neighbour_is_answered_in_the_middle_of_a_large_delete() {
         store.set("neighbour", n).await.unwrap();
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
-    assert!(engine(&store).snapshot().hides(), "it is not removed at once");
+    assert!(engine(&store).snapshot().has_hidden(), "it is not removed at once");
     assert!(disk.syncs() - before < 20, "they do not wait for its end");
     removed(&store).await;
 }
 
-/// It was the same where a string, or an atomic write, replaces a large set or hash.
+/// A string or an atomic write that replaces a large set or hash used to block others as well.
 #[tokio::test]
 async fn whatever_replaces_or_removes_very_many_rows_hides_them() {
     for how in 0..4 {
-        let disk = Disk::default();
+        let disk = FaultyDisk::default();
         let store = open(&disk).await.unwrap();
         store.hset("k", (0..MANY).map(|n| (n, n))).await.unwrap();
         let mut tx = store.atomic_write();
@@ -90,7 +93,7 @@ async fn whatever_replaces_or_removes_very_many_rows_hides_them() {
                 assert!(tx.exec().await.unwrap().is_committed());
             }
         }
-        assert!(engine(&store).snapshot().hides(), "{how}");
+        assert!(engine(&store).snapshot().has_hidden(), "{how}");
         let there = store.get("k").await.unwrap();
         assert_eq!(there, (how < 3).then(|| "text".into()), "{how}");
         removed(&store).await;
@@ -99,10 +102,10 @@ async fn whatever_replaces_or_removes_very_many_rows_hides_them() {
     }
 }
 
-/// Many that are not so large are not removed in one transaction either.
+/// Many small deletes in one transaction share its limit.
 #[tokio::test]
 async fn a_batch_of_deletes_removes_no_more_at_once_than_one_of_them() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     for n in 0..40 {
         fill(&store, &format!("set{n}"), 0..500).await.unwrap();
@@ -119,10 +122,10 @@ async fn a_batch_of_deletes_removes_no_more_at_once_than_one_of_them() {
     assert_eq!(engine(&store).snapshot().rows(), 0);
 }
 
-/// A key can be used again at once, and nothing that was in it comes back.
+/// A key can be reused at once, and its old content does not come back.
 #[tokio::test]
 async fn a_key_whose_rows_are_hidden_is_used_like_any_other() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open_with(&disk, slowly()).await.unwrap();
     let mut random = fastrand::Rng::with_seed(1);
     let mut expected = BTreeSet::new();
@@ -158,18 +161,18 @@ async fn a_key_whose_rows_are_hidden_is_used_like_any_other() {
 
 #[tokio::test]
 async fn every_range_and_count_leaves_out_what_is_hidden() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open_with(&disk, slowly()).await.unwrap();
     for n in 0..200u64 {
         store.zhadd("z", format!("{n:03}"), n, n as f64).await.unwrap();
     }
     assert!(store.delete("z").await.unwrap());
-    // Here and there, some of them where the old ones were.
+    // A few members, some of them at the position of old ones.
     let there: Vec<u64> = (0..200).filter(|n| n % 7 == 3 || *n > 195).collect();
     for n in &there {
         store.zhadd("z", format!("{n:03}"), n + 1, *n as f64).await.unwrap();
     }
-    assert!(engine(&store).snapshot().hides());
+    assert!(engine(&store).snapshot().has_hidden());
     let values = |from: &[u64]| -> Vec<crate::Value> {
         from.iter().map(|n| (n + 1).to_string().into()).collect()
     };
@@ -193,27 +196,27 @@ async fn every_range_and_count_leaves_out_what_is_hidden() {
 
 #[tokio::test]
 async fn what_is_hidden_stays_so_when_the_file_is_opened_again_and_is_removed_then() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open_with(&disk, slowly()).await.unwrap();
     fill(&store, "set", 0..5_000).await.unwrap();
     store.delete("set").await.unwrap();
     fill(&store, "set", 4_000..4_002).await.unwrap();
     store.backend().close().await.unwrap();
     let store = open_with(&disk, slowly()).await.unwrap();
-    assert!(engine(&store).snapshot().hides(), "closing does not wait for it");
+    assert!(engine(&store).snapshot().has_hidden(), "closing does not wait for it");
     assert_eq!(store.smembers("set").await.unwrap().len(), 2);
     store.backend().close().await.unwrap();
     let store = open(&disk).await.unwrap();
     removed(&store).await;
     assert_eq!(engine(&store).snapshot().rows(), 2);
-    assert_eq!(engine(&store).vitals().broken_promises(), 0);
+    assert_eq!(engine(&store).stats().unexpected_reads(), 0);
 }
 
 #[tokio::test]
 async fn a_power_cut_leaves_a_large_set_whole_or_gone() {
     let mut seen = [0; 2];
     for at in (1..30u64).chain((30..200).step_by(7)) {
-        let disk = Disk::default();
+        let disk = FaultyDisk::default();
         let store = open(&disk).await.unwrap();
         fill(&store, "set", 0..3_000).await.unwrap();
         store.set("before", "v").await.unwrap();
@@ -225,7 +228,7 @@ async fn a_power_cut_leaves_a_large_set_whole_or_gone() {
             }
         }
         let Some(image) = disk.after_the_cut() else { continue };
-        let store = open(&Disk::holding(image)).await.unwrap();
+        let store = open(&FaultyDisk::holding(image)).await.unwrap();
         let left = store.smembers("set").await.unwrap().len();
         assert!(left == 0 || (left == 3_000 && !deleted), "{left} at {at}, deleted: {deleted}");
         assert!(store.get("before").await.unwrap().is_some());
@@ -236,11 +239,11 @@ async fn a_power_cut_leaves_a_large_set_whole_or_gone() {
     assert!(seen[0] > 2 && seen[1] > 10, "{seen:?}");
 }
 
-/// A disk that fails while something is removed behind: nobody is answered wrong, and it goes on.
+/// An I/O error during background deletion: no wrong replies, and the deletion continues.
 #[tokio::test]
 async fn removing_goes_on_when_the_disk_has_recovered() {
-    use super::disk::{Call, Fault};
-    let disk = Disk::default();
+    use super::faulty_disk::{Call, Fault};
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     fill(&store, "set", 0..MANY).await.unwrap();
     store.delete("set").await.unwrap();
@@ -253,10 +256,10 @@ async fn removing_goes_on_when_the_disk_has_recovered() {
     assert!(engine(&store).snapshot().rows() <= 1);
 }
 
-/// As fast as one can delete, and with every row written anew: it has to go as fast.
+/// Sets are deleted and rewritten as fast as possible. The background deletion must keep up.
 #[tokio::test]
 async fn a_file_in_which_sets_come_and_go_does_not_grow_for_ever() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let mut most = [0; 2];
     for round in 0..30 {

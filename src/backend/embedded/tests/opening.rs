@@ -1,4 +1,4 @@
-//! Files that are not there yet, and files that are open already.
+//! Creating files, and opening files that are in use.
 
 use super::super::Embedded;
 use crate::{ErrorKind, Store};
@@ -30,7 +30,7 @@ async fn a_path_that_cannot_be_a_file_is_an_invalid_argument() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_file_that_may_not_be_written_is_access_denied() {
-    // Not even root may.
+    // Not even root can write it.
     let path = Path::new("/proc/sys/kernel/osrelease");
     assert_eq!(refusal(path).await, ErrorKind::AccessDenied);
 }
@@ -48,7 +48,7 @@ async fn a_file_is_open_once_and_free_as_soon_as_it_is_closed() {
     }
 }
 
-/// Opens `path`, notes it down if that succeeds, and closes it.
+/// Opens the file, adds `name` to a set, and closes it. Returns false if the file is in use.
 fn note(path: &Path, name: &str) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
@@ -65,8 +65,8 @@ fn note(path: &Path, name: &str) -> bool {
     })
 }
 
-/// Two threads of one process used to make a file under the same temporary name, so that the slower
-/// one emptied it after the faster one had put it in place, and the store was lost.
+/// Two threads used to create the file under the same temporary name. The slower one truncated it
+/// after the faster one had moved it into place, and the store was lost.
 #[test]
 fn two_that_make_one_file_at_once_lose_nothing_and_leave_nothing_behind() {
     for round in 0..30 {
@@ -81,7 +81,7 @@ fn two_that_make_one_file_at_once_lose_nothing_and_leave_nothing_behind() {
                 .collect();
             makers.into_iter().filter_map(|maker| maker.join().unwrap()).collect()
         });
-        assert!(!noted.is_empty(), "round {round}: nobody could open it");
+        assert!(!noted.is_empty(), "round {round}: no opener succeeded");
         assert!(note(&path, "last"));
         noted.push("last".into());
         assert_eq!(names(dir.path()), ["store"], "round {round}");
@@ -105,7 +105,7 @@ fn link(target: impl AsRef<Path>, link: &Path) {
     std::os::unix::fs::symlink(target, link).unwrap();
 }
 
-/// It was said that the directory did not exist.
+/// Used to report that the directory does not exist.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_symbolic_link_to_a_file_that_is_not_there_makes_that_file() {
@@ -147,7 +147,7 @@ async fn a_symbolic_link_into_nowhere_is_an_invalid_argument() {
     assert_eq!(names(dir.path()).len(), 4);
 }
 
-/// What `tempfile` makes.
+/// As the crate `tempfile` creates it.
 #[tokio::test]
 async fn an_empty_file_opens_as_a_new_store() {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -158,11 +158,11 @@ async fn an_empty_file_opens_as_a_new_store() {
     }
 }
 
-/// As where a container mounts a single file, or the directory belongs to somebody else.
+/// For example a single file mounted into a container, or a directory of another owner.
 #[tokio::test]
 async fn an_empty_file_that_nothing_can_be_moved_to_is_made_a_store_where_it_is() {
     let dir = tempfile::tempdir().unwrap();
-    // No other file beside it can have a longer name.
+    // A temporary file beside it would exceed the maximum length of a file name.
     let path = dir.path().join("n".repeat(255));
     std::fs::write(&path, "").unwrap();
     for opened in 1..3 {
@@ -190,7 +190,7 @@ async fn an_empty_file_keeps_its_permissions_and_its_link() {
     assert_eq!(names(dir.path()).len(), 2);
 }
 
-/// Nothing is put in the place of a device.
+/// A device is never replaced.
 #[cfg(unix)]
 #[tokio::test]
 async fn what_is_no_regular_file_is_an_invalid_argument_and_left_alone() {
@@ -203,7 +203,7 @@ async fn what_is_no_regular_file_is_an_invalid_argument_and_left_alone() {
     assert_eq!(names(dir.path()), ["fifo"]);
 }
 
-/// Two that find the same empty file must not each put a store in its place.
+/// Two processes that find the same empty file must not both replace it.
 #[test]
 fn two_that_open_one_empty_file_at_once_lose_nothing() {
     for round in 0..30 {
@@ -219,7 +219,7 @@ fn two_that_open_one_empty_file_at_once_lose_nothing() {
                 .collect();
             openers.into_iter().filter_map(|opener| opener.join().unwrap()).collect()
         });
-        assert!(!noted.is_empty(), "round {round}: nobody could open it");
+        assert!(!noted.is_empty(), "round {round}: no opener succeeded");
         assert!(note(&path, "last"));
         noted.push("last".into());
         assert_eq!(names(dir.path()), ["store"], "round {round}");

@@ -1,8 +1,9 @@
-//! [`Disk`]: a storage in memory that remembers, counts, parks, fails and loses, as a test wants it.
+//! [`FaultyDisk`]: a test double of redb's storage, in memory. It injects I/O errors, panics and
+//! power cuts, counts calls, and can block a sync.
 //!
-//! It keeps what was synced apart from what was done since. When its power is cut, what was synced
-//! is left, and of the rest a random part: each change whole, torn or not at all. Real disks do no
-//! worse, except those that lie about having synced.
+//! It keeps synced and unsynced data apart. A power cut keeps the synced data, and a random part of
+//! the unsynced changes: each in full, torn, or not at all. Real disks are no worse, unless they
+//! acknowledge a sync that they have not done.
 
 use redb::StorageBackend;
 use std::collections::HashSet;
@@ -12,7 +13,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk(Arc<Inner>);
+pub(super) struct FaultyDisk(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -22,7 +23,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// What a read finds.
+    /// The content that a read sees.
     image: Vec<u8>,
     synced: Vec<u8>,
     unsynced: Vec<Change>,
@@ -30,15 +31,15 @@ struct State {
     reads: u64,
     callers: HashSet<ThreadId>,
     faults: Vec<(Call, Fault)>,
-    /// How many of the calls that are to fail do not fail yet, and whether only the first fails
-    /// then.
+    /// The number of matching calls that still succeed. With `once`, only the first call after them
+    /// fails.
     spared: u64,
     once: bool,
     hold: bool,
     held: bool,
-    /// The changes and syncs until the power is cut.
+    /// The number of changes and syncs until the power cut.
     until_cut: Option<u64>,
-    /// What the cut has left.
+    /// The content after the power cut.
     left: Option<Vec<u8>>,
     random: fastrand::Rng,
 }
@@ -68,10 +69,10 @@ pub(super) enum Fault {
     Panic,
 }
 
-impl Disk {
-    /// A disk that has always held `image`.
+impl FaultyDisk {
+    /// A disk with this content, synced.
     pub(super) fn holding(image: Vec<u8>) -> Self {
-        let disk = Disk::default();
+        let disk = FaultyDisk::default();
         disk.lock().synced.clone_from(&image);
         disk.lock().image = image;
         disk
@@ -88,7 +89,7 @@ impl Disk {
     pub(super) fn reads(&self) -> u64 {
         self.lock().reads
     }
-    /// How many bytes were written since the last sync.
+    /// The number of bytes written since the last sync.
     pub(super) fn unsynced(&self) -> usize {
         let bytes = |change: &Change| match change {
             Change::Write(_, data) => data.len(),
@@ -96,18 +97,18 @@ impl Disk {
         };
         self.lock().unsynced.iter().map(bytes).sum()
     }
-    /// The threads that have read or changed anything.
+    /// The threads that have used the disk.
     pub(super) fn callers(&self) -> HashSet<ThreadId> {
         self.lock().callers.clone()
     }
 
-    /// From now on these calls end like this.
+    /// From now on these calls fail.
     pub(super) fn fail(&self, calls: &[Call], fault: Fault) {
         let mut state = self.lock();
         state.faults = calls.iter().map(|call| (*call, fault)).collect();
         (state.spared, state.once) = (0, false);
     }
-    /// One of these calls ends like this, when `spared` of them have still gone well.
+    /// The call after the next `spared` ones fails; later ones succeed.
     pub(super) fn fail_once(&self, spared: u64, call: Call, fault: Fault) {
         let mut state = self.lock();
         state.faults = vec![(call, fault)];
@@ -117,19 +118,19 @@ impl Disk {
         self.lock().faults.clear();
     }
 
-    /// From now on a sync does not come back, until what is returned is dropped.
+    /// Blocks every sync until the guard is dropped.
     pub(super) fn hold(&self) -> Hold<'_> {
         self.lock().hold = true;
         Hold(self)
     }
 
-    /// Cuts the power at the change or sync that is the `n`th from now.
+    /// Cuts the power at the `n`th change or sync from now.
     pub(super) fn cut_power_at(&self, n: u64, seed: u64) {
         let mut state = self.lock();
         state.until_cut = Some(n);
         state.random = fastrand::Rng::with_seed(seed);
     }
-    /// What is on the disk when the power is back.
+    /// The content after the power cut.
     pub(super) fn after_the_cut(&self) -> Option<Vec<u8>> {
         self.lock().left.clone()
     }
@@ -149,23 +150,23 @@ impl Disk {
             Some(Fault::Error(kind)) => Err(kind.into()),
             Some(Fault::Panic) => {
                 drop(state);
-                panic!("the storage panics in {call:?}, as it was told to");
+                panic!("an injected panic in {call:?}");
             }
         }
     }
 }
 
 #[must_use]
-pub(super) struct Hold<'d>(&'d Disk);
+pub(super) struct Hold<'d>(&'d FaultyDisk);
 
 impl Hold<'_> {
-    /// Waits until a sync is held.
+    /// Waits until a sync is blocked.
     pub(super) fn wait(&self) {
         let soon = Duration::from_secs(10);
         let waited = self.0.0.moved.wait_timeout_while(self.0.lock(), soon, |state| !state.held);
         let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         drop(state);
-        assert!(!waited.timed_out(), "nobody syncs");
+        assert!(!waited.timed_out(), "no sync within 10 s");
     }
 }
 
@@ -212,7 +213,7 @@ impl Change {
             Change::SetLen(_) => 1,
         }
     }
-    /// Does the first `most` bytes of it.
+    /// Applies the first `most` bytes of the change.
     fn apply(&self, image: &mut Vec<u8>, most: usize) {
         match self {
             Change::Write(at, data) => {
@@ -227,7 +228,7 @@ impl Change {
     }
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for FaultyDisk {
     fn len(&self) -> io::Result<u64> {
         Ok(self.lock().image.len() as u64)
     }

@@ -1,7 +1,7 @@
-//! Power cuts, at any change or sync, during recovery, too: what was answered is there, nothing is
-//! there by half.
+//! Power cuts at any change or sync, also during recovery: no write that returned is lost, and none
+//! is applied in part.
 
-use super::disk::Disk;
+use super::faulty_disk::FaultyDisk;
 use super::{filler, open};
 use crate::backend::Embedded;
 use crate::{Result, Store, Value};
@@ -10,11 +10,11 @@ use std::sync::Mutex;
 
 const WRITERS: usize = 4;
 
-/// How far a writer has come with one kind of write. It waits for each answer.
+/// The progress of a writer with one kind of write. Each write waits for the reply to the last one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     answered: u64,
-    begun: u64,
+    started: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,16 +37,16 @@ async fn write_together(store: &Store<Embedded>, w: usize, n: u64) -> Result<()>
     Ok(())
 }
 
-/// Writes until the power goes off.
+/// Writes until the power cut.
 async fn write(store: &Store<Embedded>, w: usize, writer: &Mutex<[Writer; WRITERS]>) -> Result<()> {
     let edit = |f: &dyn Fn(&mut Writer)| f(&mut writer.lock().unwrap()[w]);
     loop {
-        edit(&|w| w.atomic.begun += 1);
-        let n = writer.lock().unwrap()[w].atomic.begun;
+        edit(&|w| w.atomic.started += 1);
+        let n = writer.lock().unwrap()[w].atomic.started;
         write_together(store, w, n).await?;
         edit(&|w| w.atomic.answered = n);
-        edit(&|w| w.plain.begun += 1);
-        let n = writer.lock().unwrap()[w].plain.begun;
+        edit(&|w| w.plain.started += 1);
+        let n = writer.lock().unwrap()[w].plain.started;
         store.set(format!("p{w}:{n}"), long(w, n)).await?;
         edit(&|w| w.plain.answered = n);
     }
@@ -57,29 +57,29 @@ async fn number(store: &Store<Embedded>, key: String) -> u64 {
     value.map_or(0, |v| String::from_utf8_lossy(v.as_ref()).parse().unwrap())
 }
 
-/// Compares what is there with what was answered, and goes on from there.
+/// Compares the data with the writes that returned, and continues from there.
 async fn check(store: &Store<Embedded>, w: usize, writer: &mut Writer) {
     let n = number(store, format!("s{w}")).await;
     let field = store.zhget("h", format!("f{w}")).await.unwrap();
     assert_eq!(field, (n > 0).then(|| Value::from(n.to_string())), "{w} is torn");
     assert_eq!(store.zscore("h", format!("f{w}")).await.unwrap().unwrap_or(0.0), n as f64);
     assert_eq!(number(store, format!("c{w}")).await, n, "{w} is torn");
-    assert!((writer.atomic.answered..=writer.atomic.begun).contains(&n), "{n}: {writer:?}");
+    assert!((writer.atomic.answered..=writer.atomic.started).contains(&n), "{n}: {writer:?}");
     let mut there = writer.plain.answered;
-    for n in 1..=writer.plain.begun {
+    for n in 1..=writer.plain.started {
         match store.get(format!("p{w}:{n}")).await.unwrap() {
             Some(value) if value == long(w, n) => there = there.max(n),
             other => assert!(other.is_none() && n > writer.plain.answered, "{w}:{n}: {writer:?}"),
         }
     }
-    writer.atomic = Progress { answered: n, begun: n };
-    writer.plain = Progress { answered: there, begun: there };
+    writer.atomic = Progress { answered: n, started: n };
+    writer.plain = Progress { answered: there, started: there };
 }
 
-/// One life of a disk, from power on to power off.
+/// Opens the disk, writes until the power cut, and returns the content that is left.
 async fn live(image: Vec<u8>, seed: u64, writers: &mut [Writer; WRITERS]) -> Vec<u8> {
-    let disk = Disk::holding(image);
-    // One in four is cut while it is being put in order.
+    let disk = FaultyDisk::holding(image);
+    // One in four is cut during recovery.
     let most = if seed.is_multiple_of(4) { 20 } else { 400 };
     disk.cut_power_at(fastrand::Rng::with_seed(seed).u64(1..most), seed);
     let progress = Mutex::new(*writers);
@@ -91,14 +91,14 @@ async fn live(image: Vec<u8>, seed: u64, writers: &mut [Writer; WRITERS]) -> Vec
 }
 
 async fn survive(lives: impl Iterator<Item = u64>) {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     open(&disk).await.unwrap().backend().close().await.unwrap();
     let mut image = disk.image();
     let mut writers = [Writer::default(); WRITERS];
     for seed in lives {
         image = live(image, seed, &mut writers).await;
-        // On a copy: the next life begins with what this one has left.
-        let store = open(&Disk::holding(image.clone())).await;
+        // On a copy: the next round starts from the content after the cut.
+        let store = open(&FaultyDisk::holding(image.clone())).await;
         let store = store.unwrap_or_else(|e| panic!("seed {seed}: {e:?}"));
         for (w, writer) in writers.iter_mut().enumerate() {
             check(&store, w, writer).await;
@@ -116,7 +116,7 @@ async fn a_power_cut_loses_nothing_that_was_answered_and_leaves_nothing_by_half(
 
 #[tokio::test]
 async fn an_answer_comes_after_the_sync_of_what_it_answers() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     for n in 0..200u64 {
         let before = disk.syncs();

@@ -1,12 +1,12 @@
-//! An engine in memory that is as unkind as the layer above has to be ready for.
+//! A test double: an engine in memory with fault injection.
 //!
-//! It conflicts, for real and for no reason, splits at tiny limits, moves a reading transaction to
-//! a newer state in its middle, and loses the answer to a commit. It counts how many reads were
-//! under way at once.
+//! It detects conflicts and injects more, splits values at tiny limits, advances the snapshot of a
+//! reader, expires transactions, and loses the response to a commit. It counts concurrent reads.
 
 use super::Ordered;
 use super::engine::{
-    Access, Change, Engine, EngineLimits, Failure, Program, Scan, Span, Transaction, Visit, added,
+    Access, AttemptError, Change, Engine, EngineLimits, Program, Scan, Span, Transaction, Visit,
+    added,
 };
 use crate::Outcome;
 use crate::backend::{Backend, Context as Cx};
@@ -20,31 +20,31 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-/// How unkind it is. `Default` is kind.
+/// The faults to inject. `Default` injects none.
 #[derive(Clone, Copy, Debug)]
-pub struct Unkindness {
-    /// Whether it looks for uses of a key as another type.
+#[allow(clippy::exhaustive_structs, reason = "for the tests of this repository: hidden")]
+pub struct Faults {
+    /// Whether the engine checks the types of keys.
     pub typed: bool,
-    /// The most bytes of a row's value; at least 64.
+    /// Maximum bytes of the value of a row; at least 64.
     pub value: usize,
-    /// The most bytes that a transaction can change.
+    /// Maximum bytes that a transaction changes.
     pub transaction: usize,
-    /// The most rows in a page.
+    /// Maximum rows of a page.
     pub page: usize,
-    /// Every how many commits one conflicts for no reason; 0 for never.
+    /// Every n-th commit fails with a conflict; 0 for never.
     pub conflict_every: u64,
-    /// Every how many commits one is applied and its answer lost; 0 for never.
+    /// Every n-th commit is applied, and its response is lost; 0 for never.
     pub lose_every: u64,
-    /// After how many reads a reading transaction moves to the newest state; 0 for never.
+    /// A read-only transaction advances to the newest state after every n reads; 0 for never.
     pub age: usize,
-    /// With more reads and changes than this a writing transaction is too old, if less at once
-    /// would help.
+    /// A divisible writing transaction with more reads and changes than this is too old.
     pub lifetime: usize,
 }
 
-impl Unkindness {
-    /// Kind.
-    pub const KIND: Self = Unkindness {
+impl Faults {
+    /// No faults.
+    pub const NONE: Self = Faults {
         typed: false,
         value: usize::MAX,
         transaction: usize::MAX,
@@ -56,9 +56,9 @@ impl Unkindness {
     };
 }
 
-impl Default for Unkindness {
+impl Default for Faults {
     fn default() -> Self {
-        Unkindness::KIND
+        Faults::NONE
     }
 }
 
@@ -66,46 +66,46 @@ type Table = BTreeMap<Vec<u8>, Vec<u8>>;
 
 #[derive(Debug, Default)]
 struct State {
-    /// Shared with the transactions that are reading it; copied by the first commit after.
+    /// Shared with the transactions that read it. The next commit copies it.
     table: Arc<Table>,
     version: u64,
-    /// Which rows each commit changed, for judging those that began before it.
+    /// The rows that each commit changed, to detect conflicts.
     log: Vec<(u64, Vec<Span>)>,
-    /// How many transactions are open, by the version at which they began.
+    /// The number of open transactions by read version.
     open: BTreeMap<u64, usize>,
 }
 
 /// The engine.
 #[derive(Debug)]
-pub(crate) struct Simulated {
-    unkind: Unkindness,
+pub(crate) struct FaultyEngine {
+    faults: Faults,
     state: Mutex<State>,
     commits: AtomicU64,
-    under_way: AtomicUsize,
-    most_under_way: AtomicUsize,
+    in_flight: AtomicUsize,
+    max_in_flight: AtomicUsize,
 }
 
-impl Simulated {
-    pub(crate) fn new(unkind: Unkindness) -> Self {
-        Simulated {
-            unkind,
+impl FaultyEngine {
+    pub(crate) fn new(faults: Faults) -> Self {
+        FaultyEngine {
+            faults,
             state: Mutex::default(),
             commits: AtomicU64::new(0),
-            under_way: AtomicUsize::new(0),
-            most_under_way: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            max_in_flight: AtomicUsize::new(0),
         }
     }
-    /// The most reads that were ever under way at once.
+    /// The maximum number of concurrent reads so far.
     #[cfg(test)]
-    pub(crate) fn most_reads_at_once(&self) -> usize {
-        self.most_under_way.load(SeqCst)
+    pub(crate) fn max_concurrent_reads(&self) -> usize {
+        self.max_in_flight.load(SeqCst)
     }
-    /// How often something was committed, or was to be.
+    /// The number of commits, including failed ones.
     #[cfg(test)]
     pub(crate) fn commits(&self) -> u64 {
         self.commits.load(SeqCst)
     }
-    /// How many rows there are.
+    /// The number of rows.
     #[cfg(test)]
     pub(crate) fn rows(&self) -> usize {
         self.lock().table.len()
@@ -118,54 +118,51 @@ impl Simulated {
     }
 
     fn commit(&self, tx: &Tx<'_>) -> Result<()> {
-        let Seen { changes, read, .. } = std::mem::take(&mut *tx.lock());
+        let TxState { changes, read, .. } = std::mem::take(&mut *tx.lock());
         if changes.is_empty() {
             return Ok(());
         }
         let size: usize = changes.iter().map(size).sum();
-        if size > self.unkind.transaction {
+        if size > self.faults.transaction {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!(
-                    "a transaction of {size} bytes, and {} is the limit",
-                    self.unkind.transaction
-                ),
+                format!("a transaction of {size} bytes; the limit is {}", self.faults.transaction),
             ));
         }
         let count = self.commits.fetch_add(1, SeqCst) + 1;
         let mut state = self.lock();
         let conflict = state.log.iter().any(|(version, spans)| {
-            *version > tx.began && spans.iter().any(|w| read.iter().any(|r| overlap(w, r)))
+            *version > tx.read_version && spans.iter().any(|w| read.iter().any(|r| overlap(w, r)))
         });
-        if conflict || Self::every(self.unkind.conflict_every, count) {
-            return Err(Error::new(ErrorKind::Conflict, "another transaction came first"));
+        if conflict || Self::every(self.faults.conflict_every, count) {
+            return Err(Error::new(ErrorKind::Conflict, "a conflict with another transaction"));
         }
         state.version += 1;
         let version = state.version;
-        state.log.push((version, changes.iter().map(changed).collect()));
+        state.log.push((version, changes.iter().map(span_of).collect()));
         let table = Arc::make_mut(&mut state.table);
-        changes.into_iter().for_each(|change| carry_out(table, change));
-        if Self::every(self.unkind.lose_every, count) {
+        changes.into_iter().for_each(|change| apply_change(table, change));
+        if Self::every(self.faults.lose_every, count) {
             return Err(
-                Error::new(ErrorKind::Unavailable, "the answer was lost").with_unknown_outcome()
+                Error::new(ErrorKind::Unavailable, "the response was lost").with_unknown_outcome()
             );
         }
         Ok(())
     }
 }
 
-impl Engine for Simulated {
+impl Engine for FaultyEngine {
     const NAME: &'static str = "simulated";
     type Session = ();
 
     fn limits(&self) -> EngineLimits {
         EngineLimits {
-            row: 10_000,
-            value: self.unkind.value,
-            transaction: self.unkind.transaction,
-            part: usize::MAX,
-            attempts: 10_000,
-            typed: self.unkind.typed,
+            max_name: 10_000,
+            max_value: self.faults.value,
+            max_transaction: self.faults.transaction,
+            max_part_rows: usize::MAX,
+            max_attempts: 10_000,
+            checks_types: self.faults.typed,
         }
     }
 
@@ -175,13 +172,13 @@ impl Engine for Simulated {
         access: Access,
         program: &Arc<P>,
         (): &mut (),
-    ) -> Result<P::Output, Failure> {
+    ) -> Result<P::Output, AttemptError> {
         let tx = Tx::begin(self, access);
         let result = program.run(&tx).await;
-        let mortal = access == Access::Write && program.is_divisible();
-        if mortal && tx.lock().age() > self.unkind.lifetime {
+        let can_expire = access == Access::Write && program.is_divisible();
+        if can_expire && tx.lock().age() > self.faults.lifetime {
             let error = Error::new(ErrorKind::Conflict, "the transaction is too old");
-            return Err(Failure { error, again: true, too_old: true });
+            return Err(AttemptError { error, retryable: true, too_old: true });
         }
         let output = result?;
         self.commit(&tx)?;
@@ -189,20 +186,20 @@ impl Engine for Simulated {
     }
 }
 
-/// What a transaction has seen and wants.
+/// The snapshot, the read rows and the changes of a transaction.
 #[derive(Debug, Default)]
-struct Seen {
+struct TxState {
     table: Arc<Table>,
     reads: usize,
     read: Vec<Span>,
     changes: Vec<Change>,
-    /// How many of the changes are in `table`. Most transactions never read what they have changed,
-    /// and need no copy.
+    /// The number of changes that are applied to `table`. Most transactions never read their own
+    /// changes, and need no copy.
     in_table: usize,
 }
 
-impl Seen {
-    /// What it has read and changed, in place of the time that this takes.
+impl TxState {
+    /// Reads and changes count as elapsed time.
     fn age(&self) -> usize {
         self.reads + self.changes.len()
     }
@@ -210,7 +207,7 @@ impl Seen {
         if self.in_table < self.changes.len() {
             let table = Arc::make_mut(&mut self.table);
             let new = self.changes[self.in_table..].iter().cloned();
-            new.for_each(|change| carry_out(table, change));
+            new.for_each(|change| apply_change(table, change));
             self.in_table = self.changes.len();
         }
         self.table.clone()
@@ -218,49 +215,49 @@ impl Seen {
 }
 
 struct Tx<'e> {
-    engine: &'e Simulated,
+    engine: &'e FaultyEngine,
     access: Access,
-    began: u64,
-    seen: Mutex<Seen>,
+    read_version: u64,
+    state: Mutex<TxState>,
 }
 
 impl<'e> Tx<'e> {
-    fn begin(engine: &'e Simulated, access: Access) -> Self {
+    fn begin(engine: &'e FaultyEngine, access: Access) -> Self {
         let mut state = engine.lock();
-        let (table, began) = (state.table.clone(), state.version);
-        *state.open.entry(began).or_default() += 1;
-        let seen = Mutex::new(Seen { table, ..Seen::default() });
-        Tx { engine, access, began, seen }
+        let (table, read_version) = (state.table.clone(), state.version);
+        *state.open.entry(read_version).or_default() += 1;
+        let state = Mutex::new(TxState { table, ..TxState::default() });
+        Tx { engine, access, read_version, state }
     }
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, TxState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Every read starts here: it takes a turn of the executor, so that reads issued together
-    /// overlap, and ages the transaction. It conflicts with whoever changes `span`.
-    async fn look(&self, span: Option<Span>) -> Arc<Table> {
+    /// Starts every read. Yields to the executor once, so that reads that are issued together
+    /// overlap. Ages the transaction, and adds a read conflict on `span`.
+    async fn start_read(&self, span: Option<Span>) -> Arc<Table> {
         let engine = self.engine;
-        let now = engine.under_way.fetch_add(1, SeqCst) + 1;
-        engine.most_under_way.fetch_max(now, SeqCst);
+        let now = engine.in_flight.fetch_add(1, SeqCst) + 1;
+        engine.max_in_flight.fetch_max(now, SeqCst);
         Yield(false).await;
-        engine.under_way.fetch_sub(1, SeqCst);
-        let mut seen = self.lock();
-        seen.reads += 1;
-        seen.read.extend(span);
-        let old = engine.unkind.age > 0 && seen.reads.is_multiple_of(engine.unkind.age);
+        engine.in_flight.fetch_sub(1, SeqCst);
+        let mut state = self.lock();
+        state.reads += 1;
+        state.read.extend(span);
+        let old = engine.faults.age > 0 && state.reads.is_multiple_of(engine.faults.age);
         if old && self.access != Access::Write {
-            seen.table = engine.lock().table.clone();
+            state.table = engine.lock().table.clone();
         }
-        seen.table()
+        state.table()
     }
 }
 
 impl Drop for Tx<'_> {
     fn drop(&mut self) {
         let mut state = self.engine.lock();
-        if let Some(open) = state.open.get_mut(&self.began) {
+        if let Some(open) = state.open.get_mut(&self.read_version) {
             *open -= 1;
             if *open == 0 {
-                state.open.remove(&self.began);
+                state.open.remove(&self.read_version);
             }
         }
         let oldest = state.open.keys().next().copied().unwrap_or(u64::MAX);
@@ -268,7 +265,7 @@ impl Drop for Tx<'_> {
     }
 }
 
-/// Gives way once.
+/// Yields to the executor once.
 struct Yield(bool);
 
 impl Future for Yield {
@@ -283,7 +280,7 @@ impl Future for Yield {
 }
 
 impl Transaction for Tx<'_> {
-    fn moves_on(&self) -> bool {
+    fn may_advance(&self) -> bool {
         self.access != Access::Write
     }
     async fn get<R: Send>(
@@ -291,13 +288,13 @@ impl Transaction for Tx<'_> {
         row: &[u8],
         decode: impl FnOnce(&[u8]) -> Result<R> + Send,
     ) -> Result<Option<R>> {
-        let table = self.look(Some(one(row))).await;
+        let table = self.start_read(Some(only_row(row))).await;
         table.get(row).map(|value| decode(value)).transpose()
     }
     async fn range(&self, scan: &Scan, visit: &mut Visit<'_>) -> Result<Option<Vec<u8>>> {
-        let table = self.look((!scan.peek).then(|| scan.span.clone())).await;
-        let page = self.engine.unkind.page.min(scan.limit);
-        let mut rows = within(&table, &scan.span);
+        let table = self.start_read((!scan.snapshot).then(|| scan.span.clone())).await;
+        let page = self.engine.faults.page.min(scan.limit);
+        let mut rows = rows_in(&table, &scan.span);
         let mut last = None;
         for _ in 0..page {
             let Some((row, value)) = (if scan.reverse { rows.next_back() } else { rows.next() })
@@ -310,16 +307,16 @@ impl Transaction for Tx<'_> {
         Ok(last)
     }
     async fn count(&self, span: &Span) -> Result<u64> {
-        let table = self.look(Some(span.clone())).await;
-        Ok(within(&table, span).count() as u64)
+        let table = self.start_read(Some(span.clone())).await;
+        Ok(rows_in(&table, span).count() as u64)
     }
-    fn guard(&self, row: &[u8]) -> Result<()> {
-        self.lock().read.push(one(row));
+    fn add_read_conflict(&self, row: &[u8]) -> Result<()> {
+        self.lock().read.push(only_row(row));
         Ok(())
     }
     fn apply(&self, changes: Vec<Change>) -> Result<()> {
         if let Some(Change::Put(_, value)) = changes.iter().find(
-            |change| matches!(change, Change::Put(_, v) if v.len() > self.engine.unkind.value),
+            |change| matches!(change, Change::Put(_, v) if v.len() > self.engine.faults.value),
         ) {
             return Err(Error::new(ErrorKind::TooLarge, format!("a row of {}", value.len())));
         }
@@ -328,7 +325,7 @@ impl Transaction for Tx<'_> {
     }
 }
 
-fn within<'t>(
+fn rows_in<'t>(
     table: &'t Table,
     span: &Span,
 ) -> impl DoubleEndedIterator<Item = (&'t Vec<u8>, &'t Vec<u8>)> + use<'t> {
@@ -337,7 +334,7 @@ fn within<'t>(
     rows.into_iter().flatten()
 }
 
-fn carry_out(table: &mut Table, change: Change) {
+fn apply_change(table: &mut Table, change: Change) {
     match change {
         Change::Put(row, value) => {
             table.insert(row, value);
@@ -350,7 +347,7 @@ fn carry_out(table: &mut Table, change: Change) {
             table.insert(row, sum);
         }
         Change::Clear(span) => {
-            let rows: Vec<_> = within(table, &span).map(|(row, _)| row.clone()).collect();
+            let rows: Vec<_> = rows_in(table, &span).map(|(row, _)| row.clone()).collect();
             rows.iter().for_each(|row| {
                 table.remove(row);
             });
@@ -358,12 +355,12 @@ fn carry_out(table: &mut Table, change: Change) {
     }
 }
 
-fn one(row: &[u8]) -> Span {
+fn only_row(row: &[u8]) -> Span {
     Span { begin: row.to_vec(), end: super::engine::after(row.to_vec()) }
 }
-fn changed(change: &Change) -> Span {
+fn span_of(change: &Change) -> Span {
     match change {
-        Change::Put(row, _) | Change::Delete(row) | Change::Add(row, _) => one(row),
+        Change::Put(row, _) | Change::Delete(row) | Change::Add(row, _) => only_row(row),
         Change::Clear(span) => span.clone(),
     }
 }
@@ -379,14 +376,14 @@ fn overlap(a: &Span, b: &Span) -> bool {
     a.begin < b.end && b.begin < a.end
 }
 
-/// The ordered layer on the engine, for tests.
+/// The ordered layer over the engine.
 #[derive(Debug)]
-pub struct SimulatedBackend(Ordered<Simulated>);
+pub struct SimulatedBackend(Ordered<FaultyEngine>);
 
 impl SimulatedBackend {
-    /// On an engine that is as unkind as this.
-    pub fn new(unkind: Unkindness) -> Self {
-        SimulatedBackend(Ordered::new(Simulated::new(unkind)))
+    /// With these faults.
+    pub fn new(faults: Faults) -> Self {
+        SimulatedBackend(Ordered::new(FaultyEngine::new(faults)))
     }
 }
 

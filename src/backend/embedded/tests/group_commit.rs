@@ -1,7 +1,8 @@
-//! What shares a commit, what is a commit at all, and what becomes of the others when one fails.
+//! Group commit: which writes share a commit, which need none, and what a failing write does to the
+//! others.
 
-use super::disk::Disk;
-use super::{Embedded, begun, engine, open};
+use super::faulty_disk::FaultyDisk;
+use super::{Embedded, engine, open, pending};
 use crate::backend::EmbeddedOptions;
 use crate::{ErrorKind, Store};
 use redb::StorageBackend;
@@ -13,13 +14,13 @@ use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn writers_who_wait_for_the_disk_share_the_next_commit() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
     let before = disk.syncs();
-    let writes: Vec<_> = (0..64).map(|n| begun(store.set(format!("k{n}"), "v"))).collect();
+    let writes: Vec<_> = (0..64).map(|n| pending(store.set(format!("k{n}"), "v"))).collect();
     assert_eq!(engine(&store).queued(), 64);
     drop(held);
     first.await.unwrap();
@@ -32,7 +33,7 @@ async fn writers_who_wait_for_the_disk_share_the_next_commit() {
 
 #[tokio::test]
 async fn what_goes_together_is_one_commit_and_what_changes_nothing_is_none() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     store.zadd("z", "m", 1.0).await.unwrap();
     let mut before = disk.syncs();
@@ -63,21 +64,21 @@ async fn what_goes_together_is_one_commit_and_what_changes_nothing_is_none() {
 
 #[tokio::test]
 async fn one_that_fails_leaves_the_others_of_its_group_committed_and_itself_not() {
-    let disk = Disk::default();
+    let disk = FaultyDisk::default();
     let store = open(&disk).await.unwrap();
     store.set("text", "abc").await.unwrap();
     store.set("most", i64::MAX).await.unwrap();
     let held = disk.hold();
-    let first = begun(store.set("first", "v"));
+    let first = pending(store.set("first", "v"));
     held.wait();
     let mut tx = store.atomic_write();
     tx.set("half", "v");
     tx.incr_by("text", 1);
-    let before = begun(store.set("before", "v"));
-    let failing = begun(store.incr_by("text", 1));
-    let overflow = begun(store.incr_by("most", 1));
-    let half = begun(tx.exec());
-    let after = begun(store.incr_by("after", 2));
+    let before = pending(store.set("before", "v"));
+    let failing = pending(store.incr_by("text", 1));
+    let overflow = pending(store.incr_by("most", 1));
+    let half = pending(tx.exec());
+    let after = pending(store.incr_by("after", 2));
     drop(held);
     first.await.unwrap();
     before.await.unwrap();
@@ -96,7 +97,7 @@ async fn one_that_fails_leaves_the_others_of_its_group_committed_and_itself_not(
     assert_eq!(text("after").await.unwrap(), b"2");
 }
 
-/// A real file whose syncs are counted.
+/// A real file that counts syncs.
 #[derive(Debug)]
 struct Counted {
     file: FileBackend,
@@ -122,18 +123,18 @@ impl StorageBackend for Counted {
     }
 }
 
-/// Many writes by `callers` at once: how many share a sync, and how many are done in a second.
+/// Writes from `callers` tasks. Returns the writes per sync and the writes per second.
 async fn rate(callers: u64, each: u64) -> (f64, f64) {
     let dir = tempfile::tempdir().unwrap();
     let (path, syncs) = (dir.path().join("store"), Arc::new(AtomicU64::new(0)));
     let counter = syncs.clone();
-    let place = super::Place::Double(Box::new(move || {
+    let location = super::Location::TestDouble(Box::new(move || {
         let mut options = std::fs::OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
         let file = FileBackend::new(file).map_err(io::Error::other)?;
         Ok(Box::new(Counted { file, syncs: counter.clone() }))
     }));
-    let engine = super::Redb::open(place, EmbeddedOptions::default()).await.unwrap();
+    let engine = super::Redb::open(location, EmbeddedOptions::default()).await.unwrap();
     let store = Store::with_backend(Embedded::new(engine));
     let (before, start) = (syncs.load(Relaxed), Instant::now());
     let tasks: Vec<_> = (0..callers).map(|n| tokio::spawn(write(store.clone(), n, each))).collect();
@@ -158,6 +159,6 @@ async fn with_64_callers_at_least_8_writes_share_a_sync() {
     println!("1 caller:   {alone:5.1} writes a sync, {one:8.0} durable writes a second");
     println!("64 callers: {together:5.1} writes a sync, {many:8.0} durable writes a second");
     println!("64 callers get {:.1} times as much done as 1", many / one);
-    assert!(alone <= 1.0, "a caller who waits for each answer shares with nobody: {alone}");
+    assert!(alone <= 1.0, "a single caller shares no sync: {alone}");
     assert!(together >= 8.0, "{together} writes a sync");
 }

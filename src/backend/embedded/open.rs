@@ -1,4 +1,4 @@
-//! How a file comes to be: whole or not at all, and never in place of what somebody has stored.
+//! Opens a file, and creates it atomically: as a whole or not at all. Never overwrites data.
 
 use super::errors;
 use super::file::{initialize, io_error};
@@ -10,10 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// As many symbolic links in a row as Linux follows.
-const LINKS: usize = 40;
+/// The limit of Linux.
+const MAX_SYMLINKS: usize = 40;
 
-/// Opens the file at `path`. What is not there, or empty, is made a store first.
+/// Opens the file at `path`. Creates a store if the file does not exist or is empty.
 pub(super) fn open(path: &Path) -> Result<File> {
     let path = &target(path)?;
     loop {
@@ -27,7 +27,7 @@ pub(super) fn open(path: &Path) -> Result<File> {
         let file = file.map_err(io_error)?;
         let metadata = file.metadata().map_err(io_error)?;
         if !metadata.is_file() {
-            return Err(Error::invalid("the path names no regular file"));
+            return Err(Error::invalid("the path is not a regular file"));
         }
         if metadata.len() > 0 || !replace_empty(path, &file)? {
             return Ok(file);
@@ -39,40 +39,40 @@ fn existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
-/// Where symbolic links lead to, whether anything is there or not.
+/// Resolves symbolic links. The target need not exist.
 fn target(path: &Path) -> Result<PathBuf> {
     let mut path = path.to_owned();
-    for _ in 0..=LINKS {
+    for _ in 0..=MAX_SYMLINKS {
         let Ok(link) = fs::read_link(&path) else { return Ok(path) };
         path = path.parent().unwrap_or(Path::new("")).join(link);
     }
     Err(Error::invalid("the path is a loop of symbolic links"))
 }
 
-/// Makes a new store beside `path` and moves it there whole: a process that is killed in between
-/// leaves no half-made file, and of two that do it at once one wins.
+/// Creates a store beside `path` and links it there. A process that is killed in between leaves no
+/// partial store at `path`. If two processes do this at once, one of them wins.
 fn create(path: &Path) -> Result<()> {
     let (new, file) = beside(path)?;
     let made = make(file).and_then(|()| match fs::hard_link(&new, path) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // A file system without links.
+        // The file system has no hard links.
         Err(_) => fs::rename(&new, path).map_err(io_error),
     });
-    // Gone already after a rename.
+    // Does not exist after a rename.
     let _ = fs::remove_file(&new);
     made?;
     sync_directory(path)
 }
 
-/// Moves a new store in place of an empty file, which is locked meanwhile, so that two never do it.
-/// Whether the path is to be opened again; otherwise nothing can be moved there, and the store is
-/// to be made in the file itself.
+/// Moves a new store over an empty file. The empty file is locked meanwhile, so that two processes
+/// do not both replace it. Returns whether to open the path again. If nothing can be moved there,
+/// the store is created in the file itself.
 fn replace_empty(path: &Path, empty: &File) -> Result<bool> {
     empty.lock().map_err(io_error)?;
     match fs::metadata(path) {
         Ok(now) if now.len() == 0 => {}
-        // Somebody else was first.
+        // Another process was first.
         _ => return Ok(true),
     }
     let Ok((new, file)) = beside(path) else { return Ok(false) };
@@ -88,8 +88,8 @@ fn replace_empty(path: &Path, empty: &File) -> Result<bool> {
     sync_directory(path).map(|()| true)
 }
 
-/// A new file beside `path`, which is nobody else's: not another thread's, not another process's of
-/// the same number in another container, and not one that a killed process has left.
+/// Creates a new file beside `path`. `create_new` makes it unique: among threads, among processes
+/// with the same id in different containers, and against leftovers of killed processes.
 fn beside(path: &Path) -> Result<(PathBuf, File)> {
     static MADE: AtomicU64 = AtomicU64::new(0);
     let Some(name) = path.file_name() else {
@@ -113,10 +113,10 @@ fn make(file: File) -> Result<()> {
     database.close().map_err(errors::database)
 }
 
-/// Until its directory is on the disk, a new file may be gone after a power cut.
+/// Without this, a power cut may lose the directory entry of the new file.
 fn sync_directory(path: &Path) -> Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Not every system can open a directory.
+    // Some systems cannot open a directory.
     match File::open(directory) {
         Ok(directory) if cfg!(unix) => directory.sync_all().map_err(io_error),
         _ => Ok(()),
