@@ -206,6 +206,7 @@ mod redis_cluster_spread {
 
 /// Every wrapper, and all wrappers in both orders, on each backend.
 mod wrapped {
+    #[cfg(any(feature = "redis", feature = "dynamodb"))]
     use super::support;
     use super::support::stacks::{self, every_stack};
     use keyvaluestore::backend::DynBackend;

@@ -171,6 +171,7 @@ async fn on_dynamodb(rules: impl support::doubles::Rules) -> Subject {
 
 /// Every wrapper, and all wrappers in both orders, on each backend, with a share of the programs.
 mod wrapped {
+    #[cfg(any(feature = "redis", feature = "dynamodb"))]
     use super::support;
     use super::support::stacks::{self, every_stack};
     use super::{check, plan};

@@ -28,6 +28,10 @@ pub(super) fn storage(e: StorageError) -> Error {
     Error::new(kind, message).with_source(e)
 }
 
+pub(super) fn io(e: io::Error) -> Error {
+    io_error(e.kind()).with_source(e)
+}
+
 pub(super) fn io_error(kind: io::ErrorKind) -> Error {
     use io::ErrorKind::*;
     match kind {

@@ -3,7 +3,7 @@
 use super::EmbeddedOptions;
 use super::errors;
 use super::open;
-use super::tx::{FORMAT, META, ROWS};
+use super::tx::{FORMAT, META};
 use crate::{Error, ErrorKind, Result};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{BackendError, Builder, Database, ReadableDatabase, StorageBackend};
@@ -68,7 +68,7 @@ pub(super) fn open(
         }
         Location::Memory => Box::new(InMemoryBackend::new()),
         #[cfg(test)]
-        Location::TestDouble(make) => make().map_err(io_error)?,
+        Location::TestDouble(make) => make().map_err(errors::io)?,
     };
     let fresh = storage.len().map_err(|e| errors::storage(e.into()))? == 0;
     stats.max_len.store(0, Relaxed);
@@ -79,24 +79,10 @@ pub(super) fn open(
         .create_with_backend(storage)
         .map_err(errors::database)?;
     if fresh {
-        initialize(&database)?;
+        open::initialize(&database)?;
     }
     check_format(&database)?;
     Ok(database)
-}
-
-pub(super) fn io_error(e: io::Error) -> Error {
-    errors::io_error(e.kind()).with_source(e)
-}
-
-pub(super) fn initialize(database: &Database) -> Result<()> {
-    let tx = database.begin_write().map_err(errors::transaction)?;
-    {
-        tx.open_table(ROWS).map_err(errors::table)?;
-        let mut meta = tx.open_table(META).map_err(errors::table)?;
-        meta.insert("format", FORMAT).map_err(errors::storage)?;
-    }
-    tx.commit().map_err(errors::commit)
 }
 
 fn check_format(database: &Database) -> Result<()> {

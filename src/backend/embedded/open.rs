@@ -1,10 +1,10 @@
 //! Opens a file, and creates it atomically: as a whole or not at all. Never overwrites data.
 
 use super::errors;
-use super::file::{initialize, io_error};
+use super::tx::{FORMAT, META, ROWS};
 use crate::{Error, Result};
-use redb::Builder;
 use redb::backends::FileBackend;
+use redb::{Builder, Database};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,8 +24,8 @@ pub(super) fn open(path: &Path) -> Result<File> {
             }
             file => file,
         };
-        let file = file.map_err(io_error)?;
-        let metadata = file.metadata().map_err(io_error)?;
+        let file = file.map_err(errors::io)?;
+        let metadata = file.metadata().map_err(errors::io)?;
         if !metadata.is_file() {
             return Err(Error::invalid("the path is not a regular file"));
         }
@@ -57,7 +57,7 @@ fn create(path: &Path) -> Result<()> {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         // The file system has no hard links.
-        Err(_) => fs::rename(&new, path).map_err(io_error),
+        Err(_) => fs::rename(&new, path).map_err(errors::io),
     });
     // Does not exist after a rename.
     let _ = fs::remove_file(&new);
@@ -69,20 +69,20 @@ fn create(path: &Path) -> Result<()> {
 /// do not both replace it. Returns whether to open the path again. If nothing can be moved there,
 /// the store is created in the file itself.
 fn replace_empty(path: &Path, empty: &File) -> Result<bool> {
-    empty.lock().map_err(io_error)?;
+    empty.lock().map_err(errors::io)?;
     match fs::metadata(path) {
         Ok(now) if now.len() == 0 => {}
         // Another process was first.
         _ => return Ok(true),
     }
     let Ok((new, file)) = beside(path) else { return Ok(false) };
-    let permissions = empty.metadata().map_err(io_error)?.permissions();
-    let moved = file.set_permissions(permissions).map_err(io_error);
+    let permissions = empty.metadata().map_err(errors::io)?.permissions();
+    let moved = file.set_permissions(permissions).map_err(errors::io);
     let moved = moved.and_then(|()| make(file));
-    let moved = moved.and_then(|()| fs::rename(&new, path).map_err(io_error));
+    let moved = moved.and_then(|()| fs::rename(&new, path).map_err(errors::io));
     if moved.is_err() {
         let _ = fs::remove_file(&new);
-        empty.unlock().map_err(io_error)?;
+        empty.unlock().map_err(errors::io)?;
         return Ok(false);
     }
     sync_directory(path).map(|()| true)
@@ -101,7 +101,7 @@ fn beside(path: &Path) -> Result<(PathBuf, File)> {
         let new = path.with_file_name(name);
         match OpenOptions::new().read(true).write(true).create_new(true).open(&new) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            file => return Ok((new, file.map_err(io_error)?)),
+            file => return Ok((new, file.map_err(errors::io)?)),
         }
     }
 }
@@ -118,7 +118,18 @@ fn sync_directory(path: &Path) -> Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Some systems cannot open a directory.
     match File::open(directory) {
-        Ok(directory) if cfg!(unix) => directory.sync_all().map_err(io_error),
+        Ok(directory) if cfg!(unix) => directory.sync_all().map_err(errors::io),
         _ => Ok(()),
     }
+}
+
+/// Creates the tables of a new file.
+pub(super) fn initialize(database: &Database) -> Result<()> {
+    let tx = database.begin_write().map_err(errors::transaction)?;
+    {
+        tx.open_table(ROWS).map_err(errors::table)?;
+        let mut meta = tx.open_table(META).map_err(errors::table)?;
+        meta.insert("format", FORMAT).map_err(errors::storage)?;
+    }
+    tx.commit().map_err(errors::commit)
 }

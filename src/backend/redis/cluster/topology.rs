@@ -28,7 +28,7 @@ pub(super) struct Topology {
     seeds: Vec<ConnectionInfo>,
     tls: Option<Arc<ClientConfig>>,
     pub(super) timeouts: Timeouts,
-    /// One for each address that was ever named, and for reads from a replica another one.
+    /// One connection per address, and a second one per replica, for reads.
     connections: Mutex<HashMap<(String, u16, bool), Arc<Connection>>>,
     map: RwLock<Arc<SlotMap>>,
     /// Whether the map is known to be wrong.
