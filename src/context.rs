@@ -1,37 +1,37 @@
-//! [`Context`]: what travels down to the backend beside every operation.
+//! [`Context`]: passed to the backend with every operation.
 
 use crate::observe::Observer;
 use std::sync::Arc;
 
-/// How fresh a read must be.
+/// The consistency of reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Consistency {
-    /// Sees every write that finished before it started.
+    /// A read sees every write that completed before it started.
     #[default]
     Strong,
-    /// May miss recent writes, if that is cheaper.
+    /// A read may miss recent writes, if that is cheaper.
     Eventual,
 }
 
-/// What travels down to the backend beside every operation.
+/// Passed to the backend with every operation.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Context {
-    /// How fresh reads must be.
+    /// The consistency of reads.
     pub consistency: Consistency,
-    /// Who is listening.
+    /// Receives the events of the call.
     pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Context {
-    /// The same with another consistency.
+    /// Replaces the consistency.
     #[must_use]
     pub fn with_consistency(mut self, consistency: Consistency) -> Self {
         self.consistency = consistency;
         self
     }
-    /// The same with an observer.
+    /// Replaces the observer.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);

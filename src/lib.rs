@@ -111,6 +111,10 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 
+// Files of `tests/` that unit tests include name the crate.
+#[cfg(test)]
+extern crate self as keyvaluestore;
+
 mod atomic;
 mod batch;
 mod byte_string;

@@ -1,8 +1,8 @@
 //! What a cache holds, what gives way, and what is counted of it.
 
-use crate::cache::caches;
-use crate::double::Double;
-use crate::now;
+use super::caches;
+use super::now;
+use super::parking_backend::ParkingBackend;
 use keyvaluestore::wrap::{Cache, CacheOptions};
 use keyvaluestore::{Memory, Store};
 use std::time::Duration;
@@ -122,12 +122,12 @@ fn any_time_is_taken() {
         always.settle_time(ever),
         always.settle_time(Duration::ZERO).eventual_grace(ever),
     ] {
-        let double = Double::default();
-        let store = Store::with_backend(Cache::shared(double.clone(), options));
+        let backend = ParkingBackend::default();
+        let store = Store::with_backend(Cache::shared(backend.clone(), options));
         now(store.set("k", 1)).unwrap();
         (0..2).for_each(|_| drop(now(store.get("k")).unwrap()));
         now(store.eventually_consistent().get("k")).unwrap();
-        assert_eq!(double.calls(), ["set", "get"]);
+        assert_eq!(backend.calls(), ["set", "get"]);
         now(store.set("k", 2)).unwrap();
         assert_eq!(now(store.get("k")).unwrap().unwrap(), "2");
     }

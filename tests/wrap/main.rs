@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "this is test code")]
 
-mod double;
+mod parking_backend;
 
 mod observers;
 mod on_write;
@@ -28,7 +28,11 @@ mod retry;
 #[cfg(feature = "tracing")]
 mod trace;
 
+#[cfg(feature = "cache")]
+use cache::caches;
 use futures_util::FutureExt;
+#[cfg(feature = "cache")]
+use keyvaluestore::wrap::Cache;
 use std::future::Future;
 
 /// What a call answers, now: nothing here has to be waited for.

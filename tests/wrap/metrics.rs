@@ -1,7 +1,7 @@
 //! What gets to a recorder of the facade `metrics`.
 
-use crate::double::Double;
-use crate::now;
+use super::now;
+use super::parking_backend::ParkingBackend;
 use futures_util::FutureExt;
 use keyvaluestore::observe::Observer;
 use keyvaluestore::wrap::{Metrics, MetricsObserver};
@@ -14,12 +14,12 @@ fn calls_are_timed_under_the_names_of_the_conventions_and_without_keys_or_values
     let recorder = DebuggingRecorder::new();
     let snapshots = recorder.snapshotter();
     metrics::with_local_recorder(&recorder, || {
-        let double = Double::default();
-        let store = Store::new(Metrics::new(double.clone(), "memory"));
+        let backend = ParkingBackend::default();
+        let store = Store::new(Metrics::new(backend.clone(), "memory"));
         now(store.set("secret key", "secret value")).unwrap();
         now(store.get("secret key")).unwrap();
         now(store.get("secret key")).unwrap();
-        double.fail(ErrorKind::Throttled);
+        backend.fail(ErrorKind::Throttled);
         now(store.get("secret key")).unwrap_err();
     });
     let mut told: Vec<String> = Vec::new();
@@ -47,12 +47,12 @@ fn a_call_is_timed_by_the_clock_on_the_wall_and_told_when_it_is_given_up() {
     let snapshots = recorder.snapshotter();
     let pause = Duration::from_millis(40);
     let slept = metrics::with_local_recorder(&recorder, || {
-        let double = Double::default();
-        let store = Store::new(Metrics::new(double.clone(), "memory"));
+        let backend = ParkingBackend::default();
+        let store = Store::new(Metrics::new(backend.clone(), "memory"));
         // Its histogram is made by a call, and used by the next.
         now(store.get("k")).unwrap();
         let start = Instant::now();
-        let parked = double.park_before();
+        let parked = backend.park_before();
         let mut call = Box::pin(store.get("k"));
         assert!(call.as_mut().now_or_never().is_none());
         std::thread::sleep(pause);
@@ -60,7 +60,7 @@ fn a_call_is_timed_by_the_clock_on_the_wall_and_told_when_it_is_given_up() {
         call.now_or_never().expect("it goes on").unwrap();
         let slept = start.elapsed();
 
-        let _parked = double.park_before();
+        let _parked = backend.park_before();
         assert!(Box::pin(store.set("k", 1)).as_mut().now_or_never().is_none());
         slept
     });

@@ -1,7 +1,7 @@
 //! Profilers, and observers at every place of a stack.
 
-use crate::double::Double;
-use crate::{now, waits};
+use super::parking_backend::ParkingBackend;
+use super::{now, waits};
 use keyvaluestore::backend::Context;
 use keyvaluestore::observe::Profiler;
 use keyvaluestore::observe::{CallSummary, Observer};
@@ -147,10 +147,10 @@ impl Observer for Notes {
 
 #[test]
 fn a_call_that_is_given_up_is_told_as_such() {
-    let (double, notes, profiler) = (Double::default(), Notes::default(), Profiler::new());
-    let store = Store::new(double.clone()).with_observer(Arc::new(notes.clone()));
+    let (backend, notes, profiler) = (ParkingBackend::default(), Notes::default(), Profiler::new());
+    let store = Store::new(backend.clone()).with_observer(Arc::new(notes.clone()));
     let store = store.with_profiler(&profiler);
-    let _parked = double.park_before();
+    let _parked = backend.park_before();
     let mut read = Box::pin(store.get("k"));
     waits(&mut read);
     assert!(notes.0.lock().unwrap().is_empty());

@@ -1,18 +1,18 @@
 //! The hook hears of every key that was touched, once, when the write has ended.
 
-use crate::double::Double;
-use crate::{now, waits};
+use super::parking_backend::ParkingBackend;
+use super::{now, waits};
 use keyvaluestore::wrap::OnWrite;
 use keyvaluestore::{ErrorKind, Key, Store};
 use std::sync::{Arc, Mutex};
 
 type Keys = Arc<Mutex<Vec<Key>>>;
 
-fn store() -> (Double, Keys, Store) {
-    let (double, keys) = (Double::default(), Keys::default());
+fn store() -> (ParkingBackend, Keys, Store) {
+    let (backend, keys) = (ParkingBackend::default(), Keys::default());
     let note = Arc::clone(&keys);
     let hook = move |key: &Key| note.lock().unwrap().push(key.clone());
-    (double.clone(), keys, Store::new(OnWrite::new(double, hook)))
+    (backend.clone(), keys, Store::new(OnWrite::new(backend, hook)))
 }
 fn told(keys: &Keys) -> Vec<Key> {
     std::mem::take(&mut *keys.lock().unwrap())
@@ -42,8 +42,8 @@ fn every_key_that_was_written_is_told_once() {
 
 #[test]
 fn the_outcome_does_not_matter() {
-    let (double, keys, store) = store();
-    double.fail(ErrorKind::Unavailable);
+    let (backend, keys, store) = store();
+    backend.fail(ErrorKind::Unavailable);
     now(store.set("a", 1)).unwrap_err();
     assert_eq!(told(&keys), ["a"]);
     let mut tx = store.atomic_write();
@@ -54,15 +54,15 @@ fn the_outcome_does_not_matter() {
 
 #[test]
 fn it_is_told_when_the_write_has_ended_also_if_its_future_is_dropped() {
-    let (double, keys, store) = store();
-    let parked = double.park_after();
+    let (backend, keys, store) = store();
+    let parked = backend.park_after();
     let mut write = Box::pin(store.set("a", 1));
     waits(&mut write);
     assert!(told(&keys).is_empty(), "not before");
     parked.send(()).unwrap();
     now(write).unwrap();
     assert_eq!(told(&keys), ["a"]);
-    let _parked = double.park_before();
+    let _parked = backend.park_before();
     let mut write = Box::pin(store.set("b", 1));
     waits(&mut write);
     drop(write);

@@ -1,6 +1,6 @@
 //! Namespaces.
 
-use crate::now;
+use super::now;
 use keyvaluestore::wrap::Prefix;
 use keyvaluestore::{Memory, Store};
 

@@ -1,7 +1,7 @@
 //! What gets to a subscriber of the facade `tracing`.
 
-use crate::double::Double;
-use crate::now;
+use super::now;
+use super::parking_backend::ParkingBackend;
 use keyvaluestore::wrap::Trace;
 use keyvaluestore::{ErrorKind, Store};
 use std::fmt::Debug;
@@ -41,10 +41,10 @@ fn a_call_is_a_span_that_tells_keys_only_if_asked_for() {
     for keys in [false, true] {
         let notes = Notes::default();
         tracing::subscriber::with_default(notes.clone(), || {
-            let double = Double::default();
-            let trace = Trace::new(double.clone(), "memory");
+            let backend = ParkingBackend::default();
+            let trace = Trace::new(backend.clone(), "memory");
             let store = Store::new(if keys { trace.with_keys() } else { trace });
-            double.fail(ErrorKind::Timeout);
+            backend.fail(ErrorKind::Timeout);
             now(store.set("secret key", "secret value")).unwrap_err();
             let mut batch = store.batch();
             batch.get("secret key");

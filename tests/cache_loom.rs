@@ -40,7 +40,7 @@ impl World {
         })
     }
     fn write(&self, value: u64) {
-        let writing = self.gate.write(7, || self.kept.store(NOTHING, SeqCst));
+        let writing = self.gate.start_write(7, || self.kept.store(NOTHING, SeqCst));
         self.stored.store(value, SeqCst);
         drop(writing);
         self.written.fetch_max(value, SeqCst);
@@ -54,7 +54,7 @@ impl World {
             NOTHING => None,
             known => Some(known),
         };
-        match self.gate.read(7, false, look) {
+        match self.gate.start_read(7, false, look) {
             Err(known) => known,
             Ok(reading) => {
                 let value = self.stored.load(SeqCst);
@@ -147,7 +147,7 @@ fn what_is_forgotten_with_everything_is_not_brought_back() {
         let reader = {
             let (gate, kept) = (Arc::clone(&gate), Arc::clone(&kept));
             thread::spawn(move || {
-                let Ok(reading) = gate.read(7, false, |_, _| None::<()>) else { return };
+                let Ok(reading) = gate.start_read(7, false, |_, _| None::<()>) else { return };
                 reading.end(|_, may| {
                     if may {
                         let old = kept.load(SeqCst);

@@ -28,7 +28,7 @@ struct Told {
 
 /// See the module. Clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Double {
+pub(crate) struct ParkingBackend {
     pub(crate) memory: Memory,
     told: Arc<Mutex<Told>>,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Double {
 /// Lets a parked call go on. Dropped, it does so, too.
 pub(crate) type Parked = oneshot::Sender<()>;
 
-impl Double {
+impl ParkingBackend {
     /// The next call parks before it does anything.
     pub(crate) fn park_before(&self) -> Parked {
         let (parked, before) = oneshot::channel();
@@ -102,7 +102,7 @@ impl Plan {
     }
 }
 
-impl Backend for Double {
+impl Backend for ParkingBackend {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
         let plan = self.next(op.name().into());
         plan.run(self.memory.read(cx, op), Err).await
