@@ -16,9 +16,9 @@ mod cache_batches;
 #[cfg(feature = "cache")]
 mod cache_bounds;
 #[cfg(feature = "cache")]
-mod cache_flights;
-#[cfg(feature = "cache")]
 mod cache_races;
+#[cfg(feature = "cache")]
+mod cache_single_flight;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(all(feature = "retry", feature = "timeout"))]

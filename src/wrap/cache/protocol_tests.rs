@@ -17,10 +17,10 @@ use std::time::Duration;
 
 #[path = "../../../tests/wrap/cache_batches.rs"]
 mod cache_batches;
-#[path = "../../../tests/wrap/cache_flights.rs"]
-mod cache_flights;
 #[path = "../../../tests/wrap/cache_races.rs"]
 mod cache_races;
+#[path = "../../../tests/wrap/cache_single_flight.rs"]
+mod cache_single_flight;
 #[path = "../../../tests/wrap/parking_backend.rs"]
 mod parking_backend;
 
