@@ -1,5 +1,5 @@
-//! Guards that report calls and round trips to observers. A guard reports when it is dropped, so the
-//! calls of cancelled futures are reported, too.
+//! Guards that report calls and round trips to observers. A guard reports when it is dropped, so
+//! the calls of cancelled futures are reported, too.
 
 use super::{CallSummary, ConsumedCapacity, Observer};
 use crate::context::{Consistency, Context};
@@ -108,8 +108,8 @@ impl ObserverSlot {
 
 /// Measures a call from its start until this is dropped, which reports it to the observer.
 pub(crate) struct CallGuard<'o> {
-    /// The context for the layers below, with the observer. Borrowed unless the call has an observer
-    /// of its own.
+    /// The context for the layers below, with the observer. Borrowed unless the call has an
+    /// observer of its own.
     pub(crate) cx: Cow<'o, Context>,
     observer: &'o dyn Observer,
     /// The separate observer of this call, from `on_call_start`.

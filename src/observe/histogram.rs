@@ -7,8 +7,8 @@ use std::time::Duration;
 const PARTS: u32 = 4;
 const BUCKETS: usize = (64 * PARTS) as usize;
 
-/// Counts durations in logarithmic buckets, four per doubling, so a quantile has a relative error of
-/// at most 12.5 %.
+/// Counts durations in logarithmic buckets, four per doubling, so a quantile has a relative error
+/// of at most 12.5 %.
 ///
 /// `Display` prints it as a bar chart:
 ///
@@ -64,7 +64,8 @@ impl Histogram {
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
-    /// The quantile `q` (0 to 1), with a relative error of at most 12.5 %; 0 if nothing was counted.
+    /// The quantile `q` (0 to 1), with a relative error of at most 12.5 %. 0 if nothing was
+    /// counted.
     pub fn quantile(&self, q: f64) -> Duration {
         let rank = (q.clamp(0.0, 1.0) * self.count() as f64).ceil().max(1.0) as u64;
         let mut seen = 0;

@@ -11,8 +11,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Counts and times calls, and their round trips, retries and consumed capacity, by backend and name
-/// of the call.
+/// Counts and times calls, and their round trips, retries and consumed capacity, by backend and
+/// name of the call.
 ///
 /// Use it with [`Store::with_profiler`](crate::Store::with_profiler), or with
 /// [`Observed`](crate::wrap::Observed) below other wrappers. Clones share their counts. `Display`

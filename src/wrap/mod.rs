@@ -30,7 +30,8 @@
 //!
 //! - A `Cache` above `Prefix` caches the keys of one prefix; below it, those of all prefixes.
 //! - A `Timeout` below `Retry` limits one attempt; above it, the whole call.
-//! - With `Retry` below `Cache`, all callers that miss the same key wait for one series of attempts.
+//! - With `Retry` below `Cache`, all callers that miss the same read wait for one series of
+//!   attempts.
 //!
 //! ```
 //! # #[cfg(feature = "cache")]

@@ -12,8 +12,8 @@ use crate::{Backend, Key, Outcome, Result};
 /// Puts `name:` in front of every key.
 ///
 /// The keys of two prefixes never collide. Without a prefix, the store contains the keys of all
-/// prefixes as `name:key`. In the name, `:` becomes `%3A` and `%` becomes `%25`. In a Redis cluster,
-/// the name `{name}` is a hash tag: all keys of the prefix are in one slot.
+/// prefixes as `name:key`. In the name, `:` becomes `%3A` and `%` becomes `%25`. In a Redis
+/// cluster, the name `{name}` is a hash tag: all keys of the prefix are in one slot.
 ///
 /// The limit of the backend is for prefix and key together: on DynamoDB, 2,048 bytes.
 ///

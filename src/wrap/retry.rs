@@ -68,8 +68,8 @@ impl RetryPolicy {
         self.max_elapsed = time;
         self
     }
-    /// The upper bound of the first backoff. Each backoff has full jitter: it is random between zero
-    /// and a bound that doubles with each attempt. 50 milliseconds by default.
+    /// The upper bound of the first backoff. Each backoff has full jitter: it is random between
+    /// zero and a bound that doubles with each attempt. 50 milliseconds by default.
     pub fn initial_backoff(mut self, time: Duration) -> Self {
         self.initial_backoff = time;
         self
@@ -85,8 +85,8 @@ impl RetryPolicy {
         self.budget = retries;
         self
     }
-    /// How many retries each success deposits in the budget. 0.1 by default: in a steady state there
-    /// is at most one retry per ten successes.
+    /// How many retries each success deposits in the budget. 0.1 by default: in a steady state
+    /// there is at most one retry per ten successes.
     pub fn budget_refill(mut self, retries: f64) -> Self {
         self.budget_refill = retries;
         self

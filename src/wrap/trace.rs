@@ -8,9 +8,9 @@ use std::future::Future;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-/// Emits a span `db.call` at level `DEBUG` for each call, with the fields of OpenTelemetry's semantic
-/// conventions for databases: `db.system.name`, `db.operation.name`, `db.operation.batch.size`, and
-/// `error.type` if the call failed.
+/// Emits a span `db.call` at level `DEBUG` for each call, with the fields of OpenTelemetry's
+/// semantic conventions for databases: `db.system.name`, `db.operation.name`,
+/// `db.operation.batch.size`, and `error.type` if the call failed.
 ///
 /// A span contains the key only with [`with_keys`](Self::with_keys), as `db.key`. It never contains
 /// a value.

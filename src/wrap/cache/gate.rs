@@ -4,8 +4,8 @@
 //! only if all started writes had ended when its read started, and none has started since:
 //!
 //! ```text
-//!  read    ├── start: started == ended? epoch = started ── backend ── end: cache, if started == epoch ──┤
-//!  write   ├── start: started += 1, invalidate the key ── backend ── end: ended += 1 ──┤
+//!  read   ├─ start: if started == ended, epoch = started ─ backend ─ end: cache if started == epoch ─┤
+//!  write  ├─ start: started += 1, invalidate the key ─ backend ─ end: ended += 1 ─┤
 //! ```
 //!
 //! - A read that was in flight when a write started finds `started` changed. A read that started
@@ -13,13 +13,13 @@
 //!   ended sees what it wrote. There is no fourth case.
 //! - Both checks, and the change of the table that belongs to them, are made under the lock of the
 //!   key's stripe.
-//! - A write ends when its guard is dropped, so a write that fails, or whose future is dropped, ends
-//!   too.
+//! - A write ends when its guard is dropped, so a write that fails, or whose future is dropped,
+//!   ends, too.
 //! - The gate knows a key only while a call for it is in flight, or settles. A hit does not use it.
 //!
-//! Its limits: an in-doubt write may be applied after it has "ended", and a replica may lag behind a
-//! write. So for a settle time after a write, replies that may be outdated are not cached. If that
-//! concerns very many keys, it is noted for a whole stripe instead of for each
+//! Its limits: an in-doubt write may be applied after it has "ended", and a replica may lag behind
+//! a write. So for a settle time after a write, replies that may be outdated are not cached. If that
+//! concerns very many keys, it is noted for a whole stripe instead of for each key
 //! ([`MAX_STATES_PER_STRIPE`]).
 //!
 //! `tests/cache_loom.rs` compiles this file with loom's locks and tries all interleavings.

@@ -66,8 +66,8 @@ impl CacheOptions {
     pub const fn max_replies(n: u64) -> Self {
         CacheOptions::new(Unit::Replies, n)
     }
-    /// Holds at most about `n` bytes. Keys, the arguments of the reads, and the overhead count: that
-    /// is about 510 bytes for the first reply of a key, and 190 for each other one.
+    /// Holds at most about `n` bytes. Keys, arguments of reads and overhead count. The overhead is
+    /// about 510 bytes for the first reply of a key, and 190 for each other one.
     ///
     /// A sixteenth of the bound is for copies of strings, up to 1 KiB long, for threads that read
     /// them often. Threads that find no room there contend for the reference count of the string.
@@ -123,14 +123,11 @@ pub struct CacheStats {
 ///
 /// # What is cached, and what invalidates it
 ///
-/// | read | is answered from |
-/// |---|---|
-/// | `get` | its own reply |
-/// | `hget` | its own reply, or a cached `hgetall` of the key |
-/// | `zrange`, `zhrange` | the same range with the same or a larger limit; with any limit if the cached reply was shorter than its own |
-/// | every other read | its own reply, with equal arguments |
-///
-/// - `zrange` and `zhrange` do not answer each other.
+/// - `get`, `smembers`, `hgetall`, `zscore`, `zhget`, `zcount`, `zlexcount`: the reply answers the
+///   same read with equal arguments.
+/// - `hget`: the same, and a cached `hgetall` of the key answers it, too.
+/// - `zrange`, `zhrange`: a cached range answers the same range with a smaller limit, and with any
+///   limit if the reply was shorter than its own limit. The two do not answer each other.
 /// - An eventual read is also answered from the reply to a strong one, never the other way round.
 /// - Any write to a key invalidates all replies of that key: also a conditional write that is not
 ///   applied, one that fails, and one whose future is dropped.

@@ -18,7 +18,8 @@ const REPLY_OVERHEAD: usize = 192;
 /// The bytes of an entry beside its replies: the slots of the table, its key, and the allocator's.
 const ENTRY_OVERHEAD: usize = 320;
 
-/// A reply, in one entry. The entry that replaces this one shares the data and has its own replicas.
+/// A reply, in one entry. The entry that replaces this one shares the data, and has its own
+/// replicas.
 #[derive(Clone, Debug)]
 struct CachedReply {
     data: Arc<ReplyData>,

@@ -1,5 +1,5 @@
-//! [`PlainMap`]: the simplest [`Table`], a test double. A map behind a mutex, without bound, time to
-//! live or answers to other reads than the stored ones.
+//! [`PlainMap`]: a test double, the simplest [`Table`]. A map behind a mutex, without bound or time
+//! to live, in which a reply only answers its own read.
 
 use super::Table;
 use crate::Key;

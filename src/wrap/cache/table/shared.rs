@@ -1,4 +1,5 @@
-//! [`SharedTable`]: the table for all callers. Shards of S3-FIFO, each behind a reader-striped lock.
+//! [`SharedTable`]: the table for all callers. Shards of S3-FIFO, each behind a reader-striped
+//! lock.
 //!
 //! A hit of a string that is read often writes no cache line that another thread writes:
 //!
