@@ -374,7 +374,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_spent_is_spent_whoever_succeeds_meanwhile() {
+    fn what_is_withdrawn_is_withdrawn_while_others_deposit() {
         let retries = 20_000;
         let balance = AtomicU64::new(retries * RETRY + 1);
         let budget = Budget { balance, max: 2 * retries * RETRY, deposit: 0 };

@@ -1,4 +1,4 @@
-//! What a cache knows, and what it must not mistake for knowing.
+//! Hits and misses: what a cached reply answers, and what it must not answer.
 
 use super::now;
 use super::parking_backend::ParkingBackend;
@@ -6,7 +6,7 @@ use keyvaluestore::wrap::{Cache, CacheOptions};
 use keyvaluestore::{ErrorKind, Outcome, Store, Value};
 use std::time::Duration;
 
-/// A store on a cache of either kind on a backend; replicas do not lag behind.
+/// A store on a shared and on a request-scoped cache. The settle time is 0.
 pub(crate) fn caches() -> [(ParkingBackend, Cache<ParkingBackend>, Store<Cache<ParkingBackend>>); 2]
 {
     let options = CacheOptions::max_replies(1_000).settle_time(Duration::ZERO);
@@ -78,7 +78,8 @@ fn every_kind_of_write_is_seen_at_once() {
     }
 }
 
-/// The original answered "all" with what it had cached for a limit of 5.
+/// The original Go package answered a range without a limit with a reply that it had cached for a
+/// limit of 5.
 #[test]
 fn a_range_cached_with_a_limit_does_not_answer_a_longer_one() {
     for (backend, _, store) in caches() {
@@ -98,7 +99,7 @@ fn a_range_cached_with_a_limit_does_not_answer_a_longer_one() {
     }
 }
 
-/// The original kept both under one key.
+/// The original Go package cached both under one key.
 #[test]
 fn sorted_sets_and_sorted_hashes_share_no_entry() {
     for (_, _, store) in caches() {
@@ -110,7 +111,7 @@ fn sorted_sets_and_sorted_hashes_share_no_entry() {
     }
 }
 
-/// The original kept an error for ever.
+/// The original Go package cached an error without expiry.
 #[test]
 fn an_error_is_never_kept() {
     for (backend, _, store) in caches() {
@@ -121,7 +122,7 @@ fn an_error_is_never_kept() {
     }
 }
 
-/// The original had no bound at all.
+/// The cache of the original Go package was unbounded.
 #[test]
 fn a_cache_is_bounded_in_entries_and_in_bytes() {
     let backend = ParkingBackend::default();
@@ -142,7 +143,7 @@ fn a_cache_is_bounded_in_entries_and_in_bytes() {
     }
 }
 
-/// The Rust port forgot a key when its members were counted.
+/// The Rust port invalidated a key when its members were counted.
 #[test]
 fn a_count_forgets_nothing() {
     for (backend, _, store) in caches() {
@@ -153,7 +154,7 @@ fn a_count_forgets_nothing() {
     }
 }
 
-/// The original handed out its own slice.
+/// The original Go package returned its own slice.
 #[test]
 fn what_a_caller_does_to_an_answer_does_not_change_what_is_kept() {
     for (_, _, store) in caches() {
@@ -187,12 +188,12 @@ fn a_strong_read_is_never_answered_from_what_an_eventual_one_has_found() {
             now(eventual.get("k")).unwrap();
         }
         assert_eq!(backend.calls(), ["get"]);
-        // Past the cache, as another process: the replica that answered has not had it.
+        // Bypasses the cache, as another process does. The replica has not received the write yet.
         now(Store::with_backend(backend.memory.clone()).set("k", "v")).unwrap();
         assert_eq!(now(eventual.get("k")).unwrap(), None);
         assert_eq!(now(store.get("k")).unwrap().unwrap(), "v");
         assert_eq!(backend.calls(), ["get"]);
-        // What is fresher will do for an eventual read.
+        // A strong reply answers an eventual read.
         assert_eq!(now(eventual.get("k")).unwrap().unwrap(), "v");
         assert!(backend.calls().is_empty());
     }
@@ -213,8 +214,8 @@ fn an_eventual_read_sees_what_a_write_has_outdated_for_a_stated_time_and_not_wit
     }
 }
 
-/// A replica may lag behind a write that this cache has seen, and answer what was before: to keep
-/// that would be to keep it for good.
+/// A replica may lag behind a write that this cache has seen. If its older reply were cached, it
+/// would stay.
 #[test]
 fn what_a_replica_says_soon_after_a_write_is_not_kept() {
     let backend = ParkingBackend::default();
@@ -271,7 +272,7 @@ fn a_cache_of_a_request_stands_on_the_one_that_all_share() {
     now(b.get("k")).unwrap();
     assert_eq!(backend.calls(), ["get"]);
     now(b.set("k", 1)).unwrap();
-    // What one request has read, stays as it was for that request; the next one sees what is new.
+    // A request keeps what it has read. The next request sees the new value.
     assert_eq!(now(a.get("k")).unwrap(), None);
     assert_eq!(now(request().get("k")).unwrap().unwrap(), "1");
 }

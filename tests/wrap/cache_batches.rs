@@ -1,4 +1,4 @@
-//! Batches on a cache.
+//! Batches and atomic writes on a cache.
 
 use super::caches;
 use super::now;
@@ -43,13 +43,13 @@ fn a_read_behind_a_write_of_the_same_batch_sees_it_and_one_before_it_does_not() 
         assert_eq!(replies.take(behind).unwrap().unwrap(), "2");
         assert_eq!(replies.take(other).unwrap(), None);
         assert_eq!(backend.calls(), ["batch set get"]);
-        // Not even then: it is no use to know which of the reads of a batch came after its writes.
+        // No reply of a key that the batch wrote is cached, not even of the read after the write.
         assert_eq!(now(store.get("k")).unwrap().unwrap(), "2");
         assert_eq!(backend.calls(), ["get"]);
     }
 }
 
-/// In the original an error in the cache made a batch skip its writes, and report none.
+/// In the original Go package, an error in the cache made a batch skip its writes without an error.
 #[test]
 fn a_failed_read_neither_stops_nor_hides_the_writes_of_a_batch() {
     for (backend, _, store) in caches() {

@@ -1,4 +1,4 @@
-//! What a cache holds, what gives way, and what is counted of it.
+//! The bounds of a cache, evictions, and statistics.
 
 use super::caches;
 use super::now;
@@ -38,7 +38,7 @@ fn of_a_key_with_too_many_replies_the_oldest_give_way() {
     }
 }
 
-/// Whatever else there is of the key.
+/// Also if the key has other replies.
 #[test]
 fn the_reply_that_came_last_is_kept() {
     for cache in both(CacheOptions::max_replies(1).settle_time(Duration::ZERO)) {
@@ -46,7 +46,7 @@ fn the_reply_that_came_last_is_kept() {
         now(store.eventually_consistent().get("k")).unwrap();
         (0..2).for_each(|_| drop(now(store.get("k")).unwrap()));
         assert_eq!((cache.stats().hits, cache.stats().evictions), (1, 1));
-        // What is fresher does for an eventual read.
+        // A strong reply answers an eventual read.
         now(store.eventually_consistent().get("k")).unwrap();
         assert_eq!(cache.stats().hits, 2);
     }
@@ -79,7 +79,7 @@ fn no_bound_is_exceeded_however_small() {
 
 #[test]
 fn every_reply_that_gave_way_is_counted() {
-    // The replies of one key have a bound of their own.
+    // The number of replies of one key is bounded, too.
     for cache in both(CacheOptions::max_replies(100_000)) {
         let store = Store::with_backend(cache.clone());
         for i in 0..1_000 {

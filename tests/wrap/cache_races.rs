@@ -1,4 +1,4 @@
-//! Reads and writes at once: every step is taken by hand, by a backend that parks inside of a call.
+//! Concurrent reads and writes. The test controls each step, with a backend that parks calls.
 
 use super::parking_backend::ParkingBackend;
 use super::{Cache, caches};
@@ -8,7 +8,7 @@ use keyvaluestore::{Error, ErrorKind, Store};
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::Duration;
 
-/// Waits on this thread.
+/// Blocks this thread.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(future)
@@ -16,7 +16,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 type CacheStore = Store<Cache<ParkingBackend>>;
 
-/// Writes, in every way that there is, and says whether it went well.
+/// Writes `new` to `k`, in each way that a store can write.
 type Write = fn(&CacheStore) -> Result<(), Error>;
 const WRITES: [(&str, Write); 3] = [
     ("write", |store| now(store.set("k", "new"))),
@@ -32,7 +32,7 @@ const WRITES: [(&str, Write); 3] = [
     }),
 ];
 
-/// Both peers stored what such a read had found, for good.
+/// The original Go package and the Rust port cached the reply of such a read.
 #[test]
 fn a_read_that_was_in_flight_while_a_write_ran_is_not_kept() {
     for (name, write) in WRITES {
@@ -43,7 +43,11 @@ fn a_read_that_was_in_flight_while_a_write_ran_is_not_kept() {
             waits(&mut read);
             write(&store).unwrap();
             parked.send(()).unwrap();
-            assert_eq!(now(read).unwrap().unwrap(), "old", "they ran at once: either will do");
+            assert_eq!(
+                now(read).unwrap().unwrap(),
+                "old",
+                "they were concurrent: both values are valid"
+            );
             assert_eq!(now(store.get("k")).unwrap().unwrap(), "new", "{name}");
         }
     }
@@ -76,7 +80,7 @@ fn a_read_that_ran_within_a_write_is_not_kept() {
             waits(&mut write);
             let seen = if applied { "new" } else { "old" };
             assert_eq!(now(store.get("k")).unwrap().unwrap(), seen);
-            assert!(!cache.contains("k"), "while a write is in flight, nothing is kept");
+            assert!(!cache.contains("k"), "while a write is in flight, no reply is cached");
             parked.send(()).unwrap();
             now(write).unwrap();
             assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
@@ -84,7 +88,7 @@ fn a_read_that_ran_within_a_write_is_not_kept() {
     }
 }
 
-/// Begun within the write, answered after it, with what was before it.
+/// The read starts during the write, and ends after it with the value from before it.
 #[test]
 fn a_read_that_began_within_a_write_and_outlived_it_is_not_kept() {
     for (backend, _, store) in caches() {
@@ -141,7 +145,7 @@ fn a_write_that_fails_is_forgotten_about_like_any_other() {
         for (backend, _, store) in caches() {
             now(store.set("k", "old")).unwrap();
             now(store.get("k")).unwrap();
-            // Applied, and its answer lost.
+            // Applied, but the reply is lost.
             backend.lose(ErrorKind::Timeout);
             assert!(write(&store).unwrap_err().outcome_is_unknown());
             assert_eq!(now(store.get("k")).unwrap().unwrap(), "new", "{name}");
@@ -161,12 +165,11 @@ fn a_write_whose_future_is_dropped_is_forgotten_about_like_any_other() {
         for _ in 0..2 {
             assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
         }
-        assert_eq!(backend.calls(), ["set", "get", "set", "get"], "and it is kept again");
+        assert_eq!(backend.calls(), ["set", "get", "set", "get"], "and it is cached again");
     }
 }
 
-/// The server may carry it out later: whoever reads in between sees what was before, and must not
-/// keep it for good.
+/// The server may apply it later. A read before that sees the old value, which must not be cached.
 #[test]
 fn nothing_is_kept_for_a_while_behind_a_write_that_may_yet_be_applied() {
     let backend = ParkingBackend::default();
@@ -176,7 +179,7 @@ fn nothing_is_kept_for_a_while_behind_a_write_that_may_yet_be_applied() {
     waits(&mut write);
     drop(write);
     assert_eq!(now(store.get("k")).unwrap(), None);
-    now(Store::with_backend(backend.memory.clone()).set("k", "new")).unwrap(); // it arrives
+    now(Store::with_backend(backend.memory.clone()).set("k", "new")).unwrap(); // it is applied
     assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
     backend.lose(ErrorKind::Timeout);
     now(store.set("other", 1)).unwrap_err();
@@ -207,8 +210,8 @@ fn what_was_in_flight_when_the_cache_was_told_to_forget_is_not_kept() {
     }
 }
 
-/// Counters only grow. Nobody may see less than what was there when they asked. (The original
-/// changed its maps without a lock.)
+/// Counters only grow: no read may return less than the value when it started. The original Go
+/// package changed its maps without a lock.
 #[test]
 fn many_threads_never_see_less_than_what_was_written_before() {
     let options = CacheOptions::max_replies(16).settle_time(Duration::ZERO);
@@ -242,7 +245,7 @@ fn many_threads_never_see_less_than_what_was_written_before() {
     }
 }
 
-/// A reply that joins what is kept of its key does not bring back what was there.
+/// A reply that is added to an entry does not restore replies that `invalidate_all` removed.
 #[test]
 fn what_all_was_forgotten_with_does_not_come_back() {
     let memory = keyvaluestore::Memory::new();
@@ -271,7 +274,7 @@ fn what_all_was_forgotten_with_does_not_come_back() {
     });
 }
 
-/// A replica may lag behind the writes for which everything was forgotten.
+/// A replica may lag behind the writes that were the reason for `invalidate_all`.
 #[test]
 fn what_a_replica_says_soon_after_all_was_forgotten_is_not_kept() {
     let (backend, options) = (ParkingBackend::default(), CacheOptions::max_replies(9));
@@ -288,7 +291,7 @@ fn what_a_replica_says_soon_after_all_was_forgotten_is_not_kept() {
     }
 }
 
-/// Of so many written keys it is noted of all keys together, and not forgotten.
+/// For so many keys the settle time is noted for whole stripes. It must not be lost.
 #[test]
 fn what_a_replica_says_soon_after_very_many_writes_is_not_kept() {
     let (backend, options) = (ParkingBackend::default(), CacheOptions::max_replies(100_000));

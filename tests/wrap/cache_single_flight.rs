@@ -1,4 +1,4 @@
-//! Many who miss the same wait for one read.
+//! Single flight: concurrent misses of the same read share one read of the backend.
 
 use super::parking_backend::ParkingBackend;
 use super::{Cache, caches};
@@ -23,7 +23,7 @@ fn a_hundred_who_miss_the_same_wait_for_one_read() {
     }
 }
 
-/// Also who has missed just before the one read was kept, and is about to begin another.
+/// Also a thread that missed just before the shared read was stored does not read again.
 #[test]
 fn threads_that_miss_the_same_at_the_same_time_read_it_once() {
     const KEYS: usize = 1_000;
@@ -81,7 +81,7 @@ fn when_the_one_read_is_given_up_another_takes_it_over() {
 }
 
 #[test]
-fn whoever_waits_may_give_up() {
+fn a_call_that_waits_may_be_cancelled() {
     for (backend, _, store) in caches() {
         let parked = backend.park_before();
         let mut first = Box::pin(store.get("k"));
@@ -94,7 +94,7 @@ fn whoever_waits_may_give_up() {
     }
 }
 
-/// What the one read found may be from before the write, which those who ask after it must see.
+/// Its value may be from before the write. A read that starts after the write must see the write.
 #[test]
 fn nobody_joins_a_read_that_began_before_a_write() {
     for (backend, _, store) in caches() {
@@ -110,12 +110,12 @@ fn nobody_joins_a_read_that_began_before_a_write() {
     }
 }
 
-/// One of them may see the older value after another has seen the newer one.
+/// Otherwise a reader may see the old value after another has seen the new one.
 #[test]
 fn nobody_joins_a_read_while_a_write_is_in_flight() {
     for (backend, _, store) in caches() {
         now(store.set("k", "old")).unwrap();
-        let writing = backend.park_after(); // applied, not answered
+        let writing = backend.park_after(); // applied, without a reply
         let mut write = Box::pin(store.set("k", "new"));
         let reading = backend.park_before();
         waits(&mut write);

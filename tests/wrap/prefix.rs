@@ -1,4 +1,4 @@
-//! Namespaces.
+//! `Prefix`: namespaces do not collide.
 
 use super::now;
 use keyvaluestore::wrap::Prefix;

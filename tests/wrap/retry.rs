@@ -1,4 +1,4 @@
-//! Retries and timeouts. Time is tokio's, and passes when everybody waits.
+//! `Retry` and `Timeout`. The clock is tokio's paused one, which advances when all tasks wait.
 
 use super::parking_backend::ParkingBackend;
 use keyvaluestore::observe::Profiler;
@@ -43,7 +43,7 @@ async fn what_cannot_help_is_not_tried_again() {
     }
 }
 
-/// Nothing is ever applied twice.
+/// No write is applied twice.
 #[tokio::test(start_paused = true)]
 async fn a_write_that_may_have_been_applied_is_not_sent_again() {
     let (backend, store) = store(RetryPolicy::new());
@@ -86,7 +86,7 @@ async fn a_write_that_does_not_mind_is_sent_again_if_asked_for_and_no_other() {
     }
 }
 
-/// 100 callers of 4 tries each would send 400 requests to a backend that is down already.
+/// Without a budget, 100 callers of 4 attempts each would send 400 requests during an outage.
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_not_multiplied() {
     let (backend, store) = store(RetryPolicy::new().budget(10).max_attempts(4));
@@ -103,7 +103,7 @@ async fn an_outage_is_not_multiplied() {
 async fn successes_fill_the_budget_again() {
     let (backend, store) = store(RetryPolicy::new().budget(1).budget_refill(0.5));
     backend.fail(ErrorKind::Unavailable);
-    store.get("k").await.unwrap(); // spends it, and earns a half
+    store.get("k").await.unwrap(); // withdraws one retry, and deposits a half
     backend.fail(ErrorKind::Unavailable);
     store.get("k").await.unwrap_err();
     store.get("k").await.unwrap();
@@ -143,8 +143,8 @@ async fn of_a_batch_what_failed_is_tried_again_as_one_batch() {
     assert_eq!(backend.calls(), ["batch set get", "batch set get"]);
 }
 
-/// Operations on one key take effect in their order: what comes after a failed one has been done
-/// cannot be undone.
+/// Operations on one key take effect in their order. If an operation after the failed one was
+/// carried out, a retry would change the order.
 #[tokio::test(start_paused = true)]
 async fn what_failed_is_not_sent_again_behind_what_came_after_it() {
     use keyvaluestore::backend::Context;
@@ -152,7 +152,7 @@ async fn what_failed_is_not_sent_again_behind_what_came_after_it() {
     use keyvaluestore::{Backend, Memory, Outcome, Result};
     use std::sync::Mutex;
 
-    /// Fails the first operation of every batch of more than one.
+    /// Fails the first operation of each batch of more than one.
     #[derive(Debug, Default)]
     struct First(Memory, Mutex<Vec<usize>>);
     impl Backend for First {
@@ -216,7 +216,7 @@ async fn what_takes_too_long_is_given_up_and_of_a_write_the_outcome_is_unknown()
     let mut replies = batch.exec_each().await;
     assert!(!replies.take(get).unwrap_err().outcome_is_unknown());
     assert!(replies.take(set).unwrap_err().outcome_is_unknown());
-    // In time.
+    // Without a timeout.
     let parked = backend.park_before();
     let (answer, ()) = tokio::join!(store.get("k"), async {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -225,7 +225,7 @@ async fn what_takes_too_long_is_given_up_and_of_a_write_the_outcome_is_unknown()
     assert_eq!(answer.unwrap().unwrap(), "1");
 }
 
-/// A timeout below a retry is a try like any other; the write it has given up is not sent again.
+/// A timeout below `Retry` is a failed attempt. A read is retried, a write is not.
 #[tokio::test(start_paused = true)]
 async fn a_read_that_was_given_up_is_tried_again() {
     let backend = ParkingBackend::default();
@@ -237,7 +237,7 @@ async fn a_read_that_was_given_up_is_tried_again() {
     assert_eq!(backend.calls().len(), 2);
 }
 
-/// Nor is it forgotten: whoever keeps values by that, such as a cache, would keep the wrong one.
+/// A cache above relies on that: otherwise it could cache the value from before the write.
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_try_may_have_done_is_told_when_a_later_one_fails() {
     let (backend, store) = store(RetryPolicy::new().retry_unknown_outcome(true).max_attempts(2));
@@ -250,7 +250,7 @@ async fn what_an_earlier_try_may_have_done_is_told_when_a_later_one_fails() {
     let mut batch = store.batch();
     batch.set("k", 2);
     assert!(batch.exec().await.unwrap_err().outcome_is_unknown());
-    // Without such a try it is known.
+    // Without an in-doubt attempt the outcome is known.
     (0..2).for_each(|_| backend.fail(ErrorKind::Throttled));
     assert!(!store.set("k", 3).await.unwrap_err().outcome_is_unknown());
     assert_eq!(store.get("k").await.unwrap().unwrap(), "2");
@@ -265,7 +265,7 @@ async fn a_success_may_fill_the_whole_budget() {
     }
 }
 
-/// A call that was tried again is one call, of the backend that carried it out, if one did.
+/// A retried call is one call. Its backend is the one that sent a request, if any did.
 #[tokio::test(start_paused = true)]
 async fn retries_are_told_and_are_no_backend() {
     let (backend, store) = store(RetryPolicy::new());
@@ -275,6 +275,6 @@ async fn retries_are_told_and_are_no_backend() {
     store.get("k").await.unwrap();
     store.get("k").await.unwrap();
     let calls = profiler.calls();
-    let told: Vec<_> = calls.iter().map(|c| (c.backend, c.name, c.calls, c.retries)).collect();
-    assert_eq!(told, [(None, "get", 2, 1)]);
+    let seen: Vec<_> = calls.iter().map(|c| (c.backend, c.name, c.calls, c.retries)).collect();
+    assert_eq!(seen, [(None, "get", 2, 1)]);
 }

@@ -1,4 +1,4 @@
-//! What gets to a subscriber of the facade `tracing`.
+//! `Trace`: what a subscriber of the facade `tracing` receives.
 
 use super::now;
 use super::parking_backend::ParkingBackend;
@@ -54,7 +54,7 @@ fn a_call_is_a_span_that_tells_keys_only_if_asked_for() {
             batch.get("one alone is no batch");
             drop(now(batch.exec()).unwrap());
         });
-        let told = notes.0.lock().unwrap().join(" ");
+        let recorded = notes.0.lock().unwrap().join(" ");
         for part in [
             "db.call",
             "db.system.name=\"memory\"",
@@ -62,10 +62,10 @@ fn a_call_is_a_span_that_tells_keys_only_if_asked_for() {
             "error.type=\"timeout\"",
             "db.operation.batch.size=2",
         ] {
-            assert!(told.contains(part), "{told}");
+            assert!(recorded.contains(part), "{recorded}");
         }
-        assert_eq!(told.matches("batch.size").count(), 1, "{told}");
-        assert_eq!(told.contains("secret key"), keys, "{told}");
-        assert!(!told.contains("secret value"), "{told}");
+        assert_eq!(recorded.matches("batch.size").count(), 1, "{recorded}");
+        assert_eq!(recorded.contains("secret key"), keys, "{recorded}");
+        assert!(!recorded.contains("secret value"), "{recorded}");
     }
 }

@@ -274,7 +274,7 @@ mod tests {
 
     /// Otherwise a call that misses just before the one read is stored would read a second time.
     #[test]
-    fn whoever_has_missed_looks_again_under_the_lock() {
+    fn a_miss_looks_again_under_the_lock() {
         let memory = Memory::new();
         let cache = Cache::shared(memory.clone(), CacheOptions::max_replies(10));
         let (cx, read) = (Context::default(), Read::from(Get::new("k")));

@@ -4,7 +4,7 @@
 //! only if all started writes had ended when its read started, and none has started since:
 //!
 //! ```text
-//!  read   ├─ start: if started == ended, epoch = started ─ backend ─ end: cache if started == epoch ─┤
+//!  read   ├─ start: if started == ended: epoch = started ─ backend ─ end: cache if started == epoch ┤
 //!  write  ├─ start: started += 1, invalidate the key ─ backend ─ end: ended += 1 ─┤
 //! ```
 //!
@@ -18,8 +18,8 @@
 //! - The gate knows a key only while a call for it is in flight, or settles. A hit does not use it.
 //!
 //! Its limits: an in-doubt write may be applied after it has "ended", and a replica may lag behind
-//! a write. So for a settle time after a write, replies that may be outdated are not cached. If that
-//! concerns very many keys, it is noted for a whole stripe instead of for each key
+//! a write. So for a settle time after a write, replies that may be outdated are not cached. If
+//! that concerns very many keys, it is noted for a whole stripe instead of for each key
 //! ([`MAX_STATES_PER_STRIPE`]).
 //!
 //! `tests/cache_loom.rs` compiles this file with loom's locks and tries all interleavings.

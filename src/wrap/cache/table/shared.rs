@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_and_entries_keep_the_bound_whoever_asks_and_whatever_is_removed() {
+    fn copies_and_entries_keep_the_bound_while_threads_read_and_remove() {
         let bound = 50_000;
         let table = SharedTable::new(Unit::Bytes, bound);
         let most = AtomicU64::new(0);
