@@ -10,8 +10,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-/// Cancels a call that takes longer than a limit. The call fails with
-/// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout).
+/// Cancels a call that takes longer than a limit. The call fails with [`ErrorKind::Timeout`].
 ///
 /// A write that timed out is in doubt, and so is each write of a batch that timed out:
 /// [`outcome_is_unknown`](crate::Error::outcome_is_unknown) is true for their errors.

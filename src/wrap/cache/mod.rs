@@ -149,7 +149,7 @@ pub struct CacheStats {
 ///
 /// # Cost
 ///
-/// A hit sends nothing, does not allocate, and takes about 230 instructions more than a `get` from
+/// A hit sends nothing, does not allocate, and takes about 200 instructions more than a `get` from
 /// memory. Hits do not contend with each other. Feature `cache`. Hits and misses are counted in
 /// [`stats`](Self::stats); a hit causes no event of an observer below the cache.
 ///

@@ -1,7 +1,5 @@
-//! The tests of the protocol in `tests/wrap/`, on a cache whose table is a [`PlainMap`]. So they
-//! hold without the tables, and a failure on the tables alone is theirs.
-
-#![allow(clippy::duplicate_mod, reason = "a test double that both test binaries compile")]
+//! Runs the tests of the protocol in `tests/wrap/` on a cache whose table is a [`PlainMap`]. The
+//! protocol must hold with any table.
 
 use super::core::Core;
 use super::table::plain_map::PlainMap;
