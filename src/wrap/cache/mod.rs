@@ -123,8 +123,8 @@ pub struct CacheStats {
 ///
 /// # What is cached, and what invalidates it
 ///
-/// - `get`, `smembers`, `hgetall`, `zscore`, `zhget`, `zcount`, `zlexcount`: the reply answers the
-///   same read with equal arguments.
+/// - `get`, `smembers`, `hgetall`, `zscore`, `zhget`, `zcount`, `zlexcount`, and any read that is not
+///   named below: the reply answers the same read with equal arguments.
 /// - `hget`: the same, and a cached `hgetall` of the key answers it, too.
 /// - `zrange`, `zhrange`: a cached range answers the same range with a smaller limit, and with any
 ///   limit if the reply was shorter than its own limit. The two do not answer each other.
