@@ -123,8 +123,8 @@ pub struct CacheStats {
 ///
 /// # What is cached, and what invalidates it
 ///
-/// - `get`, `smembers`, `hgetall`, `zscore`, `zhget`, `zcount`, `zlexcount`, and any read that is not
-///   named below: the reply answers the same read with equal arguments.
+/// - `get`, `smembers`, `hgetall`, `zscore`, `zhget`, `zcount`, `zlexcount`, and any read that is
+///   not named below: the reply answers the same read with equal arguments.
 /// - `hget`: the same, and a cached `hgetall` of the key answers it, too.
 /// - `zrange`, `zhrange`: a cached range answers the same range with a smaller limit, and with any
 ///   limit if the reply was shorter than its own limit. The two do not answer each other.
@@ -149,9 +149,9 @@ pub struct CacheStats {
 ///
 /// # Cost
 ///
-/// A hit sends nothing, does not allocate, and takes about 200 instructions more than a `get` from
-/// memory. Hits do not contend with each other. Feature `cache`. Hits and misses are counted in
-/// [`stats`](Self::stats); a hit causes no event of an observer below the cache.
+/// A hit sends nothing. A hit of a `get` allocates nothing, takes about 200 instructions more than a
+/// `get` from memory, and does not contend with other hits. Feature `cache`. Hits and misses are
+/// counted in [`stats`](Self::stats); a hit causes no event of an observer below the cache.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
