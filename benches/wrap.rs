@@ -1,8 +1,8 @@
-//! The wrappers: what each adds to a `get`, what a hit of the cache takes, and whether two threads
-//! hit it without waiting.
+//! The wrappers: the cost of each for a `get`, the cost of a cache hit, and the throughput of two
+//! threads that hit the same cache.
 //!
 //! `cargo bench --bench wrap` prints nanoseconds of processor time; `wrap --count NAME N` makes N
-//! calls of one kind in [`counted`] and ends: `cargo xtask bench wrap` runs that under callgrind.
+//! calls of one kind in [`counted`] and exits: `cargo xtask bench wrap` runs that under callgrind.
 
 use cpu_time::ThreadTime;
 use futures_util::FutureExt;
@@ -27,7 +27,7 @@ struct World {
     keys: Vec<Key>,
     bare: Store<Memory>,
     prefix: Store<Prefix<Memory>>,
-    invalidate: Store<OnWrite<Memory, Hook>>,
+    on_write: Store<OnWrite<Memory, Hook>>,
     retry: Store<Retry<Memory>>,
     timeout: Store<Timeout<Memory>>,
     metrics: Store<Metrics<Memory>>,
@@ -57,7 +57,7 @@ impl World {
         World {
             bare: filled(Memory::new(), &names),
             prefix: filled(Prefix::new(Memory::new(), "app"), &names),
-            invalidate: filled(OnWrite::new(Memory::new(), (|_| ()) as Hook), &names),
+            on_write: filled(OnWrite::new(Memory::new(), (|_| ()) as Hook), &names),
             retry: filled(Retry::new(Memory::new(), RetryPolicy::default()), &names),
             timeout: filled(Timeout::new(Memory::new(), Duration::from_secs(1)), &names),
             metrics: filled(Metrics::new(Memory::new(), "memory"), &names),
@@ -82,13 +82,13 @@ impl World {
     }
 }
 
-/// One call, the `i`th of its kind.
+/// The `i`th call of one kind.
 type Call = fn(&World, usize);
 
 const CALLS: [(&str, Call); 15] = [
     ("memory get", |w, i| drop(black_box(now(w.bare.get(w.key(i)))))),
     ("+ prefix", |w, i| drop(black_box(now(w.prefix.get(w.key(i)))))),
-    ("+ invalidate", |w, i| drop(black_box(now(w.invalidate.get(w.key(i)))))),
+    ("+ on_write", |w, i| drop(black_box(now(w.on_write.get(w.key(i)))))),
     ("+ retry", |w, i| drop(black_box(now(w.retry.get(w.key(i)))))),
     ("+ timeout", |w, i| drop(black_box(now(w.timeout.get(w.key(i)))))),
     ("+ metrics", |w, i| drop(black_box(now(w.metrics.get(w.key(i)))))),
@@ -105,8 +105,8 @@ const CALLS: [(&str, Call); 15] = [
     }),
 ];
 
-/// Nanoseconds of this thread per call: the least of some rounds. What others do with the
-/// processors does not count.
+/// Nanoseconds of processor time per call: the minimum of 25 rounds. Time of other processes does
+/// not count.
 fn time(world: &World, call: Call) -> f64 {
     let n = 20_000;
     let rounds = (0..25).map(|_| {
@@ -117,18 +117,18 @@ fn time(world: &World, call: Call) -> f64 {
     rounds.fold(f64::INFINITY, f64::min)
 }
 
-/// Short, and many, so that in one of them nobody else wants the processors.
+/// Many short rounds, so that at least one of them is not disturbed by other processes.
 const ROUNDS: usize = 2_000;
 
-/// How long so many threads take for 4,000 calls each, side by side, from the first start to the
-/// last end: the least of all rounds.
+/// How long the threads take for 4,000 concurrent calls each, from the first start to the last end:
+/// the minimum of all rounds.
 fn together(worlds: &[&World], call: Call) -> f64 {
     let threads = worlds.len();
     let arrived = AtomicUsize::new(0);
-    // Each at another place of the keys, as two who serve different requests.
+    // Each thread starts at another key, as threads that serve different requests do.
     let round = |thread: usize, round: usize| {
         arrived.fetch_add(1, SeqCst);
-        // Not a barrier, which takes a good part of a round to wake a thread.
+        // Spins: to wake a thread from a barrier takes a large part of a round.
         for spins in 0.. {
             if arrived.load(SeqCst) >= (round + 1) * threads {
                 break;
@@ -155,15 +155,15 @@ fn together(worlds: &[&World], call: Call) -> f64 {
     took.fold(f64::INFINITY, f64::min)
 }
 
-/// How many times the calls of one thread two threads make in the same time: on one world, and each
-/// on its own, which is what the machine can do.
+/// The throughput of two threads relative to one: on one cache, and with a cache each, which is the
+/// maximum of the machine.
 fn scaling(world: &World, other: &World, call: Call) -> (f64, f64) {
     let one = together(&[world], call);
     let of = |worlds| 2.0 * one / together(worlds, call);
     (of(&[world, world]), of(&[world, other]))
 }
 
-/// What an instruction counter looks at: a function of its own, with nothing in it but the calls.
+/// The function whose instructions callgrind counts. It contains only the calls.
 #[inline(never)]
 fn counted(world: &World, call: Call, n: usize) {
     (0..n).for_each(|i| call(world, i));
@@ -189,7 +189,7 @@ fn main() {
     }
     let other = World::new();
     for (name, call) in [CALLS[0], CALLS[8], CALLS[10], CALLS[12]] {
-        let (shared, apart) = scaling(&world, &other, call);
-        println!("two threads, {name}: {shared:.2} times one; each on its own: {apart:.2}");
+        let (shared, separate) = scaling(&world, &other, call);
+        println!("two threads, {name}: {shared:.2} times one; with a cache each: {separate:.2}");
     }
 }

@@ -5,8 +5,8 @@
 //! curl http://127.0.0.1:9464/metrics
 //! ```
 //!
-//! A store in a file behind a cache is kept busy, and whoever connects is told. `--once` prints
-//! what would be told, and ends.
+//! The example calls a store in a file behind a cache all the time, and serves its metrics.
+//! `--once` prints the metrics after 200 calls and exits.
 
 use keyvaluestore::wrap::{Cache, CacheOptions, Metrics};
 use keyvaluestore::{Embedded, Result, Store};
@@ -19,7 +19,7 @@ type Stack = Cache<Metrics<Embedded>>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Before the first call: what is counted earlier is counted nowhere.
+    // Before `Metrics::new` and the first call: earlier metrics are lost.
     let recorder = PrometheusBuilder::new().install_recorder()?;
     let dir = std::env::temp_dir().join(format!("kvs-metrics-{}", std::process::id()));
     let file = Metrics::new(Embedded::open(&dir).await?, "file");
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(std::fs::remove_file(dir)?)
 }
 
-/// One write to nine reads, of few keys.
+/// Writes and reads 13 keys, one write to nine reads.
 async fn work(store: &Store<Metrics<Stack>>, calls: u32) -> Result<()> {
     for i in 0..calls {
         let key = format!("visits:{}", i * 7 % 13);
@@ -46,13 +46,12 @@ async fn work(store: &Store<Metrics<Stack>>, calls: u32) -> Result<()> {
     Ok(())
 }
 
-/// What Prometheus reads: the metrics, and the counts of the cache, which are asked for when they
-/// are wanted.
+/// The page that Prometheus reads: the metrics, and the current statistics of the cache.
 fn page(recorder: &PrometheusHandle, cache: &Stack) -> String {
-    let counts = cache.stats();
-    metrics::counter!("keyvaluestore.cache.hits").absolute(counts.hits);
-    metrics::counter!("keyvaluestore.cache.misses").absolute(counts.misses);
-    metrics::counter!("keyvaluestore.cache.evictions").absolute(counts.evictions);
+    let stats = cache.stats();
+    metrics::counter!("keyvaluestore.cache.hits").absolute(stats.hits);
+    metrics::counter!("keyvaluestore.cache.misses").absolute(stats.misses);
+    metrics::counter!("keyvaluestore.cache.evictions").absolute(stats.evictions);
     recorder.render()
 }
 
@@ -73,7 +72,7 @@ async fn serve(
         let page = page(&recorder, &cache);
         let head =
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n";
-        // One who hangs up early is no reason to stop.
+        // A client that disconnects early must not stop the server.
         let mut request = [0; 1_024];
         let _ = client.read(&mut request).await;
         let answer = format!("{head}Content-Length: {}\r\n\r\n{page}", page.len());

@@ -110,6 +110,10 @@
     allow(rustdoc::broken_intra_doc_links)
 )]
 
+// Files of `tests/` that unit tests include name the crate.
+#[cfg(test)]
+extern crate self as keyvaluestore;
+
 mod atomic;
 #[cfg(any(feature = "redis", feature = "dynamodb", feature = "retry"))]
 mod backoff;

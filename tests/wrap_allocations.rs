@@ -1,5 +1,5 @@
-//! What wrappers allocate, as `tests/allocations.rs` has it for the memory backend. Keys are longer
-//! than what fits inline.
+//! The allocations of wrappers, and the memory of a cache. `tests/allocations.rs` is the same for
+//! the memory backend. Keys are too long to be stored inline.
 
 #![cfg(all(
     feature = "cache",
@@ -18,7 +18,10 @@ use keyvaluestore::wrap::*;
 use keyvaluestore::{Backend, Key, Memory, Outcome, Result, Store};
 use std::time::Duration;
 
-const VALUE: &str = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
+const VALUE: &str = concat!(
+    "01234567890123456789012345678901234567890123456789",
+    "01234567890123456789012345678901234567890123456789"
+);
 const NAME: &str = "string:0123456789012345678901";
 
 fn now<T>(future: impl Future<Output = Result<T>>) -> T {
@@ -34,7 +37,7 @@ fn at_most<T>(most: u64, what: &str, call: impl FnOnce() -> T) {
     assert!(counted.count_total <= most, "{what}: {} allocations, not {most}", counted.count_total);
 }
 
-/// A get of a shared key, after another one: whatever is made once has been made.
+/// A `get` of a shared key. An earlier one has made all allocations that are made once.
 #[track_caller]
 fn get_allocates<B: Backend>(most: u64, what: &str, store: &Store<B>) {
     let key = Key::from(NAME);
@@ -64,21 +67,21 @@ fn a_cache_of_a_request_is_made_and_dropped() {
 #[test]
 fn no_other_wrapper_allocates_for_a_get() {
     let memory = Memory::new;
-    get_allocates(0, "invalidate", &Store::with_backend(OnWrite::new(memory(), |_: &Key| ())));
+    get_allocates(0, "on_write", &Store::with_backend(OnWrite::new(memory(), |_: &Key| ())));
     let retry = Retry::new(memory(), RetryPolicy::default());
     get_allocates(0, "retry", &Store::with_backend(retry));
     let timeout = Timeout::new(memory(), Duration::from_secs(1));
     get_allocates(0, "timeout", &Store::with_backend(timeout));
     get_allocates(0, "metrics", &Store::with_backend(Metrics::new(memory(), "memory")));
     get_allocates(0, "trace", &Store::with_backend(Trace::new(memory(), "memory")));
-    // The key that is put together, where it does not fit inline.
+    // The prefixed key, if it is too long to be stored inline.
     let prefix = Store::with_backend(Prefix::new(memory(), "app"));
     get_allocates(1, "prefix", &prefix);
     now(prefix.get("short"));
     at_most(0, "prefix, short key", || now(prefix.get("short")));
 }
 
-/// Holds nothing: every string is 100 bytes, and every write is done.
+/// Stores nothing: each string has 100 bytes, and each write succeeds.
 #[derive(Clone, Debug)]
 struct Nothing;
 
@@ -102,7 +105,7 @@ impl Backend for Nothing {
 
 type Call = fn(&Store<Cache<Nothing>>, usize);
 
-/// A bound is for the memory that a cache takes, whatever it is asked.
+/// The bound is for the memory of a cache, with any reads.
 #[test]
 fn a_cache_bounded_in_bytes_takes_no_more_of_them() {
     const CALLS: [(&str, Call); 5] = [
@@ -125,15 +128,14 @@ fn a_cache_bounded_in_bytes_takes_no_more_of_them() {
             let store = Store::with_backend(cache.clone());
             let counted = measure(|| (0..50_000).for_each(|i| call(&store, i)));
             let (taken, held) = (counted.bytes_current as f64, cache.stats().size as f64);
-            println!("{name}, {bound} bytes: {taken} bytes taken, {held} said");
+            println!("{name}, {bound} bytes: {taken} bytes taken, {held} reported");
             assert!(cache.stats().evictions > 0 && held <= bound as f64, "{name}: {held}");
             assert!(taken < 1.15 * held && taken > 0.5 * held, "{name}: {taken} of {held}");
         }
     }
 }
 
-/// What is noted of the keys that were written lately has a bound, too, and is not looked through
-/// at every write.
+/// The notes about recent writes are bounded, too. A write does not scan them.
 #[test]
 fn what_is_noted_of_writes_is_bounded() {
     let store = Store::with_backend(Cache::shared(Nothing, CacheOptions::max_replies(100)));
@@ -143,8 +145,8 @@ fn what_is_noted_of_writes_is_bounded() {
 }
 
 #[test]
-fn whoever_has_given_up_waiting_takes_no_room() {
-    /// Does not answer.
+fn a_cancelled_call_that_waited_takes_no_memory() {
+    /// Never replies.
     #[derive(Debug)]
     struct Never;
     impl Backend for Never {

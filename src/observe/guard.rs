@@ -1,5 +1,5 @@
-//! How calls and round trips are observed: a guard reports them when it is dropped, so that what a
-//! cancelled future has begun is reported, too.
+//! Guards that report calls and round trips to observers. A guard reports when it is dropped, so
+//! the calls of cancelled futures are reported, too.
 
 use super::{CallSummary, ConsumedCapacity, Observer};
 use crate::context::{Consistency, Context};
@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Tells the observer of a round trip when it ends, one way or another.
+/// Reports a round trip to the observer when it ends or is cancelled.
 #[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 pub(crate) struct RoundTripGuard<'c> {
     observer: &'c dyn Observer,
@@ -20,7 +20,7 @@ pub(crate) struct RoundTripGuard<'c> {
 
 #[cfg(any(feature = "redis", feature = "dynamodb", feature = "foundationdb"))]
 impl<'c> RoundTripGuard<'c> {
-    /// `None` if nobody listens.
+    /// `None` if there is no observer.
     pub(crate) fn start(
         cx: &'c Context,
         backend: &'static str,
@@ -38,12 +38,12 @@ impl Drop for RoundTripGuard<'_> {
     }
 }
 
-/// Two observers that both hear everything.
+/// Forwards all events to two observers.
 #[derive(Debug)]
 pub(crate) struct Fanout(pub(crate) Arc<dyn Observer>, pub(crate) Arc<dyn Observer>);
 
 impl Fanout {
-    /// Whoever listens already, and one more.
+    /// Adds an observer.
     pub(crate) fn of(
         first: Option<&Arc<dyn Observer>>,
         second: Arc<dyn Observer>,
@@ -83,8 +83,7 @@ impl Observer for Fanout {
     }
 }
 
-/// Who listens at one place of a stack, and the contexts of the calls that get there with nobody
-/// else listening.
+/// The observer of one layer of a stack, and the contexts for calls that have no other observer.
 #[derive(Clone, Debug)]
 pub(crate) struct ObserverSlot {
     observer: Arc<dyn Observer>,
@@ -107,14 +106,14 @@ impl ObserverSlot {
     }
 }
 
-/// Watches a call from its start until it is dropped, which tells the observer.
+/// Measures a call from its start until this is dropped, which reports it to the observer.
 pub(crate) struct CallGuard<'o> {
-    /// What is to be handed down, so that the observer hears what happens there. Lent where it is
-    /// the same for every call, which is wherever nobody wants to be told one call from another.
+    /// The context for the layers below, with the observer. Borrowed unless the call has an
+    /// observer of its own.
     pub(crate) cx: Cow<'o, Context>,
     observer: &'o dyn Observer,
-    /// Who listens to this one call in its place.
-    own: Option<Arc<dyn Observer>>,
+    /// The separate observer of this call, from `on_call_start`.
+    per_call: Option<Arc<dyn Observer>>,
     name: &'static str,
     operations: usize,
     failed: usize,
@@ -124,7 +123,7 @@ pub(crate) struct CallGuard<'o> {
 }
 
 impl<'o> CallGuard<'o> {
-    /// For `observer`, who listens at `cx` already.
+    /// For the observer that `cx` has already.
     #[inline]
     pub(crate) fn start(
         cx: &'o Context,
@@ -132,46 +131,45 @@ impl<'o> CallGuard<'o> {
         name: &'static str,
         operations: usize,
     ) -> Self {
-        let own = observer.on_call_start(name);
-        let cx = match &own {
+        let per_call = observer.on_call_start(name);
+        let cx = match &per_call {
             None => Cow::Borrowed(cx),
-            Some(own) => Cow::Owned(cx.clone().with_observer(Arc::clone(own))),
+            Some(per_call) => Cow::Owned(cx.clone().with_observer(Arc::clone(per_call))),
         };
-        CallGuard::listen(cx, observer, own, name, operations)
+        CallGuard::new(cx, observer, per_call, name, operations)
     }
-    /// For one more observer, at this place of the stack.
+    /// For the observer of a layer, in addition to that of `cx`.
     #[inline]
     pub(crate) fn also(
         cx: &Context,
-        listener: &'o ObserverSlot,
+        slot: &'o ObserverSlot,
         name: &'static str,
         operations: usize,
     ) -> Self {
-        let observer = &listener.observer;
-        let own = observer.on_call_start(name);
-        let cx = match (&cx.observer, &own) {
-            (None, None) => Cow::Borrowed(listener.context(cx.consistency)),
-            (others, own) => {
-                let heard =
-                    Fanout::of(others.as_ref(), Arc::clone(own.as_ref().unwrap_or(observer)));
-                Cow::Owned(cx.clone().with_observer(heard))
+        let observer = &slot.observer;
+        let per_call = observer.on_call_start(name);
+        let cx = match (&cx.observer, &per_call) {
+            (None, None) => Cow::Borrowed(slot.context(cx.consistency)),
+            (outer, per_call) => {
+                let inner = Arc::clone(per_call.as_ref().unwrap_or(observer));
+                Cow::Owned(cx.clone().with_observer(Fanout::of(outer.as_ref(), inner)))
             }
         };
-        CallGuard::listen(cx, &**observer, own, name, operations)
+        CallGuard::new(cx, &**observer, per_call, name, operations)
     }
     #[inline]
-    fn listen(
+    fn new(
         cx: Cow<'o, Context>,
         observer: &'o dyn Observer,
-        own: Option<Arc<dyn Observer>>,
+        per_call: Option<Arc<dyn Observer>>,
         name: &'static str,
         operations: usize,
     ) -> Self {
         let (failed, error, ended) = (0, None, false);
         let start = Instant::now();
-        CallGuard { cx, observer, own, name, operations, failed, error, ended, start }
+        CallGuard { cx, observer, per_call, name, operations, failed, error, ended, start }
     }
-    /// It has ended so.
+    /// Records the result of a call.
     #[inline]
     pub(crate) fn end<T>(&mut self, result: &Result<T>) {
         self.ended = true;
@@ -180,7 +178,7 @@ impl<'o> CallGuard<'o> {
             self.error = Some(e.kind());
         }
     }
-    /// A batch has ended so.
+    /// Records the results of a batch.
     pub(crate) fn end_each(&mut self, results: &[Result<Reply>]) {
         self.ended = true;
         let mut errors = results.iter().filter_map(|result| result.as_ref().err());
@@ -200,6 +198,6 @@ impl Drop for CallGuard<'_> {
             cancelled: !self.ended,
             took: self.start.elapsed(),
         };
-        self.own.as_deref().unwrap_or(self.observer).on_call_end(&call);
+        self.per_call.as_deref().unwrap_or(self.observer).on_call_end(&call);
     }
 }

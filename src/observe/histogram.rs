@@ -1,16 +1,16 @@
-//! [`Histogram`]: how often something took how long, to an eighth, in two kilobytes.
+//! [`Histogram`]: counts durations in logarithmic buckets: 12.5 % relative error, two kilobytes.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Parts of each doubling.
+/// Buckets per doubling.
 const PARTS: u32 = 4;
 const BUCKETS: usize = (64 * PARTS) as usize;
 
-/// How often something took how long. Each doubling of the time has four parts, so what it tells is
-/// right to within an eighth.
+/// Counts durations in logarithmic buckets, four per doubling, so a quantile has a relative error
+/// of at most 12.5 %.
 ///
-/// It prints itself as a picture:
+/// `Display` prints it as a bar chart:
 ///
 /// ```
 /// use keyvaluestore::observe::Histogram;
@@ -30,28 +30,28 @@ pub struct Histogram {
     buckets: Vec<u64>,
 }
 
-/// The bucket of so many nanoseconds.
-fn bucket(nanos: u64) -> usize {
+/// The bucket of a duration in nanoseconds.
+fn histogram_index(nanos: u64) -> usize {
     let nanos = nanos.max(u64::from(PARTS));
     let doublings = nanos.ilog2();
     let part = (nanos >> (doublings - 2)) as u32 % PARTS;
     (doublings * PARTS + part) as usize
 }
-/// Where it begins.
-fn start(bucket: usize) -> Duration {
+/// The lower bound of a bucket.
+fn lower_bound(bucket: usize) -> Duration {
     let (doublings, part) = (bucket as u32 / PARTS, bucket as u32 % PARTS);
     let nanos = u128::from(PARTS + part) << doublings.saturating_sub(2);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 impl Histogram {
-    /// Counts one more.
+    /// Counts a duration.
     pub fn record(&mut self, took: Duration) {
         if self.buckets.is_empty() {
             self.buckets = vec![0; BUCKETS];
         }
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.buckets[bucket(nanos)] += 1;
+        self.buckets[histogram_index(nanos)] += 1;
     }
     pub(super) fn add(&mut self, other: &Histogram) {
         if self.buckets.is_empty() {
@@ -60,12 +60,12 @@ impl Histogram {
             self.buckets.iter_mut().zip(&other.buckets).for_each(|(sum, n)| *sum += n);
         }
     }
-    /// How many were counted.
+    /// How many durations were counted.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
-    /// The time that the part `q` of them (0 to 1) did not exceed, to within an eighth; 0 if
-    /// nothing was counted.
+    /// The quantile `q` (0 to 1), with a relative error of at most 12.5 %. 0 if nothing was
+    /// counted.
     pub fn quantile(&self, q: f64) -> Duration {
         let rank = (q.clamp(0.0, 1.0) * self.count() as f64).ceil().max(1.0) as u64;
         let mut seen = 0;
@@ -74,14 +74,16 @@ impl Histogram {
             seen >= rank
         });
         reached.map_or(Duration::ZERO, |bucket| {
-            start(bucket) + (start(bucket + 1) - start(bucket)) / 2
+            let (from, to) = (lower_bound(bucket), lower_bound(bucket + 1));
+            from + (to - from) / 2
         })
     }
-    /// From, to (exclusive) and how many, from the first that is not empty to the last.
+    /// The buckets from the first to the last that is not empty: lower bound, upper bound
+    /// (exclusive) and count.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, Duration, u64)> + '_ {
         let first = self.buckets.iter().position(|n| *n > 0).unwrap_or(0);
         let end = self.buckets.iter().rposition(|n| *n > 0).map_or(0, |last| last + 1);
-        (first..end).map(|i| (start(i), start(i + 1), self.buckets[i]))
+        (first..end).map(|i| (lower_bound(i), lower_bound(i + 1), self.buckets[i]))
     }
 }
 
@@ -112,9 +114,9 @@ mod tests {
     #[test]
     fn every_time_is_within_its_bucket() {
         for nanos in (4..10_000).chain([u64::MAX / 2, 1 << 40]) {
-            let i = bucket(nanos);
-            assert!(start(i) <= Duration::from_nanos(nanos), "{nanos}");
-            assert!(Duration::from_nanos(nanos) < start(i + 1), "{nanos}");
+            let i = histogram_index(nanos);
+            assert!(lower_bound(i) <= Duration::from_nanos(nanos), "{nanos}");
+            assert!(Duration::from_nanos(nanos) < lower_bound(i + 1), "{nanos}");
         }
         for nanos in [u64::MAX - 1, u64::MAX / 8 * 7, u64::MAX / 4 * 3] {
             let mut histogram = Histogram::default();
@@ -123,7 +125,7 @@ mod tests {
             assert!(from <= Duration::from_nanos(nanos) && Duration::from_nanos(nanos) < to);
             assert!(n == 1 && (from..to).contains(&histogram.quantile(0.5)));
         }
-        assert_eq!(bucket(0), bucket(4));
-        assert!(bucket(u64::MAX) < BUCKETS);
+        assert_eq!(histogram_index(0), histogram_index(4));
+        assert!(histogram_index(u64::MAX) < BUCKETS);
     }
 }

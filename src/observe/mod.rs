@@ -1,8 +1,9 @@
-//! What calls do and cost: the [`Observer`] that is called on the way, and the [`Profiler`], which
-//! adds it up.
+//! Observability: the trait [`Observer`], which receives an event for each call, round trip, retry
+//! and charge, and [`Profiler`], which sums them up.
 //!
-//! [`Store::with_observer`](crate::Store::with_observer) observes the calls of one handle,
-//! [`Observed`](crate::wrap::Observed) everything that passes one place of a stack of wrappers.
+//! [`Store::with_observer`](crate::Store::with_observer) observes the calls of one handle.
+//! [`Observed`](crate::wrap::Observed) observes all calls that pass one layer of a stack of
+//! wrappers.
 
 mod guard;
 mod histogram;
@@ -19,19 +20,19 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Hears what a backend does to carry out an operation. It only observes: nothing it does changes a
-/// result. Called in the middle of the work, so it should be quick.
+/// Receives the events of calls. It cannot change a result. It is called synchronously during the
+/// call, so it should return quickly.
 pub trait Observer: Debug + Send + Sync {
-    /// A request to the storage system ended, answered or not.
+    /// A request to the storage system ended, with or without a response.
     fn on_round_trip(&self, backend: &'static str, request: &'static str, took: Duration) {
         let _ = (backend, request, took);
     }
-    /// A request is about to be sent again by `backend`, because of an error of this kind; or a
-    /// whole call by [`Retry`](crate::wrap::Retry), which is no backend.
+    /// `backend` is about to retry a request, because of an error of this kind. `None` means that
+    /// [`Retry`](crate::wrap::Retry) is about to retry a whole call.
     fn on_retry(&self, backend: Option<&'static str>, because: ErrorKind) {
         let _ = (backend, because);
     }
-    /// The storage system charged for a request: once for the table, and once for each index.
+    /// The storage system charged for a request: one event for the table, and one for each index.
     fn on_capacity(&self, backend: &'static str, used: &ConsumedCapacity<'_>) {
         let _ = (backend, used);
     }
@@ -42,41 +43,40 @@ pub trait Observer: Debug + Send + Sync {
         let _ = name;
         None
     }
-    /// A call ended: one of the store, or of the place in a stack of wrappers at which this
-    /// observer listens.
+    /// A call ended: of the store, or of the layer that this observer belongs to.
     fn on_call_end(&self, call: &CallSummary) {
         let _ = call;
     }
 }
 
-/// What a request consumed of a table, or of one of its indexes, in the units of the storage system
-/// (of DynamoDB: read and write capacity units).
+/// The capacity that a request consumed of a table or of one of its indexes, in the units of the
+/// storage system (DynamoDB: read and write capacity units).
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ConsumedCapacity<'c> {
     /// The table.
     pub table: &'c str,
-    /// Its index, or `None` for the table itself.
+    /// The index, or `None` for the table itself.
     pub index: Option<&'c str>,
-    /// Units of reading.
+    /// Read capacity units.
     pub read: f64,
-    /// Units of writing.
+    /// Write capacity units.
     pub write: f64,
 }
 
-/// A call that has ended: of the store, or of what is wrapped, by where its observer listens.
+/// A call that ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallSummary {
     /// The name of the method: `get`, `zadd_nx`, `batch`, `atomic_write`.
     pub name: &'static str,
-    /// How many operations it carried.
+    /// How many operations it had.
     pub operations: usize,
-    /// How many of them failed; all of an atomic write.
+    /// How many of them failed. An atomic write fails as a whole.
     pub failed: usize,
-    /// How the first of them failed.
+    /// The kind of the first error.
     pub error: Option<ErrorKind>,
-    /// Whether its future was dropped before it was done.
+    /// Whether its future was dropped before it completed.
     pub cancelled: bool,
     /// How long it took.
     pub took: Duration,

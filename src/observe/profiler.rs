@@ -1,7 +1,7 @@
-//! [`Profiler`]: counts and times calls, and what they cost inside the backend.
+//! [`Profiler`]: counts and times calls, and their round trips, retries and consumed capacity.
 //!
-//! Every call gets an ear of its own, which hears what happens inside the backend for that call
-//! alone, and is added up under the name of the call when it ends.
+//! Each call has an observer of its own, a [`CallRecorder`], which records the events of that call
+//! alone. When the call ends, its record is added to the profile of the call's name.
 
 use super::histogram::Histogram;
 use super::{CallSummary, ConsumedCapacity, Observer};
@@ -11,11 +11,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Counts and times calls, and what they cost inside the backend, by backend and call.
+/// Counts and times calls, and their round trips, retries and consumed capacity, by backend and
+/// name of the call.
 ///
-/// For [`Store::with_profiler`](crate::Store::with_profiler), or
-/// [`Observed`](crate::wrap::Observed) at another place. Clones count together. It prints itself as
-/// a table.
+/// Use it with [`Store::with_profiler`](crate::Store::with_profiler), or with
+/// [`Observed`](crate::wrap::Observed) below other wrappers. Clones share their counts. `Display`
+/// prints it as a table.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -37,48 +38,47 @@ pub struct Profiler(Arc<Mutex<Calls>>);
 
 type Calls = BTreeMap<(Option<&'static str>, &'static str), CallProfile>;
 
-/// What the calls of one name to one backend have cost. From [`Profiler::calls`].
+/// The calls of one name to one backend, from [`Profiler::calls`].
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CallProfile {
-    /// The backend that was asked; `None` where nothing was sent, as a cache had the answer.
+    /// The backend. `None` if no request was sent, as for a hit of a cache.
     pub backend: Option<&'static str>,
     /// The name of the method: `get`, `batch`, `atomic_write`.
     pub name: &'static str,
-    /// How many calls have ended.
+    /// How many calls ended.
     pub calls: u64,
-    /// How many operations they carried.
+    /// How many operations they had.
     pub operations: u64,
-    /// How many calls have failed, a batch if any of it has.
+    /// How many calls failed. A batch counts as one if any of its operations failed.
     pub errors: u64,
-    /// How many futures were dropped before they were done.
+    /// How many futures were dropped before they completed.
     pub cancelled: u64,
-    /// How long all of them took together.
+    /// The total time of the calls.
     pub time: Duration,
-    /// How long each of them took.
+    /// The distribution of the time of a call.
     pub latency: Histogram,
     /// Requests to the storage system.
     pub round_trips: u64,
-    /// How long those took together.
+    /// The total time of the requests.
     pub round_trip_time: Duration,
-    /// Requests that were sent again.
+    /// Requests that were retried.
     pub retries: u64,
-    /// How often the storage system was asked for more than it is provisioned for: sent again or
-    /// given up.
+    /// How often the storage system throttled a request, retried or not.
     pub throttles: u64,
-    /// How often other writes got in the way: sent again or given up.
+    /// How often a request conflicted with another write, retried or not.
     pub conflicts: u64,
-    /// What was consumed, by table and index (`None`: the table itself).
+    /// The consumed capacity, by table and index (`None`: the table itself).
     pub capacity: BTreeMap<(String, Option<String>), CapacityUnits>,
 }
 
-/// Units of capacity.
+/// Consumed capacity units.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CapacityUnits {
-    /// Units of reading.
+    /// Read capacity units.
     pub read: f64,
-    /// Units of writing.
+    /// Write capacity units.
     pub write: f64,
 }
 
@@ -95,17 +95,20 @@ impl CallProfile {
         self.retries += other.retries;
         self.throttles += other.throttles;
         self.conflicts += other.conflicts;
-        for (place, used) in &other.capacity {
-            let sum = self.capacity.entry(place.clone()).or_default();
-            sum.read += used.read;
-            sum.write += used.write;
+        for (table, used) in &other.capacity {
+            self.add_capacity(table.clone(), used.read, used.write);
         }
     }
-    fn failed(&mut self, kind: ErrorKind) {
+    fn add_capacity(&mut self, table: (String, Option<String>), read: f64, write: f64) {
+        let sum = self.capacity.entry(table).or_default();
+        sum.read += read;
+        sum.write += write;
+    }
+    fn count_error(&mut self, kind: ErrorKind) {
         self.throttles += u64::from(kind == ErrorKind::Throttled);
         self.conflicts += u64::from(kind == ErrorKind::Conflict);
     }
-    /// What all tables and indexes have charged together.
+    /// The sum over all tables and indexes.
     pub fn capacity_total(&self) -> CapacityUnits {
         self.capacity.values().fold(CapacityUnits::default(), |sum, used| CapacityUnits {
             read: sum.read + used.read,
@@ -115,115 +118,109 @@ impl CallProfile {
 }
 
 impl Profiler {
-    /// One that has counted nothing.
+    /// A profiler with all counts at zero.
     pub fn new() -> Self {
         Profiler::default()
     }
     fn lock(&self) -> MutexGuard<'_, Calls> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// What was counted until now, by backend and name.
+    /// The profiles of all calls so far, by backend and name.
     pub fn calls(&self) -> Vec<CallProfile> {
         self.lock().values().cloned().collect()
     }
-    /// All of it together.
+    /// The sum of all profiles.
     pub fn total(&self) -> CallProfile {
         let mut total = CallProfile { name: "total", ..CallProfile::default() };
         self.lock().values().for_each(|call| total.add(call));
         total
     }
-    /// Begins anew, and answers what was counted until now.
+    /// Returns the profiles so far, and resets them.
     pub fn take(&self) -> Vec<CallProfile> {
         std::mem::take(&mut *self.lock()).into_values().collect()
     }
 }
 
 impl Profiler {
-    /// Counts calls under the name of `backend`, if it answers in this process and no request names
-    /// it.
+    /// An observer that counts calls under `backend`, if that runs in this process and so sends no
+    /// request that names it.
     pub(crate) fn observer_of(&self, backend: Option<&'static str>) -> Arc<dyn Observer> {
         match backend {
             None => Arc::new(self.clone()),
-            Some(_) => Arc::new(CallsTo { profiler: self.clone(), backend }),
+            Some(_) => Arc::new(LocalProfiler { profiler: self.clone(), backend }),
         }
     }
-    fn listen(&self, backend: Option<&'static str>) -> Arc<dyn Observer> {
-        let heard = CallProfile { backend, ..CallProfile::default() };
-        Arc::new(Ear { profiler: self.clone(), heard: Mutex::new(heard) })
+    fn recorder(&self, backend: Option<&'static str>) -> Arc<dyn Observer> {
+        let profile = CallProfile { backend, ..CallProfile::default() };
+        Arc::new(CallRecorder { profiler: self.clone(), profile: Mutex::new(profile) })
     }
 }
 
 impl Observer for Profiler {
     fn on_call_start(&self, _: &'static str) -> Option<Arc<dyn Observer>> {
-        Some(self.listen(None))
+        Some(self.recorder(None))
     }
 }
 
-/// A profiler of a store whose backend answers in this process.
+/// A profiler of a store whose backend runs in this process.
 #[derive(Debug)]
-struct CallsTo {
+struct LocalProfiler {
     profiler: Profiler,
     backend: Option<&'static str>,
 }
 
-impl Observer for CallsTo {
+impl Observer for LocalProfiler {
     fn on_call_start(&self, _: &'static str) -> Option<Arc<dyn Observer>> {
-        Some(self.profiler.listen(self.backend))
+        Some(self.profiler.recorder(self.backend))
     }
 }
 
-/// Hears one call.
+/// Records the events of one call.
 #[derive(Debug)]
-struct Ear {
+struct CallRecorder {
     profiler: Profiler,
-    heard: Mutex<CallProfile>,
+    profile: Mutex<CallProfile>,
 }
 
-impl Ear {
-    fn heard(&self, backend: Option<&'static str>) -> MutexGuard<'_, CallProfile> {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.backend = heard.backend.or(backend);
-        heard
+impl CallRecorder {
+    fn lock(&self, backend: Option<&'static str>) -> MutexGuard<'_, CallProfile> {
+        let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
+        profile.backend = profile.backend.or(backend);
+        profile
     }
 }
 
-impl Observer for Ear {
+impl Observer for CallRecorder {
     fn on_round_trip(&self, backend: &'static str, _: &'static str, took: Duration) {
-        let mut heard = self.heard(Some(backend));
-        heard.round_trips += 1;
-        heard.round_trip_time += took;
+        let mut profile = self.lock(Some(backend));
+        profile.round_trips += 1;
+        profile.round_trip_time += took;
     }
     fn on_retry(&self, backend: Option<&'static str>, because: ErrorKind) {
-        let mut heard = self.heard(backend);
-        heard.retries += 1;
-        heard.failed(because);
+        let mut profile = self.lock(backend);
+        profile.retries += 1;
+        profile.count_error(because);
     }
     fn on_capacity(&self, backend: &'static str, used: &ConsumedCapacity<'_>) {
-        let mut heard = self.heard(Some(backend));
-        let place = (used.table.to_owned(), used.index.map(str::to_owned));
-        let sum = heard.capacity.entry(place).or_default();
-        sum.read += used.read;
-        sum.write += used.write;
+        let table = (used.table.to_owned(), used.index.map(str::to_owned));
+        self.lock(Some(backend)).add_capacity(table, used.read, used.write);
     }
     fn on_call_end(&self, call: &CallSummary) {
-        let mut heard =
-            std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
-        heard.calls = 1;
-        heard.operations = call.operations as u64;
-        heard.errors = u64::from(call.error.is_some());
-        heard.cancelled = u64::from(call.cancelled);
-        heard.time = call.took;
+        let mut profile = std::mem::take(&mut *self.lock(None));
+        profile.calls = 1;
+        profile.operations = call.operations as u64;
+        profile.errors = u64::from(call.error.is_some());
+        profile.cancelled = u64::from(call.cancelled);
+        profile.time = call.took;
         if let Some(kind) = call.error {
-            heard.failed(kind);
+            profile.count_error(kind);
         }
         let mut calls = self.profiler.lock();
-        let sum = calls.entry((heard.backend, call.name)).or_insert_with(|| CallProfile {
-            backend: heard.backend,
-            name: call.name,
-            ..CallProfile::default()
-        });
-        sum.add(&heard);
-        // Into the sum at once: a histogram is two kilobytes.
+        let (backend, name) = (profile.backend, call.name);
+        let empty = || CallProfile { backend, name, ..CallProfile::default() };
+        let sum = calls.entry((backend, name)).or_insert_with(empty);
+        sum.add(&profile);
+        // Recorded in the sum only: a histogram is two kilobytes.
         sum.latency.record(call.took);
     }
 }
@@ -269,7 +266,7 @@ impl fmt::Display for Profiler {
     }
 }
 
-/// `850ns`, `1.23ms`, `45.6s`: three digits say as much as the histogram knows.
+/// `850ns`, `1.23ms`, `45.6s`: three digits, which is more than the precision of the histogram.
 fn three_digits(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let (number, unit) = match time.as_nanos() {
@@ -301,14 +298,14 @@ mod tests {
         }
     }
 
-    /// A median of 1.234567891s once stood against the number before it.
+    /// A median of 1.234567891s once left no space before it.
     #[test]
     fn the_columns_of_the_table_stand_apart() {
         let profiler = Profiler::new();
         for name in ["get", "atomic_write"] {
-            let ear = profiler.listen(Some("foundationdb"));
-            ear.on_round_trip("foundationdb", "commit", Duration::from_secs(1));
-            ear.on_call_end(&CallSummary {
+            let recorder = profiler.recorder(Some("foundationdb"));
+            recorder.on_round_trip("foundationdb", "commit", Duration::from_secs(1));
+            recorder.on_call_end(&CallSummary {
                 name,
                 operations: 1,
                 failed: 0,

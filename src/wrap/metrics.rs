@@ -1,7 +1,8 @@
-//! [`Metrics`]: counts and times through the facade `metrics`, with the names of OpenTelemetry's conventions for databases.
+//! [`Metrics`]: emits metrics through the facade `metrics`, with the names of OpenTelemetry's
+//! semantic conventions for databases.
 //!
-//! The table is at the type. Labels are bounded: names of operations, requests, kinds of errors,
-//! tables and their indexes. Never keys, never values.
+//! [`Metrics`] lists them. The cardinality of the labels is bounded: names of operations, requests,
+//! error kinds, tables and indexes. Labels never contain keys or values.
 
 use super::{Observed, Wrapper};
 use crate::backend::Context;
@@ -14,21 +15,21 @@ use quanta::Clock;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The most frequent one.
+/// The index of the most frequent operation, which is not looked up for each call.
 const GET: usize = position("get");
 
-/// Emits what it hears. See [`Metrics`]; by itself for
+/// The observer that emits the metrics of [`Metrics`]. By itself it is for
 /// [`Store::with_observer`](crate::Store::with_observer).
 #[derive(Debug)]
 pub struct MetricsObserver {
     system: &'static str,
     clock: Clock,
-    /// By [`index_of_name`]: made once, as making one looks it up by its labels.
+    /// By [`index_of_name`]. Each is created once, because that is a lookup by labels.
     durations: [OnceLock<Histogram>; NAMES.len()],
 }
 
-/// The error of a call whose future was dropped.
-const GIVEN_UP: &str = "given_up";
+/// The `error.type` of a call whose future was dropped.
+const CANCELLED: &str = "given_up";
 
 const DURATION: &str = "db.client.operation.duration";
 const ROUND_TRIP: &str = "keyvaluestore.round_trip.duration";
@@ -44,12 +45,8 @@ impl MetricsObserver {
             Unit::Seconds,
             "Duration of requests to the storage system."
         );
-        describe_counter!(RETRIES, Unit::Count, "Requests that were sent again.");
-        describe_histogram!(
-            CAPACITY,
-            Unit::Count,
-            "ConsumedCapacity units that a request has consumed."
-        );
+        describe_counter!(RETRIES, Unit::Count, "Requests that were retried.");
+        describe_histogram!(CAPACITY, Unit::Count, "Capacity units that a request consumed.");
         let clock = Clock::new();
         MetricsObserver { system, clock, durations: [const { OnceLock::new() }; NAMES.len()] }
     }
@@ -75,7 +72,7 @@ impl MetricsObserver {
     }
 }
 
-/// A backend as OpenTelemetry names the system behind it, where it does.
+/// OpenTelemetry's name of the system behind a backend.
 fn system_of(backend: &'static str) -> &'static str {
     match backend {
         "dynamodb" => "aws.dynamodb",
@@ -110,13 +107,13 @@ impl Observer for MetricsObserver {
     fn on_call_end(&self, call: &CallSummary) {
         match call.error {
             Some(kind) => self.failed(call.name, kind.as_str(), call.took),
-            None if call.cancelled => self.failed(call.name, GIVEN_UP, call.took),
+            None if call.cancelled => self.failed(call.name, CANCELLED, call.took),
             None => self.done(call.name, call.took),
         }
     }
 }
 
-/// A call that is under way. Dropped before its [`end`](Self::end), it was given up.
+/// A call in flight. If it is dropped without [`end`](Self::end), the call was cancelled.
 struct Timing<'m, N: Fn() -> &'static str> {
     observer: &'m MetricsObserver,
     name: N,
@@ -133,11 +130,11 @@ impl<'m, N: Fn() -> &'static str> Timing<'m, N> {
         let clock = &self.observer.clock;
         clock.delta_as_nanos(self.start, clock.raw())
     }
-    /// `place` is that of the name, if it is known without looking it up.
+    /// `index` is that of the name, if it is known without a lookup.
     #[inline]
-    fn end(self, place: Option<usize>, reply: &Result<Reply>) {
+    fn end(self, index: Option<usize>, reply: &Result<Reply>) {
         let nanos = self.nanos();
-        match (reply, place.and_then(|at| self.observer.durations[at].get())) {
+        match (reply, index.and_then(|at| self.observer.durations[at].get())) {
             (Ok(_), Some(histogram)) => histogram.record(nanos as f64 * 1e-9),
             (Ok(_), None) => self.observer.done((self.name)(), Duration::from_nanos(nanos)),
             (Err(e), _) => self.failed(e.kind().as_str(), nanos),
@@ -152,16 +149,16 @@ impl<'m, N: Fn() -> &'static str> Timing<'m, N> {
 
 impl<N: Fn() -> &'static str> Drop for Timing<'_, N> {
     fn drop(&mut self) {
-        self.failed(GIVEN_UP, self.nanos());
+        self.failed(CANCELLED, self.nanos());
     }
 }
 
-/// Counts and times every call that gets here, and everything that happens below, through the
+/// Emits metrics of each call and of its round trips, retries and consumed capacity, through the
 /// facade [`metrics`].
 ///
-/// Install the recorder (an exporter to Prometheus, or to whatever collects them) before
-/// [`Metrics::new`], which describes the metrics to it. The example `metrics` does. Keys and values
-/// are in none of the labels.
+/// Install the recorder, such as an exporter for Prometheus, before you call [`Metrics::new`],
+/// which describes the metrics to the recorder. The example `metrics` shows it. No label contains a
+/// key or a value.
 ///
 /// | metric | kind | labels |
 /// |---|---|---|
@@ -169,6 +166,11 @@ impl<N: Fn() -> &'static str> Drop for Timing<'_, N> {
 /// | `keyvaluestore.round_trip.duration` | histogram, seconds | `db.system.name`, `request` |
 /// | `keyvaluestore.retries` | counter | `db.system.name`, `error.type` |
 /// | `keyvaluestore.consumed_capacity` | histogram, units | `db.system.name`, `db.collection.name`, `index`, `direction` |
+///
+/// A call whose future was dropped has the `error.type` `given_up`. All attempts of a
+/// [`Retry`](super::Retry) below are one call.
+///
+/// Feature `metrics`. A call costs about 150 instructions more, if no other observer is above.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -187,12 +189,12 @@ pub struct Metrics<B> {
 impl<B> Metrics<B> {
     /// Emits with `system` as the `db.system.name` of calls: `redis`, `aws.dynamodb`.
     ///
-    /// Single operations are timed by the counter of the processor, where it is a steady one. The
-    /// first of these in a process compares it with the clock of the system, which takes about a
+    /// Single operations are timed with the processor's time stamp counter, if that is invariant.
+    /// The first `Metrics` of a process calibrates it against the system clock, which takes about a
     /// millisecond, and at most 0.2 seconds.
     pub fn new(inner: B, system: &'static str) -> Self {
         let observer = Arc::new(MetricsObserver::new(system));
-        Metrics { observed: Observed::by(inner, observer.clone()), observer }
+        Metrics { observed: Observed::with_arc(inner, observer.clone()), observer }
     }
 }
 
@@ -203,8 +205,7 @@ impl<B: Backend> Wrapper for Metrics<B> {
     }
 }
 
-// What `Observed` does. But single operations to which nobody else listens are not many pieces that
-// a listener puts together.
+// Does the same as `Observed`, with a fast path for single operations without another observer.
 impl<B: Backend> Backend for Metrics<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
         if cx.observer.is_some() {

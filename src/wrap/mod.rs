@@ -1,38 +1,37 @@
-//! Wrappers: each is a [`Backend`] over any [`Backend`], four functions, with no line per
-//! operation.
+//! Wrappers: each is a [`Backend`] around any other [`Backend`]. A wrapper implements the four
+//! functions of the trait and no operation, so a new operation does not change it.
 //!
 //! | wrapper | what it does | feature |
 //! |---|---|---|
-//! | [`Cache`] | remembers what was read until it is written | `cache` |
-//! | [`OnWrite`] | tells a hook which keys were written, for caches elsewhere | |
+//! | [`Cache`] | caches replies until their key is written | `cache` |
+//! | [`OnWrite`] | calls a hook with each written key, for caches elsewhere | |
 //! | [`Prefix`] | puts a namespace in front of every key | |
-//! | [`Observed`] | has an [`Observer`](crate::observe::Observer), such as a [`Profiler`](crate::observe::Profiler), listen at this place of the stack | |
-//! | [`Metrics`] | counts and times through the facade `metrics` | `metrics` |
-//! | [`Trace`] | a span per call through the facade `tracing` | `tracing` |
-//! | [`Retry`] | retries what is known not to have been applied, with backoff and a budget | `retry` |
-//! | [`Timeout`] | limits the time of a call | `timeout` |
+//! | [`Observed`] | adds an [`Observer`](crate::observe::Observer) to one layer of the stack | |
+//! | [`Metrics`] | emits metrics through the facade `metrics` | `metrics` |
+//! | [`Trace`] | emits a span per call through the facade `tracing` | `tracing` |
+//! | [`Retry`] | retries failed calls with backoff and a budget | `retry` |
+//! | [`Timeout`] | limits the duration of a call | `timeout` |
 //!
 //! # How to stack them
 //!
-//! Every order keeps the contract (but for a `Cache` above a `Retry` with
-//! [`retry_unknown_outcome`](RetryPolicy::retry_unknown_outcome)). This one is what you want, from
-//! the outside in:
+//! Every order keeps the contract, except a `Cache` above a `Retry` with
+//! [`retry_unknown_outcome`](RetryPolicy::retry_unknown_outcome). The recommended order, from the
+//! outside in:
 //!
 //! ```text
-//!  Metrics     sees what the application sees: hits of the cache, all tries as one call
-//!  Cache       answers before anything below is asked
-//!  OnWrite  is told of every write, also one that was tried twice, once
-//!  Retry       has every try cut off by the timeout below it
+//!  Metrics     measures what the application sees: cache hits, and all attempts as one call
+//!  Cache       answers hits before anything below is called
+//!  OnWrite     calls its hook once per write, also for one that was retried
+//!  Retry       each attempt has the timeout below
 //!  Timeout
-//!  Prefix      last: what is above knows the keys as the application does
+//!  Prefix      last: the wrappers above see the keys of the application
 //!  backend
 //! ```
 //!
-//! - `Cache` above `Prefix` shares a cache among those that share a prefix; below it, among all
-//!   prefixes.
-//! - `Timeout` below `Retry` limits one try, above it the whole call.
-//! - `Retry` below `Cache` has a hundred callers who wait for one read wait for one series of
-//!   tries.
+//! - A `Cache` above `Prefix` caches the keys of one prefix; below it, those of all prefixes.
+//! - A `Timeout` below `Retry` limits one attempt; above it, the whole call.
+//! - With `Retry` below `Cache`, all callers that miss the same read wait for one series of
+//!   attempts.
 //!
 //! ```
 //! # #[cfg(feature = "cache")]
@@ -43,7 +42,7 @@
 //! let backend = Prefix::new(Memory::new(), "app");
 //! let store = Store::with_backend(Cache::shared(backend, CacheOptions::max_bytes(64 << 20)));
 //! store.set("k", "v").await?;
-//! // What is wrapped stays within reach, with its type:
+//! // The wrapped backend stays accessible, with its type:
 //! assert_eq!(store.inner().inner().get("app:k").await?.unwrap(), "v");
 //! # Ok::<_, keyvaluestore::Error>(()) }).unwrap();
 //! ```
@@ -78,22 +77,21 @@ pub use trace::Trace;
 
 use crate::{Backend, Store};
 
-/// A backend that is made of another one.
+/// A backend that wraps another backend.
 pub trait Wrapper: Backend {
-    /// What is wrapped.
+    /// The type of the wrapped backend.
     type Inner: Backend;
-    /// What is wrapped.
+    /// The wrapped backend.
     fn inner(&self) -> &Self::Inner;
 }
 
 /// # Wrappers
 impl<W: Wrapper> Store<W> {
-    /// The store on what is wrapped, with the same limits, consistency and observers: past the
-    /// cache, without the prefix.
+    /// A store on the wrapped backend, with the same limits, consistency and observers. It bypasses
+    /// this wrapper: for example the cache, or the prefix.
     ///
-    /// Of a store whose backend is erased,
-    /// [`DynBackend::downcast_ref`](crate::backend::DynBackend::downcast_ref) gives the wrapper by
-    /// its type.
+    /// If the type of the backend is erased,
+    /// [`DynBackend::downcast_ref`](crate::backend::DynBackend::downcast_ref) returns the wrapper.
     pub fn inner(&self) -> Store<W::Inner>
     where
         W::Inner: Clone,

@@ -1,7 +1,7 @@
-//! [`Prefix`]: a namespace in front of every key.
+//! [`Prefix`]: puts a namespace in front of every key.
 //!
-//! The name is followed by a colon, and a colon within the name is escaped. So no namespace is the
-//! beginning of another: `a` and `ab` never meet, nor do `a` and `a:b`, whatever the keys contain.
+//! A colon follows the name, and colons in the name are escaped. So no prefix is the start of
+//! another: the keys of `a` and `ab`, or of `a` and `a:b`, never collide.
 
 use super::Wrapper;
 use crate::backend::Context;
@@ -11,12 +11,14 @@ use crate::{Backend, Key, Outcome, Result};
 
 /// Puts `name:` in front of every key.
 ///
-/// Two prefixes never see each other, whatever the keys contain. (Who uses the store without a
-/// prefix sees the keys of all of them, as what they are: `name:key`.) In the name `:` becomes
-/// `%3A` and `%` becomes `%25`. For a Redis cluster, `{name}` puts all keys of the prefix in one
-/// slot.
+/// The keys of two prefixes never collide. Without a prefix, the store contains the keys of all
+/// prefixes as `name:key`. In the name, `:` becomes `%3A` and `%` becomes `%25`. In a Redis
+/// cluster, the name `{name}` is a hash tag: all keys of the prefix are in one slot.
 ///
-/// A key may be as long as the backend allows, less the prefix: on DynamoDB, 2,048 bytes for both.
+/// The limit of the backend is for prefix and key together: on DynamoDB, 2,048 bytes.
+///
+/// No feature. A call costs about 140 instructions more, and an allocation if prefix and key are
+/// longer than 22 bytes. It emits no event; errors and observers do not contain keys.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -52,13 +54,13 @@ impl<B> Prefix<B> {
         Prefix { inner, prefix: prefix.into() }
     }
     #[inline]
-    fn read(&self, op: &Read) -> Read {
+    fn prefixed_read(&self, op: &Read) -> Read {
         let mut op = op.clone();
         *op.key_mut() = self.prefix.followed_by(op.key());
         op
     }
     #[inline]
-    fn write(&self, op: &Write) -> Write {
+    fn prefixed_write(&self, op: &Write) -> Write {
         let mut op = op.clone();
         *op.key_mut() = self.prefix.followed_by(op.key());
         op
@@ -74,27 +76,27 @@ impl<B: Backend> Wrapper for Prefix<B> {
 
 impl<B: Backend> Backend for Prefix<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        // In its place in the future: to return it from a function would be another copy.
+        // Built in place: a function that returns it would cost another copy.
         let op = match op {
-            // Made at once: to clone it first would be to clone the key that is replaced.
+            // Without a clone of the key that is replaced.
             Read::Get(get) => Read::Get(Get { key: self.prefix.followed_by(&get.key) }),
-            _ => self.read(op),
+            _ => self.prefixed_read(op),
         };
         self.inner.read(cx, &op).await
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
-        self.inner.write(cx, &self.write(op)).await
+        self.inner.write(cx, &self.prefixed_write(op)).await
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
-        let put = |op: &Op| match op {
-            Op::Read(op) => Op::Read(self.read(op)),
-            Op::Write(op) => Op::Write(self.write(op)),
+        let prefixed = |op: &Op| match op {
+            Op::Read(op) => Op::Read(self.prefixed_read(op)),
+            Op::Write(op) => Op::Write(self.prefixed_write(op)),
         };
-        let ops: Vec<Op> = ops.iter().map(put).collect();
+        let ops: Vec<Op> = ops.iter().map(prefixed).collect();
         self.inner.batch(cx, &ops).await
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
-        let writes: Vec<Write> = writes.iter().map(|op| self.write(op)).collect();
+        let writes: Vec<Write> = writes.iter().map(|op| self.prefixed_write(op)).collect();
         self.inner.transact(cx, &writes).await
     }
 }

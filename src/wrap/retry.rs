@@ -1,10 +1,16 @@
-//! [`Retry`]: tries again what may be tried again, and not more than the store can bear.
+//! [`Retry`]: retries failed calls with exponential backoff, full jitter and a retry budget.
 //!
-//! Tried again is an error that says that it can help ([`Error::is_retryable`]), and of a write
-//! only if it is known not to have been applied. The pauses double and are drawn at random. All
-//! callers draw on one budget: a retry takes a whole token out of it and a success puts a part of
-//! one in, so that when everything fails, the backend is sent a few retries and then what the
-//! callers send, not a multiple of it.
+//! # Why a budget
+//!
+//! In an outage every call fails, and every caller retries. With four attempts per call the backend
+//! receives four times its load exactly when it can bear the least: a retry storm, which keeps it
+//! down. A limit of attempts per call does not prevent that, as it does not depend on how many
+//! calls fail. So all callers share a budget, as in `tower::retry::budget`: each success deposits a
+//! fraction of a retry, and each retry withdraws a whole one. While everything fails, the backend
+//! receives as many retries as the budget holds, and then only what the callers send. Once calls
+//! succeed again, the deposits fill the budget.
+//!
+//! Unlike tower's budget, this one has no `min_per_sec` that refills it without successes.
 
 use super::Wrapper;
 use crate::backend::Context;
@@ -19,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often and for how long [`Retry`] tries again.
+/// How often and for how long [`Retry`] retries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct RetryPolicy {
@@ -53,88 +59,99 @@ impl RetryPolicy {
     pub fn new() -> Self {
         RetryPolicy::default()
     }
-    /// How many attempts a call has, the first included. 4 by default.
+    /// How many attempts a call has, including the first. 4 by default.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
-    /// How long after the first failure the last attempt may begin. 10 seconds by default.
+    /// How long after the first failure the last attempt may start. 10 seconds by default.
     pub fn max_elapsed(mut self, time: Duration) -> Self {
         self.max_elapsed = time;
         self
     }
-    /// The longest that the first backoff may be. Each backoff has full jitter: it is drawn between
+    /// The upper bound of the first backoff. Each backoff has full jitter: it is random between
     /// zero and a bound that doubles with each attempt. 50 milliseconds by default.
     pub fn initial_backoff(mut self, time: Duration) -> Self {
         self.initial_backoff = time;
         self
     }
-    /// The longest that any backoff may be. 2 seconds by default.
+    /// The upper bound of every backoff. 2 seconds by default.
     pub fn max_backoff(mut self, time: Duration) -> Self {
         self.max_backoff = time;
         self
     }
-    /// How many retries all callers together may spend while nothing succeeds. Without a budget, an
-    /// outage multiplies the load by the number of attempts, just when the backend can bear it
-    /// least. 100 by default.
+    /// How many retries all callers together may make while nothing succeeds. Without a budget, an
+    /// outage multiplies the load by the number of attempts (a retry storm). 100 by default.
     pub fn budget(mut self, retries: u32) -> Self {
         self.budget = retries;
         self
     }
-    /// How many retries each success puts back into the budget. 0.1 by default: in a steady state
-    /// at most one call in ten is a retry.
+    /// How many retries each success deposits in the budget. 0.1 by default: in a steady state
+    /// there is at most one retry per ten successes.
     pub fn budget_refill(mut self, retries: f64) -> Self {
         self.budget_refill = retries;
         self
     }
-    /// Whether a write whose outcome is unknown is sent again if it is idempotent: an unconditional
-    /// `set`, `sadd`, `srem`, `hset`, `hdel`, `zadd` or `zrem`. Off by default: such a write can
-    /// undo what another writer has written between the two attempts.
+    /// Whether an in-doubt write is retried if it is idempotent: an unconditional `set`, `sadd`,
+    /// `srem`, `hset`, `hdel`, `zadd` or `zrem`. Off by default: the retry can overwrite what
+    /// another writer wrote between the two attempts.
     ///
     /// Put a [`Cache`](super::Cache) below such a `Retry`, not above it. The first attempt may
-    /// still be applied after the second, and only what is below sees that.
+    /// still be applied after the second, and only a wrapper below observes its unknown outcome.
     pub fn retry_unknown_outcome(mut self, retry: bool) -> Self {
         self.retry_unknown_outcome = retry;
         self
     }
 }
 
-/// What all callers share, in thousandths of a retry.
+/// The retry budget that all callers share, in thousandths of a retry.
 #[derive(Debug)]
 struct Budget {
-    left: AtomicU64,
-    most: u64,
-    per_success: u64,
+    balance: AtomicU64,
+    max: u64,
+    deposit: u64,
 }
 
-const ONE: u64 = 1_000;
+/// What a retry withdraws.
+const RETRY: u64 = 1_000;
 
 impl Budget {
     #[inline]
-    fn earn(&self) {
-        let left = self.left.load(Ordering::Relaxed);
-        if left < self.most {
-            let more = left.saturating_add(self.per_success).min(self.most);
-            // Who loses a race adds nothing: that is a part of a token.
-            let _ = self.left.compare_exchange(left, more, Ordering::Relaxed, Ordering::Relaxed);
+    fn deposit(&self) {
+        let balance = self.balance.load(Ordering::Relaxed);
+        if balance < self.max {
+            let more = balance.saturating_add(self.deposit).min(self.max);
+            // A lost race loses a deposit, which is a fraction of a retry.
+            let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+            let _ = self.balance.compare_exchange(balance, more, success, failure);
         }
     }
-    fn spend(&self) -> bool {
-        let less = |left: u64| left.checked_sub(ONE);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    fn withdraw(&self) -> bool {
+        let less = |balance: u64| balance.checked_sub(RETRY);
+        self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 }
 
-/// Tries again what has failed and may be tried again. See [`RetryPolicy`].
+/// Retries failed calls with backoff and a budget. See [`RetryPolicy`].
 ///
-/// Only errors that [say](Error::is_retryable) that it can help; a write only if the backend can
-/// tell that it was not applied (but for
-/// [`retry_unknown_outcome`](RetryPolicy::retry_unknown_outcome)). Of a batch only what has failed,
-/// and only as far as the order of the operations on a key is kept. Clones share the budget. Needs
-/// a tokio runtime with a timer.
+/// - A read is retried if its error is [retryable](Error::is_retryable).
+/// - A write or an atomic write is retried if its error is retryable and it is known that it was
+///   not applied, so no write is applied twice. For in-doubt writes see
+///   [`retry_unknown_outcome`](RetryPolicy::retry_unknown_outcome).
+/// - Of a batch, only the failed operations are retried, as one batch, and only if the operations
+///   on each key still run in their order.
 ///
-/// The backends try again by themselves where a service wants that (DynamoDB's throttling,
-/// conflicts of transactions); this is for what gets past them.
+/// Clones share the budget. While everything fails, the backend receives as many retries as the
+/// budget holds, and then only what the callers send. Without a budget, an outage becomes a retry
+/// storm.
+///
+/// The DynamoDB backend retries throttling and conflicts of transactions by itself. This wrapper
+/// retries the errors that remain.
+///
+/// Needs a tokio runtime with a timer; without one, a call that is to be retried fails with
+/// `Unsupported`. Feature `retry`. A call that succeeds at once costs about 150 instructions more.
+/// Each retry calls [`on_retry`](crate::observe::Observer::on_retry); all attempts are one call for
+/// observers above.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -153,38 +170,39 @@ pub struct Retry<B> {
     budget: Arc<Budget>,
 }
 
-/// The tries of one call.
-struct Tries {
-    made: u32,
-    start: Instant,
+/// The failed attempts of one call.
+struct Attempts {
+    failed: u32,
+    first_failure: Instant,
 }
 
 impl<B> Retry<B> {
-    /// Tries calls of `inner` again, as `policy` says.
+    /// Retries the calls of `inner` according to `policy`.
     pub fn new(inner: B, policy: RetryPolicy) -> Self {
-        let most = u64::from(policy.budget) * ONE;
-        let per_success = (policy.budget_refill.max(0.0) * ONE as f64) as u64;
-        let budget = Arc::new(Budget { left: AtomicU64::new(most), most, per_success });
+        let max = u64::from(policy.budget) * RETRY;
+        let deposit = (policy.budget_refill.max(0.0) * RETRY as f64) as u64;
+        let budget = Arc::new(Budget { balance: AtomicU64::new(max), max, deposit });
         Retry { inner, policy, budget }
     }
 
-    /// Waits before another try; `false` if there is to be none.
+    /// Waits before a retry. Returns `false` if the policy or the budget allows none.
     ///
     /// # Errors
-    /// `Unsupported`, with `because` as its source, if there is no timer to wait with.
-    async fn again(
+    /// `Unsupported`, with `because` as its source, if the runtime has no timer.
+    async fn backoff(
         &self,
         cx: &Context,
-        tries: &mut Option<Tries>,
+        attempts: &mut Option<Attempts>,
         because: &Error,
     ) -> Result<bool> {
-        let tries = tries.get_or_insert_with(|| Tries { made: 0, start: Instant::now() });
-        tries.made += 1;
+        let attempts =
+            attempts.get_or_insert_with(|| Attempts { failed: 0, first_failure: Instant::now() });
+        attempts.failed += 1;
         let policy = &self.policy;
         let backoff = ExponentialBackoff::new(policy.initial_backoff, policy.max_backoff)
-            .full_jitter(tries.made);
-        let in_time = tries.start.elapsed() + backoff < policy.max_elapsed;
-        if tries.made >= policy.max_attempts || !in_time || !self.budget.spend() {
+            .full_jitter(attempts.failed);
+        let in_time = attempts.first_failure.elapsed() + backoff < policy.max_elapsed;
+        if attempts.failed >= policy.max_attempts || !in_time || !self.budget.withdraw() {
             return Ok(false);
         }
         let wait = with_drivers(|| tokio::time::sleep(backoff));
@@ -197,40 +215,40 @@ impl<B> Retry<B> {
     }
 
     #[inline]
-    async fn until_done<T, F: Future<Output = Result<T>>>(
+    async fn call<T, F: Future<Output = Result<T>>>(
         &self,
         cx: &Context,
-        may: impl Fn(&Error) -> bool,
-        call: impl Fn() -> F,
+        may_retry: impl Fn(&Error) -> bool,
+        attempt: impl Fn() -> F,
     ) -> Result<T> {
-        match call().await {
-            Ok(answer) => {
-                self.budget.earn();
-                Ok(answer)
+        match attempt().await {
+            Ok(reply) => {
+                self.budget.deposit();
+                Ok(reply)
             }
-            Err(e) if may(&e) => Box::pin(self.again_until_done(cx, e, may, call)).await,
+            Err(e) if may_retry(&e) => Box::pin(self.retry(cx, e, may_retry, attempt)).await,
             Err(e) => Err(e),
         }
     }
-    async fn again_until_done<T, F: Future<Output = Result<T>>>(
+    async fn retry<T, F: Future<Output = Result<T>>>(
         &self,
         cx: &Context,
         mut error: Error,
-        may: impl Fn(&Error) -> bool,
-        call: impl Fn() -> F,
+        may_retry: impl Fn(&Error) -> bool,
+        attempt: impl Fn() -> F,
     ) -> Result<T> {
-        let mut tries = None;
+        let mut attempts = None;
         let mut unknown = error.outcome_is_unknown();
-        while may(&error) {
-            match self.again(cx, &mut tries, &error).await {
+        while may_retry(&error) {
+            match self.backoff(cx, &mut attempts, &error).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(e) => return Err(still_unknown(unknown, e)),
             }
-            match call().await {
-                Ok(answer) => {
-                    self.budget.earn();
-                    return Ok(answer);
+            match attempt().await {
+                Ok(reply) => {
+                    self.budget.deposit();
+                    return Ok(reply);
                 }
                 Err(e) => error = e,
             }
@@ -238,44 +256,72 @@ impl<B> Retry<B> {
         }
         Err(still_unknown(unknown, error))
     }
-
-    fn may_repeat(&self, op: &Op, error: &Error) -> bool {
+    fn may_retry(&self, op: &Op, error: &Error) -> bool {
         match op {
             Op::Read(_) => error.is_retryable(),
-            Op::Write(op) => self.may_write_again(op, error),
+            Op::Write(op) => self.may_retry_write(op, error),
         }
     }
-    fn may_write_again(&self, op: &Write, error: &Error) -> bool {
-        let applied_once = !error.outcome_is_unknown();
+    fn may_retry_write(&self, op: &Write, error: &Error) -> bool {
+        let is_in_doubt = error.outcome_is_unknown();
         error.is_retryable()
-            && (applied_once || (self.policy.retry_unknown_outcome && op.is_idempotent()))
+            && (!is_in_doubt || (self.policy.retry_unknown_outcome && op.is_idempotent()))
     }
 
-    /// The operations of a batch to be sent again: those that may be, unless something behind them
-    /// on the same key has been carried out, or may have been. (Reads do not mind reads.)
-    fn failed(&self, ops: &[Op], results: &[Result<Reply>]) -> Vec<usize> {
-        // By key: whether a read, or a write, behind has been carried out.
-        let mut done: HashMap<&Key, (bool, bool)> = HashMap::new();
-        let mut again = Vec::new();
+    /// The positions of the operations of a batch to be retried. An operation is not retried if a
+    /// later one on its key has been, or may have been, carried out: their order would change.
+    /// Between reads the order does not matter.
+    fn to_retry(&self, ops: &[Op], results: &[Result<Reply>]) -> Vec<usize> {
+        let mut later: HashMap<&Key, Later> = HashMap::new();
+        let mut retried = Vec::new();
         for (i, (op, result)) in ops.iter().zip(results).enumerate().rev() {
-            let behind = done.entry(op.key()).or_default();
+            let later = later.entry(op.key()).or_default();
             let is_write = matches!(op, Op::Write(_));
-            let in_order = !(behind.1 || is_write && behind.0);
+            let keeps_order = !(later.write || is_write && later.read);
             match result {
-                Err(e) if in_order && self.may_repeat(op, e) => again.push(i),
-                _ if is_write => behind.1 = true,
-                _ => behind.0 = true,
+                Err(e) if keeps_order && self.may_retry(op, e) => retried.push(i),
+                _ if is_write => later.write = true,
+                _ => later.read = true,
             }
         }
-        again.reverse();
-        again
+        retried.reverse();
+        retried
     }
 }
 
-/// Of a write that may have been applied by an earlier try, that is still all that is known when a
-/// later one fails.
+/// Whether a later read, or a later write, of a key has been carried out.
+#[derive(Default)]
+struct Later {
+    read: bool,
+    write: bool,
+}
+
+/// If an earlier attempt may have applied a write, the outcome stays unknown when a later attempt
+/// fails.
 fn still_unknown(unknown: bool, error: Error) -> Error {
     if unknown { error.with_unknown_outcome() } else { error }
+}
+
+/// Replaces the result of a failed attempt by that of a later one.
+fn replace(earlier: &mut Result<Reply>, later: Result<Reply>) {
+    let unknown = earlier.as_ref().is_err_and(Error::outcome_is_unknown);
+    *earlier = later.map_err(|e| still_unknown(unknown, e));
+}
+
+impl<B: Backend> Retry<B> {
+    /// Sends some operations of a batch again, as one batch.
+    async fn resend(
+        &self,
+        cx: &Context,
+        ops: &[Op],
+        positions: &[usize],
+        results: &mut [Result<Reply>],
+    ) {
+        let ops: Vec<Op> = positions.iter().map(|i| ops[*i].clone()).collect();
+        for (i, result) in positions.iter().zip(self.inner.batch(cx, &ops).await) {
+            replace(&mut results[*i], result);
+        }
+    }
 }
 
 impl<B: Backend> Wrapper for Retry<B> {
@@ -287,49 +333,39 @@ impl<B: Backend> Wrapper for Retry<B> {
 
 impl<B: Backend> Backend for Retry<B> {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        self.until_done(cx, Error::is_retryable, || self.inner.read(cx, op)).await
+        self.call(cx, Error::is_retryable, || self.inner.read(cx, op)).await
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
-        self.until_done(cx, |e| self.may_write_again(op, e), || self.inner.write(cx, op)).await
+        self.call(cx, |e| self.may_retry_write(op, e), || self.inner.write(cx, op)).await
     }
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
         let mut results = self.inner.batch(cx, ops).await;
-        let mut tries = None;
+        let mut attempts = None;
         while results.len() == ops.len() {
-            let failed = match results.iter().any(Result::is_err) {
-                true => self.failed(ops, &results),
+            let retried = match results.iter().any(Result::is_err) {
+                true => self.to_retry(ops, &results),
                 false => Vec::new(),
             };
-            let Some(Err(because)) = failed.first().map(|i| &results[*i]) else {
+            let Some(Err(because)) = retried.first().map(|i| &results[*i]) else {
                 if results.iter().any(Result::is_ok) {
-                    self.budget.earn();
+                    self.budget.deposit();
                 }
                 break;
             };
-            match self.again(cx, &mut tries, because).await {
-                Ok(true) => {}
+            match self.backoff(cx, &mut attempts, because).await {
+                Ok(true) => self.resend(cx, ops, &retried, &mut results).await,
                 Ok(false) => break,
                 Err(e) => {
-                    for i in failed {
-                        let unknown =
-                            results[i].as_ref().is_err_and(|before| before.outcome_is_unknown());
-                        results[i] = Err(still_unknown(unknown, e.clone()));
-                    }
+                    retried.iter().for_each(|i| replace(&mut results[*i], Err(e.clone())));
                     break;
                 }
-            }
-            let rest: Vec<Op> = failed.iter().map(|i| ops[*i].clone()).collect();
-            for (i, result) in failed.into_iter().zip(self.inner.batch(cx, &rest).await) {
-                let before = std::mem::replace(&mut results[i], Ok(Reply::Done));
-                let unknown = before.is_err_and(|e| e.outcome_is_unknown());
-                results[i] = result.map_err(|e| still_unknown(unknown, e));
             }
         }
         results
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {
-        let may = |e: &Error| e.is_retryable() && !e.outcome_is_unknown();
-        self.until_done(cx, may, || self.inner.transact(cx, writes)).await
+        let may_retry = |e: &Error| e.is_retryable() && !e.outcome_is_unknown();
+        self.call(cx, may_retry, || self.inner.transact(cx, writes)).await
     }
 }
 
@@ -338,24 +374,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_spent_is_spent_whoever_succeeds_meanwhile() {
-        let most = 20_000;
-        let budget =
-            Budget { left: AtomicU64::new(most * ONE + 1), most: 2 * most * ONE, per_success: 0 };
+    fn what_is_withdrawn_is_withdrawn_while_others_deposit() {
+        let retries = 20_000;
+        let balance = AtomicU64::new(retries * RETRY + 1);
+        let budget = Budget { balance, max: 2 * retries * RETRY, deposit: 0 };
         let (end, mut spent) = (std::sync::atomic::AtomicBool::new(false), 0);
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
                     while !end.load(Ordering::Relaxed) {
-                        budget.earn();
+                        budget.deposit();
                     }
                 });
             }
-            while spent <= most && budget.spend() {
+            while spent <= retries && budget.withdraw() {
                 spent += 1;
             }
             end.store(true, Ordering::Relaxed);
         });
-        assert_eq!(spent, most);
+        assert_eq!(spent, retries);
     }
 }

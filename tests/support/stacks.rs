@@ -1,4 +1,4 @@
-//! Every wrapper on whatever is given, and all of them one in another. A new one is a function here
+//! Each wrapper around a given backend, and all of them stacked. A new wrapper is a function here
 //! and a line in the list.
 
 use keyvaluestore::Backend;
@@ -7,8 +7,8 @@ use keyvaluestore::wrap::*;
 #[cfg(any(feature = "cache", feature = "timeout"))]
 use std::time::Duration;
 
-/// Hands all stacks to the macro `$each`, behind what else it wants: the name of the function, the
-/// features that it needs, and `prefixed` where keys get longer on their way.
+/// Passes all stacks to the macro `$each`, after its own arguments: the name of the function, the
+/// features that it needs, and `prefixed` if it makes keys longer.
 macro_rules! every_stack {
     ($each:ident! $args:tt) => {
         $each! { $args
@@ -40,7 +40,8 @@ pub(crate) fn observed<B: Backend>(inner: B) -> impl Backend {
 }
 #[cfg(feature = "cache")]
 fn options() -> CacheOptions {
-    // Small, so that much has to give way; eventual reads are kept, as nothing here lags behind.
+    // A small bound, so that many replies are evicted. No settle time, so that replies to eventual
+    // reads are cached.
     CacheOptions::max_replies(200).settle_time(Duration::ZERO)
 }
 #[cfg(feature = "cache")]
@@ -67,7 +68,7 @@ pub(crate) fn metrics<B: Backend>(inner: B) -> impl Backend {
 pub(crate) fn trace<B: Backend>(inner: B) -> impl Backend {
     Trace::new(inner, "test").with_keys()
 }
-/// As the documentation advises.
+/// All wrappers, in the order that the documentation recommends.
 #[cfg(all(
     feature = "cache",
     feature = "retry",
@@ -80,7 +81,7 @@ pub(crate) fn nested<B: Backend>(inner: B) -> impl Backend {
     let inner = cache_of_a_request(cache(on_write(retry(inner))));
     metrics(trace(inner))
 }
-/// The other way round.
+/// All wrappers, in the reverse order.
 #[cfg(all(
     feature = "cache",
     feature = "retry",

@@ -1,18 +1,18 @@
-//! Batches on a cache.
+//! Batches and atomic writes on a cache.
 
-use crate::cache::caches;
-use crate::now;
+use super::caches;
+use super::now;
 use keyvaluestore::ErrorKind;
 
 #[test]
 fn what_is_known_of_a_batch_is_answered_and_the_rest_is_one_batch() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         for key in ["a", "b", "c", "d"] {
             now(store.set(key, key)).unwrap();
         }
         now(store.get("a")).unwrap();
         now(store.get("c")).unwrap();
-        double.calls();
+        backend.calls();
         for round in 0..2 {
             let mut batch = store.batch();
             let gets = ["a", "b", "c", "d"].map(|key| (key, batch.get(key)));
@@ -21,18 +21,18 @@ fn what_is_known_of_a_batch_is_answered_and_the_rest_is_one_batch() {
                 assert_eq!(replies.take(get).unwrap().unwrap(), key);
             }
             let asked: &[&str] = if round == 0 { &["batch get get"] } else { &[] };
-            assert_eq!(double.calls(), asked);
+            assert_eq!(backend.calls(), asked);
         }
     }
 }
 
 #[test]
 fn a_read_behind_a_write_of_the_same_batch_sees_it_and_one_before_it_does_not() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         now(store.set("k", 1)).unwrap();
         now(store.get("k")).unwrap();
         now(store.get("other")).unwrap();
-        double.calls();
+        backend.calls();
         let mut batch = store.batch();
         let before = batch.get("k");
         batch.set("k", 2);
@@ -42,17 +42,17 @@ fn a_read_behind_a_write_of_the_same_batch_sees_it_and_one_before_it_does_not() 
         assert_eq!(replies.take(before).unwrap().unwrap(), "1");
         assert_eq!(replies.take(behind).unwrap().unwrap(), "2");
         assert_eq!(replies.take(other).unwrap(), None);
-        assert_eq!(double.calls(), ["batch set get"]);
-        // Not even then: it is no use to know which of the reads of a batch came after its writes.
+        assert_eq!(backend.calls(), ["batch set get"]);
+        // No reply of a key that the batch wrote is cached, not even of the read after the write.
         assert_eq!(now(store.get("k")).unwrap().unwrap(), "2");
-        assert_eq!(double.calls(), ["get"]);
+        assert_eq!(backend.calls(), ["get"]);
     }
 }
 
-/// In the original an error in the cache made a batch skip its writes, and report none.
+/// In the original Go package, an error in the cache made a batch skip its writes without an error.
 #[test]
 fn a_failed_read_neither_stops_nor_hides_the_writes_of_a_batch() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         now(store.sadd("set", ["m"])).unwrap();
         let run = || {
             let mut batch = store.batch();
@@ -66,7 +66,7 @@ fn a_failed_read_neither_stops_nor_hides_the_writes_of_a_batch() {
         now(store.delete("k")).unwrap();
         run();
         assert_eq!(now(store.get("k")).unwrap().unwrap(), "v");
-        assert_eq!(double.calls().len(), 5);
+        assert_eq!(backend.calls().len(), 5);
     }
 }
 

@@ -1,8 +1,8 @@
-//! What a cache holds, what gives way, and what is counted of it.
+//! The bounds of a cache, evictions, and statistics.
 
-use crate::cache::caches;
-use crate::double::Double;
-use crate::now;
+use super::caches;
+use super::now;
+use super::parking_backend::ParkingBackend;
 use keyvaluestore::wrap::{Cache, CacheOptions};
 use keyvaluestore::{Memory, Store};
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn of_a_key_with_too_many_replies_the_oldest_give_way() {
     }
 }
 
-/// Whatever else there is of the key.
+/// Also if the key has other replies.
 #[test]
 fn the_reply_that_came_last_is_kept() {
     for cache in both(CacheOptions::max_replies(1).settle_time(Duration::ZERO)) {
@@ -46,7 +46,7 @@ fn the_reply_that_came_last_is_kept() {
         now(store.eventually_consistent().get("k")).unwrap();
         (0..2).for_each(|_| drop(now(store.get("k")).unwrap()));
         assert_eq!((cache.stats().hits, cache.stats().evictions), (1, 1));
-        // What is fresher does for an eventual read.
+        // A strong reply answers an eventual read.
         now(store.eventually_consistent().get("k")).unwrap();
         assert_eq!(cache.stats().hits, 2);
     }
@@ -79,7 +79,7 @@ fn no_bound_is_exceeded_however_small() {
 
 #[test]
 fn every_reply_that_gave_way_is_counted() {
-    // The replies of one key have a bound of their own.
+    // The number of replies of one key is bounded, too.
     for cache in both(CacheOptions::max_replies(100_000)) {
         let store = Store::with_backend(cache.clone());
         for i in 0..1_000 {
@@ -122,12 +122,12 @@ fn any_time_is_taken() {
         always.settle_time(ever),
         always.settle_time(Duration::ZERO).eventual_grace(ever),
     ] {
-        let double = Double::default();
-        let store = Store::with_backend(Cache::shared(double.clone(), options));
+        let backend = ParkingBackend::default();
+        let store = Store::with_backend(Cache::shared(backend.clone(), options));
         now(store.set("k", 1)).unwrap();
         (0..2).for_each(|_| drop(now(store.get("k")).unwrap()));
         now(store.eventually_consistent().get("k")).unwrap();
-        assert_eq!(double.calls(), ["set", "get"]);
+        assert_eq!(backend.calls(), ["set", "get"]);
         now(store.set("k", 2)).unwrap();
         assert_eq!(now(store.get("k")).unwrap().unwrap(), "2");
     }

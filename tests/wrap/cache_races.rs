@@ -1,22 +1,22 @@
-//! Reads and writes at once: every step is taken by hand, by a backend that parks inside of a call.
+//! Concurrent reads and writes. The test controls each step, with a backend that parks calls.
 
-use crate::cache::caches;
-use crate::double::Double;
-use crate::{now, waits};
-use keyvaluestore::wrap::{Cache, CacheOptions};
+use super::parking_backend::ParkingBackend;
+use super::{Cache, caches};
+use super::{now, waits};
+use keyvaluestore::wrap::CacheOptions;
 use keyvaluestore::{Error, ErrorKind, Store};
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::Duration;
 
-/// Waits on this thread.
+/// Blocks this thread.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(future)
 }
 
-type CacheStore = Store<Cache<Double>>;
+type CacheStore = Store<Cache<ParkingBackend>>;
 
-/// Writes, in every way that there is, and says whether it went well.
+/// Writes `new` to `k`, in each way that a store can write.
 type Write = fn(&CacheStore) -> Result<(), Error>;
 const WRITES: [(&str, Write); 3] = [
     ("write", |store| now(store.set("k", "new"))),
@@ -32,18 +32,22 @@ const WRITES: [(&str, Write); 3] = [
     }),
 ];
 
-/// Both peers stored what such a read had found, for good.
+/// The original Go package and the Rust port cached the reply of such a read.
 #[test]
 fn a_read_that_was_in_flight_while_a_write_ran_is_not_kept() {
     for (name, write) in WRITES {
-        for (double, _, store) in caches() {
+        for (backend, _, store) in caches() {
             now(store.set("k", "old")).unwrap();
-            let parked = double.park_after();
+            let parked = backend.park_after();
             let mut read = Box::pin(store.get("k"));
             waits(&mut read);
             write(&store).unwrap();
             parked.send(()).unwrap();
-            assert_eq!(now(read).unwrap().unwrap(), "old", "they ran at once: either will do");
+            assert_eq!(
+                now(read).unwrap().unwrap(),
+                "old",
+                "they were concurrent: both values are valid"
+            );
             assert_eq!(now(store.get("k")).unwrap().unwrap(), "new", "{name}");
         }
     }
@@ -51,9 +55,9 @@ fn a_read_that_was_in_flight_while_a_write_ran_is_not_kept() {
 
 #[test]
 fn a_batch_that_was_in_flight_while_a_write_ran_is_not_kept() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         now(store.set("k", "old")).unwrap();
-        let parked = double.park_after();
+        let parked = backend.park_after();
         let mut batch = store.batch();
         batch.get("k");
         let mut read = Box::pin(batch.exec());
@@ -68,15 +72,15 @@ fn a_batch_that_was_in_flight_while_a_write_ran_is_not_kept() {
 #[test]
 fn a_read_that_ran_within_a_write_is_not_kept() {
     for applied in [false, true] {
-        for (double, cache, store) in caches() {
+        for (backend, cache, store) in caches() {
             now(store.set("k", "old")).unwrap();
             now(store.get("k")).unwrap();
-            let parked = if applied { double.park_after() } else { double.park_before() };
+            let parked = if applied { backend.park_after() } else { backend.park_before() };
             let mut write = Box::pin(store.set("k", "new"));
             waits(&mut write);
             let seen = if applied { "new" } else { "old" };
             assert_eq!(now(store.get("k")).unwrap().unwrap(), seen);
-            assert!(!cache.contains("k"), "while a write is in flight, nothing is kept");
+            assert!(!cache.contains("k"), "while a write is in flight, no reply is cached");
             parked.send(()).unwrap();
             now(write).unwrap();
             assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
@@ -84,15 +88,15 @@ fn a_read_that_ran_within_a_write_is_not_kept() {
     }
 }
 
-/// Begun within the write, answered after it, with what was before it.
+/// The read starts during the write, and ends after it with the value from before it.
 #[test]
 fn a_read_that_began_within_a_write_and_outlived_it_is_not_kept() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         now(store.set("k", "old")).unwrap();
-        let writing = double.park_before();
+        let writing = backend.park_before();
         let mut write = Box::pin(store.set("k", "new"));
         waits(&mut write);
-        let reading = double.park_after();
+        let reading = backend.park_after();
         let mut read = Box::pin(store.get("k"));
         waits(&mut read);
         writing.send(()).unwrap();
@@ -106,30 +110,30 @@ fn a_read_that_began_within_a_write_and_outlived_it_is_not_kept() {
 #[test]
 fn a_key_is_kept_again_once_its_writes_have_ended() {
     for (name, write) in WRITES {
-        for (double, _, store) in caches() {
+        for (backend, _, store) in caches() {
             write(&store).unwrap();
             now(store.get("k")).unwrap();
-            double.calls();
+            backend.calls();
             now(store.get("k")).unwrap();
-            assert!(double.calls().is_empty(), "{name}");
+            assert!(backend.calls().is_empty(), "{name}");
         }
     }
 }
 
 #[test]
 fn a_write_in_flight_does_not_keep_other_keys_from_being_kept() {
-    for (double, _, store) in caches() {
-        let parked = double.park_before();
+    for (backend, _, store) in caches() {
+        let parked = backend.park_before();
         let mut write = Box::pin(store.set("k", "new"));
         waits(&mut write);
         for i in 0..200 {
             now(store.get(format!("other {i}"))).unwrap();
         }
-        double.calls();
+        backend.calls();
         for i in 0..200 {
             now(store.get(format!("other {i}"))).unwrap();
         }
-        assert!(double.calls().is_empty());
+        assert!(backend.calls().is_empty());
         parked.send(()).unwrap();
         now(write).unwrap();
     }
@@ -138,11 +142,11 @@ fn a_write_in_flight_does_not_keep_other_keys_from_being_kept() {
 #[test]
 fn a_write_that_fails_is_forgotten_about_like_any_other() {
     for (name, write) in WRITES {
-        for (double, _, store) in caches() {
+        for (backend, _, store) in caches() {
             now(store.set("k", "old")).unwrap();
             now(store.get("k")).unwrap();
-            // Applied, and its answer lost.
-            double.lose(ErrorKind::Timeout);
+            // Applied, but the reply is lost.
+            backend.lose(ErrorKind::Timeout);
             assert!(write(&store).unwrap_err().outcome_is_unknown());
             assert_eq!(now(store.get("k")).unwrap().unwrap(), "new", "{name}");
         }
@@ -151,50 +155,49 @@ fn a_write_that_fails_is_forgotten_about_like_any_other() {
 
 #[test]
 fn a_write_whose_future_is_dropped_is_forgotten_about_like_any_other() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         now(store.set("k", "old")).unwrap();
         now(store.get("k")).unwrap();
-        let _parked = double.park_after();
+        let _parked = backend.park_after();
         let mut write = Box::pin(store.set("k", "new"));
         waits(&mut write);
         drop(write);
         for _ in 0..2 {
             assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
         }
-        assert_eq!(double.calls(), ["set", "get", "set", "get"], "and it is kept again");
+        assert_eq!(backend.calls(), ["set", "get", "set", "get"], "and it is cached again");
     }
 }
 
-/// The server may carry it out later: whoever reads in between sees what was before, and must not
-/// keep it for good.
+/// The server may apply it later. A read before that sees the old value, which must not be cached.
 #[test]
 fn nothing_is_kept_for_a_while_behind_a_write_that_may_yet_be_applied() {
-    let double = Double::default();
-    let store = Store::with_backend(Cache::shared(double.clone(), CacheOptions::max_replies(9)));
-    let _parked = double.park_before();
+    let backend = ParkingBackend::default();
+    let store = Store::with_backend(Cache::shared(backend.clone(), CacheOptions::max_replies(9)));
+    let _parked = backend.park_before();
     let mut write = Box::pin(store.set("k", "new"));
     waits(&mut write);
     drop(write);
     assert_eq!(now(store.get("k")).unwrap(), None);
-    now(Store::with_backend(double.memory.clone()).set("k", "new")).unwrap(); // it arrives
+    now(Store::with_backend(backend.memory.clone()).set("k", "new")).unwrap(); // it is applied
     assert_eq!(now(store.get("k")).unwrap().unwrap(), "new");
-    double.lose(ErrorKind::Timeout);
+    backend.lose(ErrorKind::Timeout);
     now(store.set("other", 1)).unwrap_err();
-    double.calls();
+    backend.calls();
     for _ in 0..2 {
         now(store.get("other")).unwrap();
     }
-    assert_eq!(double.calls().len(), 2);
+    assert_eq!(backend.calls().len(), 2);
 }
 
 #[test]
 fn what_was_in_flight_when_the_cache_was_told_to_forget_is_not_kept() {
     for all in [false, true] {
-        for (double, cache, store) in caches() {
-            let parked = double.park_after();
+        for (backend, cache, store) in caches() {
+            let parked = backend.park_after();
             let mut read = Box::pin(store.get("k"));
             waits(&mut read);
-            now(Store::with_backend(double.memory.clone()).set("k", "new")).unwrap();
+            now(Store::with_backend(backend.memory.clone()).set("k", "new")).unwrap();
             if all {
                 cache.invalidate_all();
             } else {
@@ -207,14 +210,15 @@ fn what_was_in_flight_when_the_cache_was_told_to_forget_is_not_kept() {
     }
 }
 
-/// Counters only grow. Nobody may see less than what was there when they asked. (The original
-/// changed its maps without a lock.)
+/// Counters only grow: no read may return less than the value when it started. The original Go
+/// package changed its maps without a lock.
 #[test]
 fn many_threads_never_see_less_than_what_was_written_before() {
     let options = CacheOptions::max_replies(16).settle_time(Duration::ZERO);
-    for cache in
-        [Cache::shared(Double::default(), options), Cache::request_with(Double::default(), options)]
-    {
+    for cache in [
+        Cache::shared(ParkingBackend::default(), options),
+        Cache::request_with(ParkingBackend::default(), options),
+    ] {
         let store = Store::with_backend(cache);
         let written: [AtomicI64; 4] = Default::default();
         std::thread::scope(|scope| {
@@ -241,7 +245,7 @@ fn many_threads_never_see_less_than_what_was_written_before() {
     }
 }
 
-/// A reply that joins what is kept of its key does not bring back what was there.
+/// A reply that is added to an entry does not restore replies that `invalidate_all` removed.
 #[test]
 fn what_all_was_forgotten_with_does_not_come_back() {
     let memory = keyvaluestore::Memory::new();
@@ -270,28 +274,28 @@ fn what_all_was_forgotten_with_does_not_come_back() {
     });
 }
 
-/// A replica may lag behind the writes for which everything was forgotten.
+/// A replica may lag behind the writes that were the reason for `invalidate_all`.
 #[test]
 fn what_a_replica_says_soon_after_all_was_forgotten_is_not_kept() {
-    let (double, options) = (Double::default(), CacheOptions::max_replies(9));
+    let (backend, options) = (ParkingBackend::default(), CacheOptions::max_replies(9));
     for cache in
-        [Cache::shared(double.clone(), options), Cache::request_with(double.clone(), options)]
+        [Cache::shared(backend.clone(), options), Cache::request_with(backend.clone(), options)]
     {
         let store = Store::with_backend(cache.clone());
         let eventual = store.eventually_consistent();
         cache.invalidate_all();
         (0..2).for_each(|_| drop(now(eventual.get("k")).unwrap()));
-        assert_eq!(double.calls().len(), 2);
+        assert_eq!(backend.calls().len(), 2);
         (0..2).for_each(|_| drop(now(store.get("k")).unwrap()));
-        assert_eq!(double.calls().len(), 1);
+        assert_eq!(backend.calls().len(), 1);
     }
 }
 
-/// Of so many written keys it is noted of all keys together, and not forgotten.
+/// For so many keys the settle time is noted for whole stripes. It must not be lost.
 #[test]
 fn what_a_replica_says_soon_after_very_many_writes_is_not_kept() {
-    let (double, options) = (Double::default(), CacheOptions::max_replies(100_000));
-    for cache in [Cache::shared(double.clone(), options), Cache::request_with(double, options)] {
+    let (backend, options) = (ParkingBackend::default(), CacheOptions::max_replies(100_000));
+    for cache in [Cache::shared(backend.clone(), options), Cache::request_with(backend, options)] {
         let store = Store::with_backend(cache.clone());
         (0..100_000).for_each(|i| now(store.set(format!("key {i}"), 1)).unwrap());
         let eventual = store.eventually_consistent();

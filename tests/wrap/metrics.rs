@@ -1,7 +1,7 @@
-//! What gets to a recorder of the facade `metrics`.
+//! `Metrics`: what a recorder of the facade `metrics` receives.
 
-use crate::double::Double;
-use crate::now;
+use super::now;
+use super::parking_backend::ParkingBackend;
 use futures_util::FutureExt;
 use keyvaluestore::observe::Observer;
 use keyvaluestore::wrap::{Metrics, MetricsObserver};
@@ -14,25 +14,25 @@ fn calls_are_timed_under_the_names_of_the_conventions_and_without_keys_or_values
     let recorder = DebuggingRecorder::new();
     let snapshots = recorder.snapshotter();
     metrics::with_local_recorder(&recorder, || {
-        let double = Double::default();
-        let store = Store::new(Metrics::new(double.clone(), "memory"));
+        let backend = ParkingBackend::default();
+        let store = Store::new(Metrics::new(backend.clone(), "memory"));
         now(store.set("secret key", "secret value")).unwrap();
         now(store.get("secret key")).unwrap();
         now(store.get("secret key")).unwrap();
-        double.fail(ErrorKind::Throttled);
+        backend.fail(ErrorKind::Throttled);
         now(store.get("secret key")).unwrap_err();
     });
-    let mut told: Vec<String> = Vec::new();
+    let mut recorded: Vec<String> = Vec::new();
     for (key, _, _, value) in snapshots.snapshot().into_vec() {
         let labels = key.key().labels().map(|label| format!("{}={}", label.key(), label.value()));
         let labels = labels.collect::<Vec<_>>().join(" ");
         let DebugValue::Histogram(values) = value else { panic!("{value:?}") };
-        told.push(format!("{} {labels}: {}", key.key().name(), values.len()));
+        recorded.push(format!("{} {labels}: {}", key.key().name(), values.len()));
     }
-    told.sort();
+    recorded.sort();
     let call = "db.client.operation.duration db.system.name=memory db.operation.name";
     assert_eq!(
-        told,
+        recorded,
         [
             format!("{call}=get error.type=throttled: 1"),
             format!("{call}=get: 2"),
@@ -47,20 +47,20 @@ fn a_call_is_timed_by_the_clock_on_the_wall_and_told_when_it_is_given_up() {
     let snapshots = recorder.snapshotter();
     let pause = Duration::from_millis(40);
     let slept = metrics::with_local_recorder(&recorder, || {
-        let double = Double::default();
-        let store = Store::new(Metrics::new(double.clone(), "memory"));
-        // Its histogram is made by a call, and used by the next.
+        let backend = ParkingBackend::default();
+        let store = Store::new(Metrics::new(backend.clone(), "memory"));
+        // The first call creates the histogram, and the next one uses it.
         now(store.get("k")).unwrap();
         let start = Instant::now();
-        let parked = double.park_before();
+        let parked = backend.park_before();
         let mut call = Box::pin(store.get("k"));
         assert!(call.as_mut().now_or_never().is_none());
         std::thread::sleep(pause);
         drop(parked);
-        call.now_or_never().expect("it goes on").unwrap();
+        call.now_or_never().expect("it continues").unwrap();
         let slept = start.elapsed();
 
-        let _parked = double.park_before();
+        let _parked = backend.park_before();
         assert!(Box::pin(store.set("k", 1)).as_mut().now_or_never().is_none());
         slept
     });
@@ -81,7 +81,7 @@ fn a_call_is_timed_by_the_clock_on_the_wall_and_told_when_it_is_given_up() {
     assert_eq!(given_up, 1);
 }
 
-/// The system is named as the conventions name it, whoever tells of it.
+/// Every metric has the name of the system from the semantic conventions.
 #[test]
 fn all_that_happens_below_bears_the_name_of_the_system() {
     let recorder = DebuggingRecorder::new();
@@ -90,7 +90,7 @@ fn all_that_happens_below_bears_the_name_of_the_system() {
         let observer = MetricsObserver::new("aws.dynamodb");
         observer.on_round_trip("dynamodb", "GetItem", Duration::from_millis(1));
         observer.on_retry(Some("dynamodb"), ErrorKind::Throttled);
-        // A wrapper, which does not know what is below it.
+        // A retry by a wrapper, which does not know its backend.
         observer.on_retry(None, ErrorKind::Throttled);
     });
     for (key, _, _, _) in snapshots.snapshot().into_vec() {

@@ -1,12 +1,12 @@
-//! `Retry` and `Timeout` where tokio has no timer, or is not there at all: an error, and no panic.
+//! `Retry` and `Timeout` without a tokio runtime, or on one without a timer: an error, not a panic.
 
-use crate::double::Double;
+use super::parking_backend::ParkingBackend;
 use keyvaluestore::wrap::{Retry, RetryPolicy, Timeout};
 use keyvaluestore::{Error, ErrorKind, Store};
 use std::future::Future;
 use std::time::Duration;
 
-/// Runs `call` once without a runtime, and once on one that has no timer.
+/// Runs `call` without a runtime, and on a runtime without a timer.
 fn without_a_timer<F: Future<Output = ()>>(call: impl Fn() -> F) {
     futures_util::FutureExt::now_or_never(call()).expect("it does not wait");
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(call());
@@ -22,14 +22,14 @@ fn names_what_is_needed(error: &Error) {
 #[test]
 fn a_timeout_without_a_timer_is_unsupported() {
     without_a_timer(|| async {
-        let double = Double::default();
-        let store = Store::new(Timeout::new(double.clone(), Duration::from_secs(2)));
-        store.set("k", 1).await.unwrap(); // answered at once
-        let _parked: Vec<_> = (0..4).map(|_| double.park_before()).collect();
+        let backend = ParkingBackend::default();
+        let store = Store::new(Timeout::new(backend.clone(), Duration::from_secs(2)));
+        store.set("k", 1).await.unwrap(); // completes at the first poll
+        let _parked: Vec<_> = (0..4).map(|_| backend.park_before()).collect();
         names_what_is_needed(&store.get("k").await.unwrap_err());
         let error = store.set("k", 2).await.unwrap_err();
         names_what_is_needed(&error);
-        assert!(error.outcome_is_unknown(), "the write has begun");
+        assert!(error.outcome_is_unknown(), "the write has started");
         let mut batch = store.batch();
         let (get, set) = (batch.get("k"), batch.set("k", 2));
         let mut replies = batch.exec_each().await;
@@ -50,23 +50,23 @@ fn a_timeout_without_a_timer_is_unsupported() {
 #[test]
 fn a_retry_without_a_timer_is_unsupported_and_keeps_the_cause() {
     without_a_timer(|| async {
-        let double = Double::default();
-        let store = Store::new(Retry::new(double.clone(), RetryPolicy::default()));
-        double.fail(ErrorKind::Unavailable);
+        let backend = ParkingBackend::default();
+        let store = Store::new(Retry::new(backend.clone(), RetryPolicy::default()));
+        backend.fail(ErrorKind::Unavailable);
         let error = store.get("k").await.unwrap_err();
         names_what_is_needed(&error);
         let cause = std::error::Error::source(&error).unwrap().downcast_ref::<Error>().unwrap();
         assert_eq!(cause.kind(), ErrorKind::Unavailable);
-        double.fail(ErrorKind::Throttled);
+        backend.fail(ErrorKind::Throttled);
         let error = store.set("k", 1).await.unwrap_err();
         names_what_is_needed(&error);
         assert!(!error.outcome_is_unknown(), "it is known not to have been applied");
-        double.fail(ErrorKind::Throttled);
+        backend.fail(ErrorKind::Throttled);
         let mut batch = store.batch();
         let (get, set) = (batch.get("k"), batch.set("k", 2));
         let mut replies = batch.exec_each().await;
         names_what_is_needed(&replies.take(get).unwrap_err());
         names_what_is_needed(&replies.take(set).unwrap_err());
-        assert_eq!(double.calls().len(), 3, "nothing is tried again");
+        assert_eq!(backend.calls().len(), 3, "nothing is retried");
     });
 }

@@ -1,7 +1,7 @@
-//! Profilers, and observers at every place of a stack.
+//! Profilers, and observers at each layer of a stack.
 
-use crate::double::Double;
-use crate::{now, waits};
+use super::parking_backend::ParkingBackend;
+use super::{now, waits};
 use keyvaluestore::backend::Context;
 use keyvaluestore::observe::Profiler;
 use keyvaluestore::observe::{CallSummary, Observer};
@@ -11,24 +11,24 @@ use keyvaluestore::{Backend, ErrorKind, Memory, Outcome, Result, Store};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Tells of what a distant store would tell of.
+/// Emits the events of a remote store.
 #[derive(Clone, Debug, Default)]
-struct Distant(Memory);
+struct Remote(Memory);
 
-impl Distant {
-    fn tell(cx: &Context) {
+impl Remote {
+    fn emit(cx: &Context) {
         if let Some(observer) = &cx.observer {
-            observer.on_round_trip("distant", "Request", Duration::from_millis(2));
-            observer.on_retry(Some("distant"), ErrorKind::Throttled);
-            observer.on_retry(Some("distant"), ErrorKind::Conflict);
-            observer.on_round_trip("distant", "Request", Duration::from_millis(3));
+            observer.on_round_trip("remote", "Request", Duration::from_millis(2));
+            observer.on_retry(Some("remote"), ErrorKind::Throttled);
+            observer.on_retry(Some("remote"), ErrorKind::Conflict);
+            observer.on_round_trip("remote", "Request", Duration::from_millis(3));
         }
     }
 }
 
-impl Backend for Distant {
+impl Backend for Remote {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
-        Distant::tell(cx);
+        Remote::emit(cx);
         self.0.read(cx, op).await
     }
     async fn write(&self, cx: &Context, op: &Write) -> Result<Reply> {
@@ -45,7 +45,7 @@ impl Backend for Distant {
 #[test]
 fn a_profiler_tells_by_backend_and_call_what_was_done_inside() {
     let profiler = Profiler::new();
-    let store = Store::new(Distant::default()).with_profiler(&profiler);
+    let store = Store::new(Remote::default()).with_profiler(&profiler);
     now(store.get("k")).unwrap();
     now(store.get("k")).unwrap();
     now(store.set("k", "text")).unwrap();
@@ -59,31 +59,31 @@ fn a_profiler_tells_by_backend_and_call_what_was_done_inside() {
     tx.set("b", 1);
     assert!(now(tx.exec()).unwrap().is_committed());
     let calls = profiler.take();
-    let told: Vec<_> = calls
+    let seen: Vec<_> = calls
         .iter()
         .map(|c| (c.backend, c.name, c.calls, c.operations, c.errors, c.round_trips))
         .collect();
     assert_eq!(
-        told,
+        seen,
         [
             (None, "atomic_write", 1, 2, 0, 0),
             (None, "batch", 1, 2, 1, 0),
             (None, "incr_by", 1, 1, 1, 0),
             (None, "set", 1, 1, 0, 0),
-            (Some("distant"), "get", 2, 2, 0, 4),
+            (Some("remote"), "get", 2, 2, 0, 4),
         ]
     );
     let get = &calls[4];
     assert_eq!((get.retries, get.throttles, get.conflicts), (4, 2, 2));
     assert_eq!(get.round_trip_time, Duration::from_millis(10));
     assert_eq!(get.latency.count(), 2);
-    assert!(profiler.calls().is_empty(), "it begins anew");
+    assert!(profiler.calls().is_empty(), "`take` resets it");
 }
 
 #[test]
 fn the_outer_and_the_inner_profiler_both_count() {
     let [outer, inner, below] = [(); 3].map(|()| Profiler::new());
-    let backend = Observed::new(Distant::default(), below.clone());
+    let backend = Observed::new(Remote::default(), below.clone());
     let store = Store::with_backend(backend).with_profiler(&outer);
     now(store.get("k")).unwrap();
     now(store.with_profiler(&inner).get("k")).unwrap();
@@ -133,7 +133,7 @@ fn an_eventual_view_is_profiled_and_reaches_the_bottom() {
     #[cfg(feature = "cache")]
     {
         now(store.inner().eventually_consistent().get("k")).unwrap();
-        assert_eq!(profiler.total().calls, 3, "what is wrapped is profiled, too");
+        assert_eq!(profiler.total().calls, 3, "the wrapped backend is profiled, too");
     }
 }
 
@@ -147,10 +147,10 @@ impl Observer for Notes {
 
 #[test]
 fn a_call_that_is_given_up_is_told_as_such() {
-    let (double, notes, profiler) = (Double::default(), Notes::default(), Profiler::new());
-    let store = Store::new(double.clone()).with_observer(Arc::new(notes.clone()));
+    let (backend, notes, profiler) = (ParkingBackend::default(), Notes::default(), Profiler::new());
+    let store = Store::new(backend.clone()).with_observer(Arc::new(notes.clone()));
     let store = store.with_profiler(&profiler);
-    let _parked = double.park_before();
+    let _parked = backend.park_before();
     let mut read = Box::pin(store.get("k"));
     waits(&mut read);
     assert!(notes.0.lock().unwrap().is_empty());

@@ -1,6 +1,6 @@
-//! Namespaces.
+//! `Prefix`: namespaces do not collide.
 
-use crate::now;
+use super::now;
 use keyvaluestore::wrap::Prefix;
 use keyvaluestore::{Memory, Store};
 

@@ -1,76 +1,76 @@
-//! Retries and timeouts. Time is tokio's, and passes when everybody waits.
+//! `Retry` and `Timeout`. The clock is tokio's paused one, which advances when all tasks wait.
 
-use crate::double::Double;
+use super::parking_backend::ParkingBackend;
 use keyvaluestore::observe::Profiler;
 use keyvaluestore::wrap::{Retry, RetryPolicy, Timeout};
 use keyvaluestore::{Error, ErrorKind, Store};
 use std::time::Duration;
 
-fn store(policy: RetryPolicy) -> (Double, Store) {
-    let double = Double::default();
-    (double.clone(), Store::new(Retry::new(double, policy)))
+fn store(policy: RetryPolicy) -> (ParkingBackend, Store) {
+    let backend = ParkingBackend::default();
+    (backend.clone(), Store::new(Retry::new(backend, policy)))
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_can_help_is_tried_again_as_often_as_the_policy_says() {
-    let (double, store) = store(RetryPolicy::new().max_attempts(3));
+    let (backend, store) = store(RetryPolicy::new().max_attempts(3));
     for kind in [ErrorKind::Throttled, ErrorKind::Unavailable] {
-        double.fail(kind);
+        backend.fail(kind);
     }
     assert_eq!(store.get("k").await.unwrap(), None);
-    assert_eq!(double.calls().len(), 3);
+    assert_eq!(backend.calls().len(), 3);
     for _ in 0..3 {
-        double.fail(ErrorKind::Conflict);
+        backend.fail(ErrorKind::Conflict);
     }
     assert_eq!(store.set("k", 1).await.unwrap_err().kind(), ErrorKind::Conflict);
-    assert_eq!(double.calls().len(), 3);
+    assert_eq!(backend.calls().len(), 3);
     for _ in 0..2 {
-        double.fail(ErrorKind::Conflict);
+        backend.fail(ErrorKind::Conflict);
     }
     let mut tx = store.atomic_write();
     tx.set("k", 1);
     assert!(tx.exec().await.unwrap().is_committed());
-    assert_eq!(double.calls().len(), 3);
+    assert_eq!(backend.calls().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_help_is_not_tried_again() {
-    let (double, store) = store(RetryPolicy::new());
+    let (backend, store) = store(RetryPolicy::new());
     for kind in [ErrorKind::AccessDenied, ErrorKind::Corrupt, ErrorKind::Other] {
-        double.fail(kind);
+        backend.fail(kind);
         assert_eq!(store.get("k").await.unwrap_err().kind(), kind);
-        assert_eq!(double.calls().len(), 1);
+        assert_eq!(backend.calls().len(), 1);
     }
 }
 
-/// Nothing is ever applied twice.
+/// No write is applied twice.
 #[tokio::test(start_paused = true)]
 async fn a_write_that_may_have_been_applied_is_not_sent_again() {
-    let (double, store) = store(RetryPolicy::new());
-    double.lose(ErrorKind::Timeout);
+    let (backend, store) = store(RetryPolicy::new());
+    backend.lose(ErrorKind::Timeout);
     assert!(store.incr_by("n", 1).await.unwrap_err().outcome_is_unknown());
-    double.lose(ErrorKind::Timeout);
+    backend.lose(ErrorKind::Timeout);
     assert!(store.set("k", 1).await.unwrap_err().outcome_is_unknown());
-    double.lose(ErrorKind::Timeout);
+    backend.lose(ErrorKind::Timeout);
     let mut tx = store.atomic_write();
     tx.incr_by("n", 1);
     assert!(tx.exec().await.unwrap_err().outcome_is_unknown());
-    double.lose(ErrorKind::Timeout);
+    backend.lose(ErrorKind::Timeout);
     let mut batch = store.batch();
     batch.incr_by("n", 1);
     assert!(batch.exec().await.unwrap_err().outcome_is_unknown());
-    assert_eq!(double.calls().len(), 4);
+    assert_eq!(backend.calls().len(), 4);
     assert_eq!(store.get("n").await.unwrap().unwrap(), "3");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_does_not_mind_is_sent_again_if_asked_for_and_no_other() {
-    let (double, store) = store(RetryPolicy::new().retry_unknown_outcome(true));
-    double.lose(ErrorKind::Timeout);
+    let (backend, store) = store(RetryPolicy::new().retry_unknown_outcome(true));
+    backend.lose(ErrorKind::Timeout);
     store.set("k", 1).await.unwrap();
-    double.lose(ErrorKind::Timeout);
+    backend.lose(ErrorKind::Timeout);
     store.zadd("z", "m", 1.0).await.unwrap();
-    double.calls();
+    backend.calls();
     for refused in [
         Box::pin(async { store.set_nx("k", 1).await.map(drop) })
             as std::pin::Pin<Box<dyn Future<Output = Result<(), Error>>>>,
@@ -80,40 +80,40 @@ async fn a_write_that_does_not_mind_is_sent_again_if_asked_for_and_no_other() {
         Box::pin(async { store.zadd_nx("z", "m", 1.0).await.map(drop) }),
         Box::pin(async { store.zincr_by("z", "m", 1.0).await.map(drop) }),
     ] {
-        double.lose(ErrorKind::Timeout);
+        backend.lose(ErrorKind::Timeout);
         assert!(refused.await.unwrap_err().outcome_is_unknown());
-        assert_eq!(double.calls().len(), 1);
+        assert_eq!(backend.calls().len(), 1);
     }
 }
 
-/// 100 callers of 4 tries each would send 400 requests to a backend that is down already.
+/// Without a budget, 100 callers of 4 attempts each would send 400 requests during an outage.
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_not_multiplied() {
-    let (double, store) = store(RetryPolicy::new().budget(10).max_attempts(4));
+    let (backend, store) = store(RetryPolicy::new().budget(10).max_attempts(4));
     for _ in 0..1_000 {
-        double.fail(ErrorKind::Unavailable);
+        backend.fail(ErrorKind::Unavailable);
     }
     for _ in 0..100 {
         store.get("k").await.unwrap_err();
     }
-    assert_eq!(double.calls().len(), 110);
+    assert_eq!(backend.calls().len(), 110);
 }
 
 #[tokio::test(start_paused = true)]
 async fn successes_fill_the_budget_again() {
-    let (double, store) = store(RetryPolicy::new().budget(1).budget_refill(0.5));
-    double.fail(ErrorKind::Unavailable);
-    store.get("k").await.unwrap(); // spends it, and earns a half
-    double.fail(ErrorKind::Unavailable);
+    let (backend, store) = store(RetryPolicy::new().budget(1).budget_refill(0.5));
+    backend.fail(ErrorKind::Unavailable);
+    store.get("k").await.unwrap(); // withdraws one retry, and deposits a half
+    backend.fail(ErrorKind::Unavailable);
     store.get("k").await.unwrap_err();
     store.get("k").await.unwrap();
-    double.fail(ErrorKind::Unavailable);
+    backend.fail(ErrorKind::Unavailable);
     store.get("k").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_other_try_is_begun_when_the_time_is_over() {
-    let (double, store) = store(
+    let (backend, store) = store(
         RetryPolicy::new()
             .max_attempts(u32::MAX)
             .budget(u32::MAX)
@@ -122,29 +122,29 @@ async fn no_other_try_is_begun_when_the_time_is_over() {
             .max_backoff(Duration::from_millis(200)),
     );
     for _ in 0..10_000 {
-        double.fail(ErrorKind::Unavailable);
+        backend.fail(ErrorKind::Unavailable);
     }
     let start = tokio::time::Instant::now();
     store.get("k").await.unwrap_err();
     assert!(start.elapsed() <= Duration::from_secs(5));
-    assert!((25..500).contains(&double.calls().len()));
+    assert!((25..500).contains(&backend.calls().len()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn of_a_batch_what_failed_is_tried_again_as_one_batch() {
-    let (double, store) = store(RetryPolicy::new());
-    double.fail(ErrorKind::Throttled);
+    let (backend, store) = store(RetryPolicy::new());
+    backend.fail(ErrorKind::Throttled);
     let mut batch = store.batch();
     let set = batch.set("k", 1);
     let get = batch.get("k");
     let mut replies = batch.exec().await.unwrap();
     replies.take(set).unwrap();
     assert_eq!(replies.take(get).unwrap().unwrap(), "1");
-    assert_eq!(double.calls(), ["batch set get", "batch set get"]);
+    assert_eq!(backend.calls(), ["batch set get", "batch set get"]);
 }
 
-/// Operations on one key take effect in their order: what comes after a failed one has been done
-/// cannot be undone.
+/// Operations on one key take effect in their order. If an operation after the failed one was
+/// carried out, a retry would change the order.
 #[tokio::test(start_paused = true)]
 async fn what_failed_is_not_sent_again_behind_what_came_after_it() {
     use keyvaluestore::backend::Context;
@@ -152,7 +152,7 @@ async fn what_failed_is_not_sent_again_behind_what_came_after_it() {
     use keyvaluestore::{Backend, Memory, Outcome, Result};
     use std::sync::Mutex;
 
-    /// Fails the first operation of every batch of more than one.
+    /// Fails the first operation of each batch of more than one.
     #[derive(Debug, Default)]
     struct First(Memory, Mutex<Vec<usize>>);
     impl Backend for First {
@@ -196,11 +196,11 @@ async fn what_failed_is_not_sent_again_behind_what_came_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn what_takes_too_long_is_given_up_and_of_a_write_the_outcome_is_unknown() {
-    let double = Double::default();
-    let store = Store::new(Timeout::new(double.clone(), Duration::from_secs(2)));
+    let backend = ParkingBackend::default();
+    let store = Store::new(Timeout::new(backend.clone(), Duration::from_secs(2)));
     store.set("k", 1).await.unwrap();
     let mut parked = Vec::new();
-    let mut park = || parked.push(double.park_before());
+    let mut park = || parked.push(backend.park_before());
     park();
     let error = store.get("k").await.unwrap_err();
     assert_eq!((error.kind(), error.outcome_is_unknown()), (ErrorKind::Timeout, false));
@@ -216,8 +216,8 @@ async fn what_takes_too_long_is_given_up_and_of_a_write_the_outcome_is_unknown()
     let mut replies = batch.exec_each().await;
     assert!(!replies.take(get).unwrap_err().outcome_is_unknown());
     assert!(replies.take(set).unwrap_err().outcome_is_unknown());
-    // In time.
-    let parked = double.park_before();
+    // Without a timeout.
+    let parked = backend.park_before();
     let (answer, ()) = tokio::join!(store.get("k"), async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         parked.send(()).unwrap();
@@ -225,56 +225,56 @@ async fn what_takes_too_long_is_given_up_and_of_a_write_the_outcome_is_unknown()
     assert_eq!(answer.unwrap().unwrap(), "1");
 }
 
-/// A timeout below a retry is a try like any other; the write it has given up is not sent again.
+/// A timeout below `Retry` is a failed attempt. A read is retried, a write is not.
 #[tokio::test(start_paused = true)]
 async fn a_read_that_was_given_up_is_tried_again() {
-    let double = Double::default();
-    let timed = Timeout::new(double.clone(), Duration::from_secs(2));
+    let backend = ParkingBackend::default();
+    let timed = Timeout::new(backend.clone(), Duration::from_secs(2));
     let store = Store::new(Retry::new(timed, RetryPolicy::default()));
-    let _parked = double.park_before();
-    double.pass();
+    let _parked = backend.park_before();
+    backend.pass();
     assert_eq!(store.get("k").await.unwrap(), None);
-    assert_eq!(double.calls().len(), 2);
+    assert_eq!(backend.calls().len(), 2);
 }
 
-/// Nor is it forgotten: whoever keeps values by that, such as a cache, would keep the wrong one.
+/// A cache above relies on that: otherwise it could cache the value from before the write.
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_try_may_have_done_is_told_when_a_later_one_fails() {
-    let (double, store) = store(RetryPolicy::new().retry_unknown_outcome(true).max_attempts(2));
-    double.lose(ErrorKind::Timeout);
-    double.fail(ErrorKind::Throttled);
+    let (backend, store) = store(RetryPolicy::new().retry_unknown_outcome(true).max_attempts(2));
+    backend.lose(ErrorKind::Timeout);
+    backend.fail(ErrorKind::Throttled);
     let error = store.set("k", 1).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Throttled && error.outcome_is_unknown());
-    double.lose(ErrorKind::Timeout);
-    double.fail(ErrorKind::Throttled);
+    backend.lose(ErrorKind::Timeout);
+    backend.fail(ErrorKind::Throttled);
     let mut batch = store.batch();
     batch.set("k", 2);
     assert!(batch.exec().await.unwrap_err().outcome_is_unknown());
-    // Without such a try it is known.
-    (0..2).for_each(|_| double.fail(ErrorKind::Throttled));
+    // Without an in-doubt attempt the outcome is known.
+    (0..2).for_each(|_| backend.fail(ErrorKind::Throttled));
     assert!(!store.set("k", 3).await.unwrap_err().outcome_is_unknown());
     assert_eq!(store.get("k").await.unwrap().unwrap(), "2");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_success_may_fill_the_whole_budget() {
-    let (double, store) = store(RetryPolicy::new().budget(2).budget_refill(f64::INFINITY));
+    let (backend, store) = store(RetryPolicy::new().budget(2).budget_refill(f64::INFINITY));
     for _ in 0..10 {
-        (0..2).for_each(|_| double.fail(ErrorKind::Unavailable));
+        (0..2).for_each(|_| backend.fail(ErrorKind::Unavailable));
         store.get("k").await.unwrap();
     }
 }
 
-/// A call that was tried again is one call, of the backend that carried it out, if one did.
+/// A retried call is one call. Its backend is the one that sent a request, if any did.
 #[tokio::test(start_paused = true)]
 async fn retries_are_told_and_are_no_backend() {
-    let (double, store) = store(RetryPolicy::new());
+    let (backend, store) = store(RetryPolicy::new());
     let profiler = Profiler::new();
     let store = store.with_profiler(&profiler);
-    double.fail(ErrorKind::Unavailable);
+    backend.fail(ErrorKind::Unavailable);
     store.get("k").await.unwrap();
     store.get("k").await.unwrap();
     let calls = profiler.calls();
-    let told: Vec<_> = calls.iter().map(|c| (c.backend, c.name, c.calls, c.retries)).collect();
-    assert_eq!(told, [(None, "get", 2, 1)]);
+    let seen: Vec<_> = calls.iter().map(|c| (c.backend, c.name, c.calls, c.retries)).collect();
+    assert_eq!(seen, [(None, "get", 2, 1)]);
 }

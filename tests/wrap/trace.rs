@@ -1,7 +1,7 @@
-//! What gets to a subscriber of the facade `tracing`.
+//! `Trace`: what a subscriber of the facade `tracing` receives.
 
-use crate::double::Double;
-use crate::now;
+use super::now;
+use super::parking_backend::ParkingBackend;
 use keyvaluestore::wrap::Trace;
 use keyvaluestore::{ErrorKind, Store};
 use std::fmt::Debug;
@@ -41,10 +41,10 @@ fn a_call_is_a_span_that_tells_keys_only_if_asked_for() {
     for keys in [false, true] {
         let notes = Notes::default();
         tracing::subscriber::with_default(notes.clone(), || {
-            let double = Double::default();
-            let trace = Trace::new(double.clone(), "memory");
+            let backend = ParkingBackend::default();
+            let trace = Trace::new(backend.clone(), "memory");
             let store = Store::new(if keys { trace.with_keys() } else { trace });
-            double.fail(ErrorKind::Timeout);
+            backend.fail(ErrorKind::Timeout);
             now(store.set("secret key", "secret value")).unwrap_err();
             let mut batch = store.batch();
             batch.get("secret key");
@@ -54,7 +54,7 @@ fn a_call_is_a_span_that_tells_keys_only_if_asked_for() {
             batch.get("one alone is no batch");
             drop(now(batch.exec()).unwrap());
         });
-        let told = notes.0.lock().unwrap().join(" ");
+        let recorded = notes.0.lock().unwrap().join(" ");
         for part in [
             "db.call",
             "db.system.name=\"memory\"",
@@ -62,10 +62,10 @@ fn a_call_is_a_span_that_tells_keys_only_if_asked_for() {
             "error.type=\"timeout\"",
             "db.operation.batch.size=2",
         ] {
-            assert!(told.contains(part), "{told}");
+            assert!(recorded.contains(part), "{recorded}");
         }
-        assert_eq!(told.matches("batch.size").count(), 1, "{told}");
-        assert_eq!(told.contains("secret key"), keys, "{told}");
-        assert!(!told.contains("secret value"), "{told}");
+        assert_eq!(recorded.matches("batch.size").count(), 1, "{recorded}");
+        assert_eq!(recorded.contains("secret key"), keys, "{recorded}");
+        assert!(!recorded.contains("secret value"), "{recorded}");
     }
 }

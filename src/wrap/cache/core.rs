@@ -1,223 +1,264 @@
-//! What the clones of a cache share: the table, the gate in front of it, and the reads that others
-//! may join.
+//! [`Core`]: what the clones of a cache share. It reads a missed key once for all that wait for it
+//! (single flight), stores the reply if the gate allows that, and invalidates keys at writes.
 
-use super::copies::Room;
-use super::counts::Counts;
-use super::entry::Entry;
-use super::gate::{Gate, Reading, State, Writing};
+use super::CacheOptions;
+use super::counters::HitCounters;
+use super::gate::{Gate, PendingRead, PendingWrite, State};
 use super::table::Table;
-use super::{CacheOptions, CacheStats};
 use crate::backend::{Consistency, Context};
-use crate::op::{Op, Read, Reply};
-use crate::{Backend, Key, Result};
+use crate::op::{Read, Reply, Write};
+use crate::{Backend, Key, Outcome, Result};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// One read that is under way, and who waits for it. `None` tells them that it has failed; to be
-/// dropped tells them that it was given up.
-pub(super) struct Flight {
-    noted: u64,
-    how: Consistency,
+/// A read in flight, and the calls that wait for its reply. They receive `None` if it fails, and an
+/// error of the channel if it is cancelled.
+pub(super) struct InFlight {
+    epoch: u64,
+    consistency: Consistency,
     read: Read,
-    waiting: Vec<oneshot::Sender<Option<Reply>>>,
+    waiters: Vec<oneshot::Sender<Option<Reply>>>,
 }
 
-type Landing = oneshot::Receiver<Option<Reply>>;
+type Waiter = oneshot::Receiver<Option<Reply>>;
 
-/// What a miss meets under the lock of its key.
-enum Met {
-    /// Somebody has kept it meanwhile.
-    Known(Reply),
-    /// Somebody reads it already.
-    UnderWay(Landing),
+/// What a miss finds under the lock of its key, if it does not have to read itself.
+enum Lookup {
+    /// The reply was stored in the meantime.
+    Cached(Reply),
+    /// The same read is in flight.
+    Joined(Waiter),
 }
 
-pub(super) struct Core {
-    table: Table,
-    gate: Gate<Flight>,
-    pub(super) counts: Counts,
+pub(super) struct Core<T> {
+    pub(super) table: T,
+    counters: HitCounters,
+    gate: Gate<InFlight>,
     options: CacheOptions,
 }
 
-impl Core {
-    pub(super) fn new(options: CacheOptions, table: Table, stripes: usize, places: usize) -> Self {
+impl<T: Table> Core<T> {
+    pub(super) fn new(options: CacheOptions, table: T, stripes: usize, counters: usize) -> Self {
         let gate = Gate::new(stripes, options.settle_time);
-        Core { table, gate, counts: Counts::new(places), options }
+        Core { table, counters: HitCounters::new(counters), gate, options }
     }
 
-    /// The answer, if it is known.
+    /// The stored answer, if there is one. Counts a hit or a miss.
     #[inline]
-    pub(super) fn look(&self, cx: &Context, read: &Read) -> Option<Reply> {
-        self.table.with(read.key(), |entry, room| entry.answer(cx.consistency, read, room))
+    pub(super) fn get(&self, cx: &Context, read: &Read) -> Option<Reply> {
+        let reply = self.table.get(cx.consistency, read);
+        match reply {
+            Some(_) => self.counters.hit(),
+            None => self.counters.miss(),
+        }
+        reply
     }
-    pub(super) fn contains(&self, key: &Key) -> bool {
-        self.table.get(key).is_some_and(|entry| entry.is_alive())
+    /// Counts a miss of a read that is not answered from the table.
+    pub(super) fn count_miss(&self) {
+        self.counters.miss();
     }
-    pub(super) fn counted(&self) -> CacheStats {
-        let (hits, misses) = self.counts.sums();
-        CacheStats { hits, misses, evictions: self.table.evicted(), size: self.table.weight() }
+    /// Hits and misses.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        self.counters.sums()
     }
 
-    /// Asks `inner`, or waits for whoever is asking it the same.
+    /// Reads from `inner`, or waits for the same read that is in flight.
     pub(super) async fn miss<B: Backend>(
         &self,
         inner: &B,
         cx: &Context,
         read: &Read,
     ) -> Result<Reply> {
-        let number = self.gate.number(read.key());
         loop {
-            let landing = match self.meet(number, cx.consistency, read) {
-                Ok(reading) => {
-                    let leader =
-                        Leader { core: self, how: cx.consistency, read, reading: Some(reading) };
+            let waiter = match self.join_or_lead(cx.consistency, read) {
+                Ok(leader) => {
                     let result = inner.read(cx, read).await;
-                    leader.land(&result);
+                    leader.finish(&result);
                     return result;
                 }
-                Err(Met::Known(reply)) => return Ok(reply),
-                Err(Met::UnderWay(landing)) => landing,
+                Err(Lookup::Cached(reply)) => return Ok(reply),
+                Err(Lookup::Joined(waiter)) => waiter,
             };
-            match landing.await {
+            match waiter.await {
                 Ok(Some(reply)) => return Ok(reply),
-                // What has failed for one may work for another, and all of them try at once.
-                Ok(None) => return self.alone(inner, cx, read).await,
-                // It was given up: one of those who waited takes it over.
+                // The leader failed. The waiters' own calls have not: all of them read at once.
+                Ok(None) => return self.read_alone(inner, cx, read).await,
+                // The leader was cancelled: one of the waiters becomes the leader.
                 Err(_) => {}
             }
         }
     }
-    async fn alone<B: Backend>(&self, inner: &B, cx: &Context, read: &Read) -> Result<Reply> {
-        let reading = self.reading(cx, read);
+    async fn read_alone<B: Backend>(&self, inner: &B, cx: &Context, read: &Read) -> Result<Reply> {
+        let pending = self.start_read(cx, read);
         let result = inner.read(cx, read).await;
-        self.keep(cx, read, reading, &result);
+        self.end_read(cx, read, pending, &result);
         result
     }
 
-    fn meet(&self, number: u64, how: Consistency, read: &Read) -> Result<Reading<'_, Flight>, Met> {
-        self.gate.read(number, how == Consistency::Eventual, |state, noted| {
-            let answer = |entry: &Entry, room: Option<Room<'_>>| entry.answer(how, read, room);
-            if let Some(reply) = self.table.with(read.key(), answer) {
-                return Some(Met::Known(reply));
+    fn join_or_lead<'c>(
+        &'c self,
+        consistency: Consistency,
+        read: &'c Read,
+    ) -> Result<Leader<'c, T>, Lookup> {
+        let lookup = |state: &mut State<InFlight>, epoch: Option<u64>| {
+            if let Some(reply) = self.table.get(consistency, read) {
+                return Some(Lookup::Cached(reply));
             }
-            // Whoever reads while a write is in flight reads alone: two of them may see different
-            // things, and nobody may see the older one after the newer one.
-            let noted = noted?;
-            let same = |f: &&mut Flight| f.noted == noted && f.how == how && f.read == *read;
-            if let Some(flight) = state.flights.iter_mut().find(same) {
-                let (sender, landing) = oneshot::channel();
-                // Whoever has given up takes no room, however many there are.
-                if flight.waiting.len() == flight.waiting.capacity() {
-                    flight.waiting.retain(|waiting| !waiting.is_closed());
-                }
-                flight.waiting.push(sender);
-                return Some(Met::UnderWay(landing));
+            // Nobody joins a read while a write is in flight: of two reads one may see the old
+            // value and the other the new one, and nobody may see the old one after the new one.
+            let epoch = epoch?;
+            let is_same = |it: &&mut InFlight| it.is_same(epoch, consistency, read);
+            if let Some(in_flight) = state.in_flight.iter_mut().find(is_same) {
+                return Some(Lookup::Joined(in_flight.join()));
             }
-            let read = read.clone();
-            state.flights.push(Flight { noted, how, read, waiting: Vec::new() });
+            let (read, waiters) = (read.clone(), Vec::new());
+            state.in_flight.push(InFlight { epoch, consistency, read, waiters });
             None
-        })
+        };
+        let eventual = consistency == Consistency::Eventual;
+        let pending = self.gate.start_read(self.hash(read.key()), eventual, lookup)?;
+        Ok(Leader { core: self, consistency, read, pending: Some(pending) })
     }
 
-    /// A read that nobody may join.
-    pub(super) fn reading(&self, cx: &Context, read: &Read) -> Reading<'_, Flight> {
-        let (number, eventual) =
-            (self.gate.number(read.key()), cx.consistency == Consistency::Eventual);
-        let started = self.gate.read(number, eventual, |_, _| None::<std::convert::Infallible>);
-        match started {
-            Ok(reading) => reading,
+    /// Starts a read that nobody joins.
+    pub(super) fn start_read(&self, cx: &Context, read: &Read) -> PendingRead<'_, InFlight> {
+        let eventual = cx.consistency == Consistency::Eventual;
+        let no_lookup = |_: &mut State<InFlight>, _| None::<std::convert::Infallible>;
+        match self.gate.start_read(self.hash(read.key()), eventual, no_lookup) {
+            Ok(pending) => pending,
             Err(never) => match never {},
         }
     }
-    /// Such a read has ended: its reply is kept, if it may be. Errors never are.
-    pub(super) fn keep(
+    /// Ends such a read, and stores its reply if that is allowed.
+    pub(super) fn end_read(
         &self,
         cx: &Context,
         read: &Read,
-        reading: Reading<'_, Flight>,
+        pending: PendingRead<'_, InFlight>,
         result: &Result<Reply>,
     ) {
-        reading.end(|_, may| self.put(may, cx.consistency, read, result));
+        pending.end(|_, may_cache| self.store(may_cache, cx.consistency, read, result));
     }
-    fn put(&self, may: bool, how: Consistency, read: &Read, result: &Result<Reply>) {
-        if let (true, Ok(reply)) = (may, result) {
-            let dies = self.options.time_to_live.map(|time| Instant::now() + time);
-            let old = self.table.get(read.key());
-            let entry = Entry::with(old.as_deref(), how, read, reply, dies);
-            self.table.put(read.key(), entry, how);
+    /// Errors are never stored.
+    fn store(
+        &self,
+        may_cache: bool,
+        consistency: Consistency,
+        read: &Read,
+        result: &Result<Reply>,
+    ) {
+        if let (true, Ok(reply)) = (may_cache, result) {
+            let expires = self.options.time_to_live.map(|time| Instant::now() + time);
+            self.table.insert(consistency, read, reply, expires);
         }
     }
 
-    /// A write to `key` begins. It ends when the answer is dropped.
-    pub(super) fn write(&self, key: &Key) -> Writing<'_, Flight> {
-        self.gate.write(self.gate.number(key), || self.forget(key))
-    }
-    fn forget(&self, key: &Key) {
-        let spared = match self.options.eventual_grace.is_zero() {
-            true => None,
-            false => self
-                .table
-                .get(key)
-                .and_then(|old| old.outdated(Instant::now() + self.options.eventual_grace)),
-        };
-        match spared {
-            None => self.table.remove(key),
-            Some(entry) => self.table.put(key, entry, Consistency::Eventual),
+    pub(super) async fn write<B: Backend>(
+        &self,
+        inner: &B,
+        cx: &Context,
+        op: &Write,
+    ) -> Result<Reply> {
+        let mut pending = self.start_write(op.key());
+        let result = inner.write(cx, op).await;
+        if is_certain(&result) {
+            pending.mark_certain();
         }
+        result
+    }
+    pub(super) async fn transact<B: Backend>(
+        &self,
+        inner: &B,
+        cx: &Context,
+        writes: &[Write],
+    ) -> Result<Outcome> {
+        let mut pending: Vec<_> = writes.iter().map(|op| self.start_write(op.key())).collect();
+        let outcome = inner.transact(cx, writes).await;
+        if is_certain(&outcome) {
+            pending.iter_mut().for_each(PendingWrite::mark_certain);
+        }
+        outcome
+    }
+
+    /// Starts a write to `key`, which invalidates it. The write ends when the guard is dropped.
+    pub(super) fn start_write(&self, key: &Key) -> PendingWrite<'_, InFlight> {
+        let grace = self.options.eventual_grace;
+        self.gate.start_write(self.hash(key), || {
+            let eventual_until = (!grace.is_zero()).then(|| Instant::now() + grace);
+            self.table.invalidate(key, eventual_until);
+        })
     }
     pub(super) fn invalidate(&self, key: &Key) {
-        let mut writing = self.gate.write(self.gate.number(key), || self.table.remove(key));
-        writing.mark_certain();
+        let invalidate = || self.table.invalidate(key, None);
+        self.gate.start_write(self.hash(key), invalidate).mark_certain();
     }
     pub(super) fn invalidate_all(&self) {
         self.gate.write_all(|| self.table.clear());
     }
-    /// Where the keys of earlier writes of a batch are noted.
-    pub(super) fn number(&self, op: &Op) -> u64 {
-        self.gate.number(op.key())
+    /// The hash by which a batch notes the keys that it writes.
+    pub(super) fn hash(&self, key: &Key) -> u64 {
+        self.gate.hash(key)
     }
 }
 
-/// Carries out a read for all that wait for it. Dropped without [`land`](Self::land), it was given
-/// up.
-struct Leader<'c> {
-    core: &'c Core,
-    how: Consistency,
+/// Whether it is known if a write was applied.
+pub(super) fn is_certain<R>(result: &Result<R>) -> bool {
+    result.as_ref().err().is_none_or(|e| !e.outcome_is_unknown())
+}
+
+impl InFlight {
+    fn is_same(&self, epoch: u64, consistency: Consistency, read: &Read) -> bool {
+        self.epoch == epoch && self.consistency == consistency && self.read == *read
+    }
+    fn join(&mut self) -> Waiter {
+        let (sender, waiter) = oneshot::channel();
+        // Cancelled waiters are removed before the list grows, so they take no memory.
+        if self.waiters.len() == self.waiters.capacity() {
+            self.waiters.retain(|waiter| !waiter.is_closed());
+        }
+        self.waiters.push(sender);
+        waiter
+    }
+}
+
+/// The read that all waiters share. If it is dropped without [`finish`](Self::finish), the read was
+/// cancelled.
+struct Leader<'c, T: Table> {
+    core: &'c Core<T>,
+    consistency: Consistency,
     read: &'c Read,
-    reading: Option<Reading<'c, Flight>>,
+    pending: Option<PendingRead<'c, InFlight>>,
 }
 
-/// Takes the flight that was begun at `noted`.
-fn take(state: &mut State<Flight>, noted: u64, how: Consistency, read: &Read) -> Option<Flight> {
-    let same = |f: &Flight| f.noted == noted && f.how == how && f.read == *read;
-    let at = state.flights.iter().position(same)?;
-    Some(state.flights.swap_remove(at))
-}
-
-impl Leader<'_> {
-    fn land(mut self, result: &Result<Reply>) {
+impl<T: Table> Leader<'_, T> {
+    fn finish(mut self, result: &Result<Reply>) {
         self.end(Some(result));
     }
     fn end(&mut self, result: Option<&Result<Reply>>) {
-        let Some(reading) = self.reading.take() else { return };
-        let noted = reading.noted();
-        let flight = reading.end(|state, may| {
+        let Some(pending) = self.pending.take() else { return };
+        let epoch = pending.epoch();
+        let in_flight = pending.end(|state, may_cache| {
             if let Some(result) = result {
-                self.core.put(may, self.how, self.read, result);
+                self.core.store(may_cache, self.consistency, self.read, result);
             }
-            take(state, noted?, self.how, self.read)
+            self.take_in_flight(state, epoch?)
         });
-        // Outside of the lock, as it wakes whoever waits.
-        if let (Some(flight), Some(result)) = (flight, result) {
-            for waiting in flight.waiting {
-                // Whoever has gone does not mind.
-                let _ = waiting.send(result.as_ref().ok().cloned());
+        // Outside of the lock, as it wakes the waiters.
+        if let (Some(in_flight), Some(result)) = (in_flight, result) {
+            for waiter in in_flight.waiters {
+                // An error means that the waiter was cancelled.
+                let _ = waiter.send(result.as_ref().ok().cloned());
             }
         }
     }
+    fn take_in_flight(&self, state: &mut State<InFlight>, epoch: u64) -> Option<InFlight> {
+        let is_same = |it: &InFlight| it.is_same(epoch, self.consistency, self.read);
+        let at = state.in_flight.iter().position(is_same)?;
+        Some(state.in_flight.swap_remove(at))
+    }
 }
 
-impl Drop for Leader<'_> {
+impl<T: Table> Drop for Leader<'_, T> {
     fn drop(&mut self) {
         self.end(None);
     }
@@ -231,9 +272,9 @@ mod tests {
     use crate::{Memory, Store};
     use futures_util::FutureExt;
 
-    /// Who misses just before the one read is kept would read a second time.
+    /// Otherwise a call that misses just before the one read is stored would read a second time.
     #[test]
-    fn whoever_has_missed_looks_again_under_the_lock() {
+    fn a_miss_looks_again_under_the_lock() {
         let memory = Memory::new();
         let cache = Cache::shared(memory.clone(), CacheOptions::max_replies(10));
         let (cx, read) = (Context::default(), Read::from(Get::new("k")));

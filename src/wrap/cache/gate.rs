@@ -1,28 +1,28 @@
-//! Which reads may be kept: the protocol that makes a stale entry impossible.
+//! [`Gate`]: decides which replies may be cached. The protocol that makes a stale entry impossible.
 //!
-//! Every key counts the writes that have *begun* and those that have *ended*. A reply is kept only
-//! if, when its read started, all writes that had begun had ended, and if none has begun since:
+//! Each key counts the writes that have *started* and those that have *ended*. A reply is cached
+//! only if all started writes had ended when its read started, and none has started since:
 //!
 //! ```text
-//!  read    ├── start: begun == ended? note begun ──── inner read ──── keep, if begun is still what was noted ──┤
-//!  write   ├── begin: begun += 1, forget what is kept ──── inner write ──── end: ended += 1 ──┤
+//!  read   ├─ start: if started == ended: epoch = started ─ backend ─ end: cache if started == epoch ┤
+//!  write  ├─ start: started += 1, invalidate the key ─ backend ─ end: ended += 1 ─┤
 //! ```
 //!
-//! - A read that was in flight when a write began finds `begun` moved. A read that started while a
-//!   write was in flight had seen `begun != ended`. A read that started after the end sees what was
-//!   written. There is no fourth.
-//! - Both checks, and the change of the table that goes with them, are made under the lock of the
+//! - A read that was in flight when a write started finds `started` changed. A read that started
+//!   while a write was in flight found `started != ended`. A read that started after the write
+//!   ended sees what it wrote. There is no fourth case.
+//! - Both checks, and the change of the table that belongs to them, are made under the lock of the
 //!   key's stripe.
-//! - `end` is the drop of a guard, so that a write that fails, or whose future is dropped, ends,
-//!   too.
-//! - A key is known here only while something of it is under way: the price of a hit is nothing.
+//! - A write ends when its guard is dropped, so a write that fails, or whose future is dropped,
+//!   ends, too.
+//! - The gate knows a key only while a call for it is in flight, or settles. A hit does not use it.
 //!
-//! Where it stops: a write whose outcome is unknown may be applied after it has "ended", and a
-//! replica may lag behind a write. Both are a matter of time, and so is the answer: for a while
-//! (`settle`) nothing of that key is kept. Where that would be noted of very many keys at once, it
-//! is noted of all keys together ([`MOST`]).
+//! Its limits: an in-doubt write may be applied after it has "ended", and a replica may lag behind
+//! a write. So for a settle time after a write, replies that may be outdated are not cached. If
+//! that concerns very many keys, it is noted for a whole stripe instead of for each key
+//! ([`MAX_STATES_PER_STRIPE`]).
 //!
-//! The file is also compiled by `tests/model.rs`, on loom's locks, and every interleaving is tried.
+//! `tests/cache_loom.rs` compiles this file with loom's locks and tries all interleavings.
 
 use super::sync::{Mutex, MutexGuard};
 use std::collections::HashMap;
@@ -30,92 +30,89 @@ use std::hash::{BuildHasher, Hash};
 use std::time::{Duration, Instant};
 
 type Hasher = foldhash::fast::RandomState;
+/// By the hash of the key. Keys with equal hashes share a state, which costs hits and nothing else.
 type States<F> = HashMap<u64, State<F>, Hasher>;
 
-/// Of how many keys per stripe it is noted that a write to them may still be applied, or is not
-/// seen by all replicas: as many as a map of 512 places takes.
-const MOST: usize = 448;
+/// How many keys of a stripe may have a state: as many as a map of 512 slots holds.
+const MAX_STATES_PER_STRIPE: usize = 448;
 
-/// What is under way, by key. `F` is what belongs to a read that others may join.
+/// The calls in flight, by key. `F` describes a read that others may join.
 pub(super) struct Gate<F> {
     stripes: Box<[Stripe<F>]>,
     hasher: Hasher,
-    settle: Duration,
+    settle_time: Duration,
 }
 
-// On a line of its own, so that neighbours do not slow each other down.
+// Each on a cache line of its own.
 #[repr(align(64))]
-struct Stripe<F>(Mutex<Locked<F>>);
+struct Stripe<F>(Mutex<StripeState<F>>);
 
-/// What is under way with the keys of one stripe.
-struct Locked<F> {
+struct StripeState<F> {
     states: States<F>,
-    /// Of all of these keys.
+    /// For all keys of the stripe.
     settling: Settling,
-    /// At how many states those are looked for of which nothing is under way any more.
+    /// How many states trigger the next sweep.
     sweep_at: usize,
 }
 
-/// What is under way with one key.
+/// The calls in flight for one key.
 pub(super) struct State<F> {
-    begun: u64,
+    started: u64,
     ended: u64,
     reads: u32,
     /// The reads that others may join.
-    pub(super) flights: Vec<F>,
+    pub(super) in_flight: Vec<F>,
     settling: Settling,
 }
 
 impl<F> Default for State<F> {
     fn default() -> Self {
         let settling = Settling::default();
-        State { begun: 0, ended: 0, reads: 0, flights: Vec::new(), settling }
+        State { started: 0, ended: 0, reads: 0, in_flight: Vec::new(), settling }
     }
 }
 
-/// For how long after writes something is not kept.
+/// Until when replies are not cached because of writes that ended.
 #[derive(Clone, Copy, Default)]
 struct Settling {
-    /// Until when no reply is, as a write may still be applied.
-    uncertain: Option<Instant>,
-    /// Until when no reply of a replica is, as it may lag behind a write.
+    /// For all replies: an in-doubt write may still be applied.
+    in_doubt: Option<Instant>,
+    /// For eventual replies: a replica may lag behind a write.
     lagging: Option<Instant>,
 }
 
 impl Settling {
-    /// Whether all of it is over. Most of the time there is nothing, and nobody looks at the clock.
+    /// Calls `now` only if there is something to compare it with, which is rare.
     fn is_over(&self, now: impl Fn() -> Instant) -> bool {
-        [self.uncertain, self.lagging].into_iter().flatten().all(|until| until <= now())
+        [self.in_doubt, self.lagging].into_iter().flatten().all(|until| until <= now())
     }
-    fn hinders(&self, eventual: bool) -> bool {
+    fn forbids_caching(&self, eventual: bool) -> bool {
         let lagging = self.lagging.filter(|_| eventual);
-        [self.uncertain, lagging].into_iter().flatten().any(|until| until > Instant::now())
+        [self.in_doubt, lagging].into_iter().flatten().any(|until| until > Instant::now())
     }
-    /// Whatever lasts longer.
-    fn join(&mut self, other: Settling) {
-        self.uncertain = self.uncertain.max(other.uncertain);
+    fn extend_to(&mut self, other: Settling) {
+        self.in_doubt = self.in_doubt.max(other.in_doubt);
         self.lagging = self.lagging.max(other.lagging);
     }
 }
 
 impl<F> State<F> {
-    fn is_under_way(&self) -> bool {
-        self.begun != self.ended || self.reads > 0 || !self.flights.is_empty()
+    fn is_in_use(&self) -> bool {
+        self.started != self.ended || self.reads > 0 || !self.in_flight.is_empty()
     }
 }
 
-impl<F> Locked<F> {
+impl<F> StripeState<F> {
     fn new() -> Self {
         let states = HashMap::with_hasher(Hasher::default());
-        Locked { states, settling: Settling::default(), sweep_at: MOST / 8 }
+        let sweep_at = MAX_STATES_PER_STRIPE / 8;
+        StripeState { states, settling: Settling::default(), sweep_at }
     }
-    /// Forgets a key of which there is nothing left to know, and now and then all others of the
-    /// stripe.
-    fn tidy(&mut self, number: u64) {
-        let is_idle =
-            |state: &State<F>| !state.is_under_way() && state.settling.is_over(Instant::now);
-        if self.states.get(&number).is_some_and(is_idle) {
-            self.states.remove(&number);
+    /// Removes the state of a key if it is no longer needed, and from time to time all such states.
+    fn tidy(&mut self, key: u64) {
+        let is_idle = |state: &State<F>| !state.is_in_use() && state.settling.is_over(Instant::now);
+        if self.states.get(&key).is_some_and(is_idle) {
+            self.states.remove(&key);
         }
         if self.states.len() >= self.sweep_at {
             self.sweep();
@@ -124,151 +121,149 @@ impl<F> Locked<F> {
     #[cold]
     fn sweep(&mut self) {
         let now = Instant::now();
-        self.states.retain(|_, state| state.is_under_way() || !state.settling.is_over(|| now));
-        if self.states.len() > MOST / 2 {
+        self.states.retain(|_, state| state.is_in_use() || !state.settling.is_over(|| now));
+        if self.states.len() > MAX_STATES_PER_STRIPE / 2 {
             let settling = &mut self.settling;
             self.states.retain(|_, state| {
-                settling.join(state.settling);
-                state.is_under_way()
+                settling.extend_to(state.settling);
+                state.is_in_use()
             });
         }
-        // So that each of them is looked at once, on average.
-        self.sweep_at = (2 * self.states.len()).max(MOST / 8);
+        // Doubling makes the cost of a sweep constant per state.
+        self.sweep_at = (2 * self.states.len()).max(MAX_STATES_PER_STRIPE / 8);
         self.states.shrink_to(self.sweep_at);
     }
 }
 
 impl<F> Gate<F> {
     /// `stripes` is how many locks the keys share.
-    pub(super) fn new(stripes: usize, settle: Duration) -> Self {
-        let stripe = |_| Stripe(Mutex::new(Locked::new()));
+    pub(super) fn new(stripes: usize, settle_time: Duration) -> Self {
+        let stripe = |_| Stripe(Mutex::new(StripeState::new()));
         Gate {
             stripes: (0..stripes.max(1)).map(stripe).collect(),
             hasher: Hasher::default(),
-            settle,
+            settle_time,
         }
     }
-    /// The number that stands for a key. Two keys of one number only keep each other from being
-    /// kept.
-    pub(super) fn number(&self, key: &(impl Hash + ?Sized)) -> u64 {
+    /// The hash by which the gate knows a key.
+    pub(super) fn hash(&self, key: &(impl Hash + ?Sized)) -> u64 {
         self.hasher.hash_one(key)
     }
-    fn lock(&self, number: u64) -> MutexGuard<'_, Locked<F>> {
-        self.stripes[(number >> 32) as usize % self.stripes.len()].lock()
+    fn lock(&self, key: u64) -> MutexGuard<'_, StripeState<F>> {
+        self.stripes[(key >> 32) as usize % self.stripes.len()].lock()
     }
     /// When a write that ends now is settled.
-    fn settled(&self) -> Option<Instant> {
-        (!self.settle.is_zero()).then(|| Instant::now() + self.settle)
+    fn settled_at(&self) -> Option<Instant> {
+        (!self.settle_time.is_zero()).then(|| Instant::now() + self.settle_time)
     }
 
-    /// A read starts, unless `look`, which is called under the lock of the key, knows better.
-    pub(super) fn read<T>(
+    /// Starts a read, unless `lookup` returns `Some`. `lookup` is called under the lock of the key,
+    /// with the epoch of the read.
+    pub(super) fn start_read<T>(
         &self,
-        number: u64,
+        key: u64,
         eventual: bool,
-        look: impl FnOnce(&mut State<F>, Option<u64>) -> Option<T>,
-    ) -> Result<Reading<'_, F>, T> {
-        let mut locked = self.lock(number);
-        let hindered = locked.settling.hinders(eventual);
-        let state = locked.states.entry(number).or_default();
-        let may = !hindered && state.begun == state.ended && !state.settling.hinders(eventual);
-        let noted = may.then_some(state.begun);
-        let known = look(state, noted);
-        if let Some(known) = known {
-            locked.tidy(number);
-            return Err(known);
+        lookup: impl FnOnce(&mut State<F>, Option<u64>) -> Option<T>,
+    ) -> Result<PendingRead<'_, F>, T> {
+        let mut locked = self.lock(key);
+        let stripe_settles = locked.settling.forbids_caching(eventual);
+        let state = locked.states.entry(key).or_default();
+        let may_cache = !stripe_settles
+            && state.started == state.ended
+            && !state.settling.forbids_caching(eventual);
+        let epoch = may_cache.then_some(state.started);
+        if let Some(found) = lookup(state, epoch) {
+            locked.tidy(key);
+            return Err(found);
         }
         state.reads += 1;
-        Ok(Reading { gate: self, number, noted })
+        Ok(PendingRead { gate: self, key, epoch })
     }
-
-    /// A write begins: `forget` removes what is kept of the key, under its lock.
-    pub(super) fn write(&self, number: u64, forget: impl FnOnce()) -> Writing<'_, F> {
-        let mut locked = self.lock(number);
-        locked.states.entry(number).or_default().begun += 1;
-        forget();
-        Writing { gate: self, number, certain: false }
+    /// Starts a write. `invalidate` removes the replies of the key, under its lock.
+    pub(super) fn start_write(&self, key: u64, invalidate: impl FnOnce()) -> PendingWrite<'_, F> {
+        let mut locked = self.lock(key);
+        locked.states.entry(key).or_default().started += 1;
+        invalidate();
+        PendingWrite { gate: self, key, certain: false }
     }
-
-    /// All keys are written by somebody else: `forget` removes what is kept of them, under all
-    /// locks.
-    pub(super) fn write_all(&self, forget: impl FnOnce()) {
+    /// A write to all keys by another process. `clear` removes all replies, under all locks.
+    pub(super) fn write_all(&self, clear: impl FnOnce()) {
         let mut locked: Vec<_> = self.stripes.iter().map(Stripe::lock).collect();
-        let settled = Settling { uncertain: None, lagging: self.settled() };
+        let settled = Settling { in_doubt: None, lagging: self.settled_at() };
         for locked in &mut locked {
-            locked.settling.join(settled);
+            locked.settling.extend_to(settled);
             for state in locked.states.values_mut() {
-                state.begun += 1;
+                state.started += 1;
                 state.ended += 1;
             }
         }
-        forget();
+        clear();
     }
 }
 
 impl<F> Stripe<F> {
-    fn lock(&self) -> MutexGuard<'_, Locked<F>> {
-        // Nothing panics under it; if it did, the counts would still be whole.
+    fn lock(&self) -> MutexGuard<'_, StripeState<F>> {
+        // Nothing panics under the lock; if it did, the counts would still be consistent.
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
-/// A read under way. Dropped without [`end`](Self::end), it was given up.
-pub(super) struct Reading<'g, F> {
+/// A read in flight. If it is dropped without [`end`](Self::end), the read was cancelled.
+pub(super) struct PendingRead<'g, F> {
     gate: &'g Gate<F>,
-    number: u64,
-    noted: Option<u64>,
+    key: u64,
+    epoch: Option<u64>,
 }
 
-impl<F> Reading<'_, F> {
-    /// How many writes had begun, if all of them had ended.
-    pub(super) fn noted(&self) -> Option<u64> {
-        self.noted
+impl<F> PendingRead<'_, F> {
+    /// How many writes had started when the read started. `None` if its reply may not be cached.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.epoch
     }
-    /// The read has ended: `keep` is told, under the lock of the key, whether the reply may be
-    /// kept.
-    pub(super) fn end<T>(self, keep: impl FnOnce(&mut State<F>, bool) -> T) -> T {
-        let mut locked = self.gate.lock(self.number);
-        let state = locked.states.entry(self.number).or_default();
-        let unchanged = self.noted == Some(state.begun);
-        let kept = keep(state, unchanged);
-        drop(locked); // as the drop of `self` takes it again
-        kept
+    /// Ends the read. `store` is called under the lock of the key, with whether the reply may be
+    /// cached.
+    pub(super) fn end<T>(self, store: impl FnOnce(&mut State<F>, bool) -> T) -> T {
+        let mut locked = self.gate.lock(self.key);
+        let state = locked.states.entry(self.key).or_default();
+        let may_cache = self.epoch == Some(state.started);
+        let stored = store(state, may_cache);
+        drop(locked); // the drop of `self` takes the lock again
+        stored
     }
 }
 
-impl<F> Drop for Reading<'_, F> {
+impl<F> Drop for PendingRead<'_, F> {
     fn drop(&mut self) {
-        let mut locked = self.gate.lock(self.number);
-        if let Some(state) = locked.states.get_mut(&self.number) {
+        let mut locked = self.gate.lock(self.key);
+        if let Some(state) = locked.states.get_mut(&self.key) {
             state.reads -= 1;
         }
-        locked.tidy(self.number);
+        locked.tidy(self.key);
     }
 }
 
-/// A write under way. It ends when this is dropped.
-pub(super) struct Writing<'g, F> {
+/// A write in flight. It ends when this is dropped.
+pub(super) struct PendingWrite<'g, F> {
     gate: &'g Gate<F>,
-    number: u64,
+    key: u64,
     certain: bool,
 }
 
-impl<F> Writing<'_, F> {
-    /// It is known whether it was applied. Otherwise it may be applied later.
+impl<F> PendingWrite<'_, F> {
+    /// Marks the outcome as known. Without that the write is in doubt: it may be applied later.
     pub(super) fn mark_certain(&mut self) {
         self.certain = true;
     }
 }
 
-impl<F> Drop for Writing<'_, F> {
+impl<F> Drop for PendingWrite<'_, F> {
     fn drop(&mut self) {
-        let lagging = self.gate.settled();
-        let mut locked = self.gate.lock(self.number);
-        let state = locked.states.entry(self.number).or_default();
+        let lagging = self.gate.settled_at();
+        let mut locked = self.gate.lock(self.key);
+        let state = locked.states.entry(self.key).or_default();
         state.ended += 1;
-        let uncertain = lagging.filter(|_| !self.certain);
-        state.settling.join(Settling { uncertain, lagging });
-        locked.tidy(self.number);
+        let in_doubt = lagging.filter(|_| !self.certain);
+        state.settling.extend_to(Settling { in_doubt, lagging });
+        locked.tidy(self.key);
     }
 }

@@ -1,6 +1,7 @@
-//! A backend in memory that does what it is told: parks inside of a call, fails, and counts.
+//! [`ParkingBackend`]: a test double over [`Memory`]. A test plans for each call whether it parks
+//! before or after it runs, fails, or loses its reply; the backend records the calls.
 
-#![allow(dead_code, reason = "what is not asked for without some feature")]
+#![allow(dead_code, reason = "some features leave out the tests that use a function")]
 
 use keyvaluestore::backend::Context;
 use keyvaluestore::op::{Op, Read, Reply, Write};
@@ -9,75 +10,83 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 
-/// What is to become of one call.
+/// The behaviour of one call. By default it runs as usual.
 #[derive(Debug, Default)]
 struct Plan {
-    /// Waits for this before it does anything.
+    /// Waits for this before it runs.
     before: Option<oneshot::Receiver<()>>,
-    /// Waits for this with its answer.
+    /// Waits for this before it returns.
     after: Option<oneshot::Receiver<()>>,
-    /// Fails so, and does nothing.
-    error: Option<(ErrorKind, bool)>,
+    failure: Option<Failure>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    /// Fails without running.
+    NotApplied(ErrorKind),
+    /// Runs, and loses the reply.
+    ReplyLost(ErrorKind),
 }
 
 #[derive(Debug, Default)]
-struct Told {
+struct State {
     plans: VecDeque<Plan>,
     calls: Vec<String>,
 }
 
-/// See the module. Clones are the same.
+/// See the module. Clones share their plans and calls.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Double {
+pub(crate) struct ParkingBackend {
     pub(crate) memory: Memory,
-    told: Arc<Mutex<Told>>,
+    state: Arc<Mutex<State>>,
 }
 
-/// Lets a parked call go on. Dropped, it does so, too.
+/// Lets a parked call continue, when it is sent or dropped.
 pub(crate) type Parked = oneshot::Sender<()>;
 
-impl Double {
-    /// The next call parks before it does anything.
+impl ParkingBackend {
+    /// The next unplanned call parks before it runs.
     pub(crate) fn park_before(&self) -> Parked {
         let (parked, before) = oneshot::channel();
         self.plan(Plan { before: Some(before), ..Plan::default() });
         parked
     }
-    /// The next call is carried out, and parks with its answer.
+    /// The next unplanned call parks after it ran.
     pub(crate) fn park_after(&self) -> Parked {
         let (parked, after) = oneshot::channel();
         self.plan(Plan { after: Some(after), ..Plan::default() });
         parked
     }
-    /// The next call fails.
+    /// The next unplanned call fails without running.
     pub(crate) fn fail(&self, kind: ErrorKind) {
-        self.plan(Plan { error: Some((kind, false)), ..Plan::default() });
+        self.plan(Plan { failure: Some(Failure::NotApplied(kind)), ..Plan::default() });
     }
-    /// The next call parks, and fails then.
+    /// The next unplanned call parks, and then fails without running.
     pub(crate) fn park_and_fail(&self, kind: ErrorKind) -> Parked {
         let (parked, before) = oneshot::channel();
-        self.plan(Plan { before: Some(before), error: Some((kind, false)), ..Plan::default() });
+        let failure = Some(Failure::NotApplied(kind));
+        self.plan(Plan { before: Some(before), failure, ..Plan::default() });
         parked
     }
-    /// The next call is carried out, and its answer lost: its outcome is unknown.
+    /// The next unplanned call runs and loses its reply: its outcome is unknown.
     pub(crate) fn lose(&self, kind: ErrorKind) {
-        self.plan(Plan { error: Some((kind, true)), ..Plan::default() });
+        self.plan(Plan { failure: Some(Failure::ReplyLost(kind)), ..Plan::default() });
     }
-    /// The next call is as ever.
+    /// The next unplanned call runs as usual.
     pub(crate) fn pass(&self) {
         self.plan(Plan::default());
     }
     fn plan(&self, plan: Plan) {
-        self.told.lock().unwrap().plans.push_back(plan);
+        self.state.lock().unwrap().plans.push_back(plan);
     }
-    /// The calls until now, by name; then begins anew.
+    /// Returns the names of the calls so far, and clears them.
     pub(crate) fn calls(&self) -> Vec<String> {
-        std::mem::take(&mut self.told.lock().unwrap().calls)
+        std::mem::take(&mut self.state.lock().unwrap().calls)
     }
     fn next(&self, call: String) -> Plan {
-        let mut told = self.told.lock().unwrap();
-        told.calls.push(call);
-        told.plans.pop_front().unwrap_or_default()
+        let mut state = self.state.lock().unwrap();
+        state.calls.push(call);
+        state.plans.pop_front().unwrap_or_default()
     }
 }
 
@@ -86,23 +95,23 @@ impl Plan {
         if let Some(before) = self.before {
             let _ = before.await;
         }
-        match self.error {
-            Some((kind, false)) => return fail(Error::new(kind, "as planned")),
-            Some((kind, true)) => {
+        match self.failure {
+            Some(Failure::NotApplied(kind)) => return fail(Error::new(kind, "as planned")),
+            Some(Failure::ReplyLost(kind)) => {
                 call.await;
                 return fail(Error::new(kind, "as planned").with_unknown_outcome());
             }
             None => {}
         }
-        let answer = call.await;
+        let result = call.await;
         if let Some(after) = self.after {
             let _ = after.await;
         }
-        answer
+        result
     }
 }
 
-impl Backend for Double {
+impl Backend for ParkingBackend {
     async fn read(&self, cx: &Context, op: &Read) -> Result<Reply> {
         let plan = self.next(op.name().into());
         plan.run(self.memory.read(cx, op), Err).await
@@ -114,13 +123,7 @@ impl Backend for Double {
     async fn batch(&self, cx: &Context, ops: &[Op]) -> Vec<Result<Reply>> {
         let names: Vec<&str> = ops.iter().map(Op::name).collect();
         let plan = self.next(format!("batch {}", names.join(" ")));
-        let fail = |e: Error| {
-            let again = || {
-                let error = Error::new(e.kind(), "as planned");
-                if e.outcome_is_unknown() { error.with_unknown_outcome() } else { error }
-            };
-            ops.iter().map(|_| Err(again())).collect()
-        };
+        let fail = |e: Error| ops.iter().map(|_| Err(e.clone())).collect();
         plan.run(self.memory.batch(cx, ops), fail).await
     }
     async fn transact(&self, cx: &Context, writes: &[Write]) -> Result<Outcome> {

@@ -1,34 +1,34 @@
-//! Many who miss the same wait for one read.
+//! Single flight: concurrent misses of the same read share one read of the backend.
 
-use crate::cache::caches;
-use crate::double::Double;
-use crate::{now, waits};
+use super::parking_backend::ParkingBackend;
+use super::{Cache, caches};
+use super::{now, waits};
 use futures_util::FutureExt;
-use keyvaluestore::wrap::{Cache, CacheOptions};
+use keyvaluestore::wrap::CacheOptions;
 use keyvaluestore::{ErrorKind, Store};
 
 #[test]
 fn a_hundred_who_miss_the_same_wait_for_one_read() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         now(store.set("k", "v")).unwrap();
-        double.calls();
-        let parked = double.park_before();
+        backend.calls();
+        let parked = backend.park_before();
         let mut reads: Vec<_> = (0..100).map(|_| Box::pin(store.get("k"))).collect();
         reads.iter_mut().for_each(waits);
         parked.send(()).unwrap();
         for read in reads {
             assert_eq!(now(read).unwrap().unwrap(), "v");
         }
-        assert_eq!(double.calls(), ["get"]);
+        assert_eq!(backend.calls(), ["get"]);
     }
 }
 
-/// Also who has missed just before the one read was kept, and is about to begin another.
+/// Also a thread that missed just before the shared read was stored does not read again.
 #[test]
 fn threads_that_miss_the_same_at_the_same_time_read_it_once() {
     const KEYS: usize = 1_000;
-    let (double, options) = (Double::default(), CacheOptions::max_replies(1_000_000));
-    let store = Store::with_backend(Cache::shared(double.clone(), options));
+    let (backend, options) = (ParkingBackend::default(), CacheOptions::max_replies(1_000_000));
+    let store = Store::with_backend(Cache::shared(backend.clone(), options));
     let barrier = std::sync::Barrier::new(4);
     let read_all = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -42,15 +42,15 @@ fn threads_that_miss_the_same_at_the_same_time_read_it_once() {
             scope.spawn(read_all);
         }
     });
-    assert_eq!(double.calls().len(), KEYS);
+    assert_eq!(backend.calls().len(), KEYS);
 }
 
 #[test]
 fn when_the_one_read_fails_the_others_do_not() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         now(store.set("k", "v")).unwrap();
-        double.calls();
-        let parked = double.park_and_fail(ErrorKind::Unavailable);
+        backend.calls();
+        let parked = backend.park_and_fail(ErrorKind::Unavailable);
         let mut reads: Vec<_> = (0..100).map(|_| Box::pin(store.get("k"))).collect();
         reads.iter_mut().for_each(waits);
         parked.send(()).unwrap();
@@ -62,28 +62,28 @@ fn when_the_one_read_fails_the_others_do_not() {
 
 #[test]
 fn when_the_one_read_is_given_up_another_takes_it_over() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         now(store.set("k", "v")).unwrap();
-        double.calls();
-        let _first = double.park_before();
-        let second = double.park_before();
+        backend.calls();
+        let _first = backend.park_before();
+        let second = backend.park_before();
         let mut reads: Vec<_> = (0..100).map(|_| Box::pin(store.get("k"))).collect();
         reads.iter_mut().for_each(waits);
         drop(reads.remove(0));
         reads.iter_mut().for_each(waits);
-        assert_eq!(double.calls(), ["get", "get"]);
+        assert_eq!(backend.calls(), ["get", "get"]);
         second.send(()).unwrap();
         for read in reads {
             assert_eq!(now(read).unwrap().unwrap(), "v");
         }
-        assert!(double.calls().is_empty());
+        assert!(backend.calls().is_empty());
     }
 }
 
 #[test]
-fn whoever_waits_may_give_up() {
-    for (double, _, store) in caches() {
-        let parked = double.park_before();
+fn a_call_that_waits_may_be_cancelled() {
+    for (backend, _, store) in caches() {
+        let parked = backend.park_before();
         let mut first = Box::pin(store.get("k"));
         let mut second = Box::pin(store.get("k"));
         waits(&mut first);
@@ -94,12 +94,12 @@ fn whoever_waits_may_give_up() {
     }
 }
 
-/// What the one read found may be from before the write, which those who ask after it must see.
+/// Its value may be from before the write. A read that starts after the write must see the write.
 #[test]
 fn nobody_joins_a_read_that_began_before_a_write() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         now(store.set("k", "old")).unwrap();
-        let parked = double.park_after();
+        let parked = backend.park_after();
         let mut before = Box::pin(store.get("k"));
         waits(&mut before);
         now(store.set("k", "new")).unwrap();
@@ -110,14 +110,14 @@ fn nobody_joins_a_read_that_began_before_a_write() {
     }
 }
 
-/// One of them may see the older value after another has seen the newer one.
+/// Otherwise a reader may see the old value after another has seen the new one.
 #[test]
 fn nobody_joins_a_read_while_a_write_is_in_flight() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         now(store.set("k", "old")).unwrap();
-        let writing = double.park_after(); // applied, not answered
+        let writing = backend.park_after(); // applied, without a reply
         let mut write = Box::pin(store.set("k", "new"));
-        let reading = double.park_before();
+        let reading = backend.park_before();
         waits(&mut write);
         let mut first = Box::pin(store.get("k"));
         waits(&mut first);
@@ -132,9 +132,9 @@ fn nobody_joins_a_read_while_a_write_is_in_flight() {
 
 #[test]
 fn strong_and_eventual_reads_do_not_wait_for_each_other() {
-    for (double, _, store) in caches() {
+    for (backend, _, store) in caches() {
         let eventual = store.eventually_consistent();
-        let parked = double.park_before();
+        let parked = backend.park_before();
         let mut first = Box::pin(eventual.get("k"));
         waits(&mut first);
         assert_eq!(now(store.get("k")).unwrap(), None);

@@ -1,8 +1,8 @@
-//! The protocol of the cache, in every interleaving: `src/wrap/cache/gate.rs` itself, compiled on
-//! loom's locks.
+//! The protocol of the cache, in all interleavings: `src/wrap/cache/gate.rs`, compiled with loom's
+//! locks.
 //!
-//! The "store" is one number, and so is the table. Loom runs each model in all orders in which its
-//! threads can meet.
+//! The store is one number, and so is the table. Loom runs each model in all interleavings of its
+//! threads.
 
 #![cfg(feature = "cache")]
 #![allow(missing_docs, dead_code, unreachable_pub, reason = "this is test code")]
@@ -25,8 +25,8 @@ const NOTHING: u64 = u64::MAX;
 struct World {
     gate: Gate<()>,
     stored: AtomicU64,
-    kept: AtomicU64,
-    /// The newest value whose write has ended.
+    cached: AtomicU64,
+    /// The newest value of a write that has ended.
     written: AtomicU64,
 }
 
@@ -35,39 +35,39 @@ impl World {
         Arc::new(World {
             gate: Gate::new(1, Duration::ZERO),
             stored: AtomicU64::new(0),
-            kept: AtomicU64::new(NOTHING),
+            cached: AtomicU64::new(NOTHING),
             written: AtomicU64::new(0),
         })
     }
     fn write(&self, value: u64) {
-        let writing = self.gate.write(7, || self.kept.store(NOTHING, SeqCst));
+        let writing = self.gate.start_write(7, || self.cached.store(NOTHING, SeqCst));
         self.stored.store(value, SeqCst);
         drop(writing);
         self.written.fetch_max(value, SeqCst);
     }
     fn read(&self) -> u64 {
-        match self.kept.load(SeqCst) {
+        match self.cached.load(SeqCst) {
             NOTHING => {}
-            known => return known,
+            cached => return cached,
         }
-        let look = |_: &mut _, _| match self.kept.load(SeqCst) {
+        let lookup = |_: &mut _, _| match self.cached.load(SeqCst) {
             NOTHING => None,
-            known => Some(known),
+            cached => Some(cached),
         };
-        match self.gate.read(7, false, look) {
-            Err(known) => known,
+        match self.gate.start_read(7, false, lookup) {
+            Err(cached) => cached,
             Ok(reading) => {
                 let value = self.stored.load(SeqCst);
-                reading.end(|_, may| {
-                    if may {
-                        self.kept.store(value, SeqCst);
+                reading.end(|_, may_cache| {
+                    if may_cache {
+                        self.cached.store(value, SeqCst);
                     }
                 });
                 value
             }
         }
     }
-    /// Never older than the last write that has ended, and a reader never goes back.
+    /// Reads a value that must not be older than the last write that has ended, nor than `before`.
     fn read_checked(&self, before: u64) -> u64 {
         let written = self.written.load(SeqCst);
         let value = self.read();
@@ -77,8 +77,7 @@ impl World {
     }
 }
 
-/// All orders with at most three changes of thread that nothing forces: more of them takes hours,
-/// and finds no more.
+/// Runs all interleavings with at most three preemptions. With more it takes hours.
 fn model(run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -119,7 +118,7 @@ fn two_readers_and_a_writer() {
     });
 }
 
-/// Two writes at once: one may end while the other is in flight.
+/// Of two concurrent writes, one may end while the other is in flight.
 #[test]
 fn two_writers_and_a_reader() {
     model(|| {
@@ -137,27 +136,27 @@ fn two_writers_and_a_reader() {
     });
 }
 
-/// All keys are written at once by somebody else, while a reply is put beside what is kept of one:
-/// as bits, the old reply and the new one.
+/// All replies are removed while a reply is added to the entry of a key. Bits stand for the old
+/// reply and the new one.
 #[test]
 fn what_is_forgotten_with_everything_is_not_brought_back() {
     model(|| {
         let gate = Arc::new(Gate::<()>::new(2, Duration::ZERO));
-        let kept = Arc::new(AtomicU64::new(1));
+        let cached = Arc::new(AtomicU64::new(1));
         let reader = {
-            let (gate, kept) = (Arc::clone(&gate), Arc::clone(&kept));
+            let (gate, cached) = (Arc::clone(&gate), Arc::clone(&cached));
             thread::spawn(move || {
-                let Ok(reading) = gate.read(7, false, |_, _| None::<()>) else { return };
-                reading.end(|_, may| {
-                    if may {
-                        let old = kept.load(SeqCst);
-                        kept.store(old | 2, SeqCst);
+                let Ok(reading) = gate.start_read(7, false, |_, _| None::<()>) else { return };
+                reading.end(|_, may_cache| {
+                    if may_cache {
+                        let old = cached.load(SeqCst);
+                        cached.store(old | 2, SeqCst);
                     }
                 });
             })
         };
-        gate.write_all(|| kept.store(0, SeqCst));
+        gate.write_all(|| cached.store(0, SeqCst));
         reader.join().unwrap();
-        assert_eq!(kept.load(SeqCst) & 1, 0);
+        assert_eq!(cached.load(SeqCst) & 1, 0);
     });
 }
