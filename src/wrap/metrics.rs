@@ -29,7 +29,7 @@ pub struct MetricsObserver {
 }
 
 /// The `error.type` of a call whose future was dropped.
-const CANCELLED: &str = "given_up";
+const CANCELLED: &str = "cancelled";
 
 const DURATION: &str = "db.client.operation.duration";
 const ROUND_TRIP: &str = "keyvaluestore.round_trip.duration";
@@ -167,7 +167,7 @@ impl<N: Fn() -> &'static str> Drop for Timing<'_, N> {
 /// | `keyvaluestore.retries` | counter | `db.system.name`, `error.type` |
 /// | `keyvaluestore.consumed_capacity` | histogram, units | `db.system.name`, `db.collection.name`, `index`, `direction` |
 ///
-/// A call whose future was dropped has the `error.type` `given_up`. All attempts of a
+/// A call whose future was dropped has the `error.type` `cancelled`. All attempts of a
 /// [`Retry`](super::Retry) below are one call.
 ///
 /// Feature `metrics`. A call costs about 150 instructions more, if no other observer is above.

@@ -8,3 +8,11 @@ mod memory;
 mod redis;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(all(
+    feature = "cache",
+    feature = "retry",
+    feature = "timeout",
+    feature = "metrics",
+    feature = "tracing"
+))]
+mod wrap;

@@ -64,7 +64,7 @@ fn a_call_is_timed_by_the_clock_on_the_wall_and_told_when_it_is_given_up() {
         assert!(Box::pin(store.set("k", 1)).as_mut().now_or_never().is_none());
         slept
     });
-    let mut given_up = 0;
+    let mut cancelled = 0;
     for (key, _, _, value) in snapshots.snapshot().into_vec() {
         let DebugValue::Histogram(values) = value else { panic!("{value:?}") };
         let label = |name| key.key().labels().find(|l| l.key() == name).map(metrics::Label::value);
@@ -74,11 +74,11 @@ fn a_call_is_timed_by_the_clock_on_the_wall_and_told_when_it_is_given_up() {
                 let within = pause.as_secs_f64() * 0.99..slept.as_secs_f64() * 1.01;
                 assert!(within.contains(&longest), "{longest} s, and not {within:?}");
             }
-            (Some("set"), Some("given_up")) => given_up += values.len(),
+            (Some("set"), Some("cancelled")) => cancelled += values.len(),
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(given_up, 1);
+    assert_eq!(cancelled, 1);
 }
 
 /// Every metric has the name of the system from the semantic conventions.

@@ -4,7 +4,7 @@
 //! only if all started writes had ended when its read started, and none has started since:
 //!
 //! ```text
-//!  read   ├─ start: if started == ended: epoch = started ─ backend ─ end: cache if started == epoch ┤
+//!  read   ├─ start: if started == ended: epoch = started ─ backend ─ cache if started == epoch ─┤
 //!  write  ├─ start: started += 1, invalidate the key ─ backend ─ end: ended += 1 ─┤
 //! ```
 //!

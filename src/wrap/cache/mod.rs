@@ -149,8 +149,8 @@ pub struct CacheStats {
 ///
 /// # Cost
 ///
-/// A hit sends nothing. A hit of a `get` allocates nothing, takes about 200 instructions more than a
-/// `get` from memory, and does not contend with other hits. Feature `cache`. Hits and misses are
+/// A hit sends nothing. A hit of a `get` allocates nothing, takes about 200 instructions more than
+/// a `get` from memory, and does not contend with other hits. Feature `cache`. Hits and misses are
 /// counted in [`stats`](Self::stats); a hit causes no event of an observer below the cache.
 ///
 /// ```

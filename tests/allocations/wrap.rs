@@ -1,14 +1,5 @@
-//! The allocations of wrappers, and the memory of a cache. `tests/allocations.rs` is the same for
-//! the memory backend. Keys are too long to be stored inline.
-
-#![cfg(all(
-    feature = "cache",
-    feature = "retry",
-    feature = "timeout",
-    feature = "metrics",
-    feature = "tracing"
-))]
-#![allow(missing_docs, reason = "this is test code")]
+//! The allocations of wrappers, and the memory of a cache. `memory.rs` is the same for the memory
+//! backend. Keys are too long to be stored inline.
 
 use allocation_counter::measure;
 use futures_util::FutureExt;
