@@ -1,4 +1,4 @@
-//! The differential test on every backend: 20,000 random programs of 50 steps each, or as many as
+//! The differential test on every backend: 10,000 random programs of 50 steps each, or as many as
 //! `KVS_PROGRAMS` sets.
 
 mod support;
@@ -11,7 +11,7 @@ use keyvaluestore::conformance::{Faults, SimulatedBackend, Subject};
 fn plan(share: u64) -> Plan {
     let programs = match std::env::var("KVS_PROGRAMS") {
         Ok(n) => n.parse().expect("KVS_PROGRAMS is a number"),
-        Err(_) => 20_000,
+        Err(_) => 10_000,
     };
     // Different seeds for different shares.
     Plan::new((programs / share).max(1)).seed(share * 1_000_000)
