@@ -52,10 +52,8 @@ fn links(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in text.lines() {
         let inline = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-        let definition = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once("]: "))
-            .map(|(_, target)| target);
+        let definition = line.strip_prefix('[').and_then(|rest| rest.split_once("]: "));
+        let definition = definition.filter(|(label, _)| !label.contains(']')).map(|(_, it)| it);
         found.extend(inline.chain(definition).map(str::trim).map(str::to_owned));
     }
     found.retain(|link| !link.contains("://") && !link.contains("::") && !link.is_empty());

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::ops;
 
 /// The members of the first pipeline. Each page returns about
-/// [`PIPELINE_BYTES`](super::pipeline_size::PIPELINE_BYTES) at most.
+/// [`PIPELINE_BYTES`] at most.
 const FIRST_MEMBERS: usize = 4 * PAGE;
 
 /// The score of a member that still exists, and its value unless the member is its own value.
