@@ -63,12 +63,12 @@ fn a_call_without_drivers_is_an_error() {
     for (name, runtime) in runtimes() {
         // A new client, without connections of another runtime.
         let client = client_with(None, &server.url());
-        let errors = runtime.block_on(failures(Store::dynamodb(client.clone(), TABLE)));
+        let errors = runtime.block_on(failures(Store::new(DynamoDb::new(client.clone(), TABLE))));
         errors.iter().for_each(is_unsupported);
         assert_eq!(errors.len(), 9, "{name}");
         is_unsupported(&runtime.block_on(DynamoDb::create_table(&client, TABLE)).unwrap_err());
     }
-    let store = Store::dynamodb(client, TABLE);
+    let store = Store::new(DynamoDb::new(client, TABLE));
     let errors = failures(store.clone()).now_or_never().unwrap();
     errors.iter().for_each(is_unsupported);
     // The same store works in a complete runtime.
@@ -81,6 +81,6 @@ fn a_client_that_needs_no_socket_needs_a_timer_alone() {
     let client = in_process(&database());
     whole.block_on(DynamoDb::create_table(&client, TABLE)).unwrap();
     let timer = Builder::new_current_thread().enable_time().build().unwrap();
-    let store = Store::dynamodb(client, TABLE);
+    let store = Store::new(DynamoDb::new(client, TABLE));
     assert_eq!(timer.block_on(store.incr_by("n", 1)).unwrap(), 1);
 }

@@ -23,7 +23,7 @@ async fn slow() -> (Store, Store) {
     let near = in_process(&db);
     DynamoDb::create_table(&near, TABLE).await.unwrap();
     let far = slow_client(&db, &SlowLink::new(SLOW));
-    (Store::dynamodb(far, TABLE), Store::dynamodb(near, TABLE))
+    (Store::new(DynamoDb::new(far, TABLE)), Store::new(DynamoDb::new(near, TABLE)))
 }
 
 fn value(i: usize) -> Value {
@@ -118,19 +118,19 @@ async fn a_large_sorted_set_is_deleted_however_long_it_takes() {
     // A group of 25 takes up to 4 seconds, so 3,000 members take some 16.
     let rules = Script::default().slow(Duration::from_secs(4));
     let client = super::client().await;
-    filled(&Store::dynamodb(client.clone(), TABLE), 3_000).await;
+    filled(&Store::new(DynamoDb::new(client.clone(), TABLE)), 3_000).await;
     let options = DynamoDbOptions::new().timeout(Duration::from_secs(6));
     let store = store_on(&client, &Arc::new(rules), options);
     let start = Instant::now();
     assert!(store.delete("z").await.unwrap());
     assert!(start.elapsed() > Duration::from_secs(8), "{:?}", start.elapsed());
-    assert_eq!(Store::dynamodb(client, TABLE).zcount("z", ..).await.unwrap(), 0);
+    assert_eq!(Store::new(DynamoDb::new(client, TABLE)).zcount("z", ..).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_large_range_is_read_however_long_it_takes() {
     let client = super::client().await;
-    let near = Store::dynamodb(client.clone(), TABLE);
+    let near = Store::new(DynamoDb::new(client.clone(), TABLE));
     let mut batch = near.batch();
     (0..60).for_each(|i| {
         let _ = batch.zhadd("z", i.to_string(), vec![b'v'; 100 << 10], f64::from(i));
@@ -151,7 +151,7 @@ async fn a_large_range_is_read_however_long_it_takes() {
 #[tokio::test(start_paused = true)]
 async fn a_large_sorted_set_is_deleted_though_some_of_its_groups_are_given_up() {
     let client = super::client().await;
-    filled(&Store::dynamodb(client.clone(), TABLE), 2_000).await;
+    filled(&Store::new(DynamoDb::new(client.clone(), TABLE)), 2_000).await;
     let calls = AtomicUsize::new(0);
     let rules = Script::default().before(move |call| match call {
         Call::BatchWriteItem(_) if !calls.fetch_add(1, Ordering::SeqCst).is_multiple_of(5) => {
@@ -161,10 +161,10 @@ async fn a_large_sorted_set_is_deleted_though_some_of_its_groups_are_given_up() 
     });
     let store = store_on(&client, &Arc::new(rules), quick().max_attempts(2));
     assert!(store.delete("z").await.unwrap());
-    assert_eq!(Store::dynamodb(client.clone(), TABLE).zcount("z", ..).await.unwrap(), 0);
+    assert_eq!(Store::new(DynamoDb::new(client.clone(), TABLE)).zcount("z", ..).await.unwrap(), 0);
 
     // If no group succeeds, the call fails, and reports that some members may be deleted.
-    filled(&Store::dynamodb(client.clone(), TABLE), 50).await;
+    filled(&Store::new(DynamoDb::new(client.clone(), TABLE)), 50).await;
     let rules = Script::default().before(|call| match call {
         Call::BatchWriteItem(_) => Err(DynamoError::service("ThrottlingException", "")),
         _ => Ok(()),

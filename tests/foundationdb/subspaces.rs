@@ -35,10 +35,10 @@ async fn a_database_of_ones_own_and_a_subspace_of_any_bytes() {
     let id = fastrand::u64(..);
     let of = |name: &[u8]| Subspace::from((id, Bytes::from(name.to_vec())));
     let database = std::sync::Arc::new(database);
-    let a = Store::foundationdb(database.clone(), of(b"\xff\0a")).unwrap();
+    let open = |subspace| Store::new(FoundationDb::new(database.clone(), subspace).unwrap());
+    let a = open(of(b"\xff\0a"));
     // Within the first one, at the prefix of its key `k`.
-    let b = Store::foundationdb(database.clone(), of(b"\xff\0a").subspace(&Bytes::from(&b"k"[..])))
-        .unwrap();
+    let b = open(of(b"\xff\0a").subspace(&Bytes::from(&b"k"[..])));
     a.set("k", "a").await.unwrap();
     b.set("k", "b").await.unwrap();
     assert_eq!(a.get("k").await.unwrap().unwrap(), "a");

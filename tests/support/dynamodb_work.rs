@@ -78,7 +78,7 @@ impl Work {
             kept.lock().unwrap().insert(call.to_owned(), answer.clone());
             answer
         });
-        Work { store: Store::dynamodb(client.clone(), TABLE), bare: client, answers }
+        Work { store: Store::new(DynamoDb::new(client.clone(), TABLE)), bare: client, answers }
     }
 
     /// Clears the cached responses. The next request of each kind runs in the emulator, and its

@@ -30,7 +30,7 @@ pub struct DynamoClient {
 }
 
 impl DynamoClient {
-    /// Wraps a client of the SDK.
+    /// Wraps a client of the SDK. Not covered by semver, as [`DynamoDb::new`](super::DynamoDb::new).
     pub fn new(client: Client) -> Self {
         DynamoClient::without_retries(client, false)
     }
@@ -86,7 +86,8 @@ macro_rules! calls {
         /// on unchanged. It sends the request **once**: the backend retries, because it knows which
         /// requests may be repeated. Table creation is not part of it.
         ///
-        /// A later version of the backend may need another call, which then is a tenth method.
+        /// Not covered by semver: the types are those of `aws-sdk-dynamodb`, and a minor version may
+        /// move to another major version of it, or need a tenth call.
         ///
         /// ```
         /// # #[cfg(feature = "dynamodb")] {

@@ -43,7 +43,7 @@ pub use options::DynamoDbOptions;
 
 use super::{Backend, Context};
 use crate::op::{Op, Read, Reply, Write};
-use crate::{Error, Outcome, Result, Store};
+use crate::{Error, Outcome, Result};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
 use aws_smithy_http_client::Builder as HttpClient;
@@ -192,6 +192,9 @@ pub struct DynamoDb(Arc<Table>);
 impl DynamoDb {
     /// Uses a client of the SDK. Keeps all its settings, timeouts included, except its retries and
     /// its stalled stream protection: see [`DynamoClient`].
+    ///
+    /// Not covered by semver: `Client` is a type of `aws-sdk-dynamodb`, and a minor version may move
+    /// to another major version of it.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         DynamoDb::with_api(DynamoClient::new(client), table)
     }
@@ -259,14 +262,6 @@ impl DynamoDbOptions {
             DynamoDb::create_table(&client, &table).await?;
         }
         Ok(DynamoDb::with_api(DynamoClient::with_hyper(client), table).with_options(options))
-    }
-}
-
-impl Store {
-    /// A store on a table of DynamoDB, through a client of the SDK. Short for
-    /// `Store::new(`[`DynamoDb::new`]`(client, table))`.
-    pub fn dynamodb(client: Client, table: impl Into<String>) -> Self {
-        Store::new(DynamoDb::new(client, table))
     }
 }
 

@@ -44,6 +44,8 @@ impl DynamoDb {
     ///
     /// Calls `CreateTable`, and polls `DescribeTable`: after 20 ms at first, later twice a second.
     ///
+    /// Not covered by semver, as [`DynamoDb::new`].
+    ///
     /// # Errors
     /// `InvalidArgument` if the name is invalid, or if the table has other keys or lacks the index
     /// (DynamoDB cannot add either to a table); `Timeout` if the table is not active within three

@@ -19,7 +19,7 @@ pub use options::FoundationDbOptions;
 use super::ordered::Ordered;
 use super::{Backend, Context};
 use crate::op::{Op, Read, Reply, Write};
-use crate::{Error, ErrorKind, Outcome, Result, Store};
+use crate::{Error, ErrorKind, Outcome, Result};
 use database::{Fdb, MAX_KEY_LEN};
 use foundationdb::Database;
 use foundationdb::tuple::Subspace;
@@ -106,6 +106,9 @@ impl FoundationDb {
     /// Creates a store in `subspace` of a database that you have opened. You must have started the
     /// network. Different subspaces are isolated, also if one contains the other.
     ///
+    /// Not covered by semver: `Database` and `Subspace` are types of the crate `foundationdb`, and a
+    /// minor version may move to another major version of it.
+    ///
     /// # Errors
     /// `TooLarge` if the prefix of the subspace is longer than 2,048 bytes.
     pub fn new(database: impl Into<Arc<Database>>, subspace: Subspace) -> Result<Self> {
@@ -154,17 +157,6 @@ fn engine(
         has_database_options: false,
         caches_read_versions: Arc::new(true.into()),
     })
-}
-
-impl Store {
-    /// Creates a store in a subspace of a database that you have opened: short for
-    /// `Store::new(`[`FoundationDb::new`]`(database, subspace)?)`.
-    ///
-    /// # Errors
-    /// As [`FoundationDb::new`].
-    pub fn foundationdb(database: impl Into<Arc<Database>>, subspace: Subspace) -> Result<Self> {
-        FoundationDb::new(database, subspace).map(Store::new)
-    }
 }
 
 impl Backend for FoundationDb {
