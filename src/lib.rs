@@ -1,11 +1,13 @@
 //! One Redis-like API over interchangeable key-value backends: strings, counters, sets, hashes,
-//! sorted sets and sorted hashes, with batches and conditional atomic writes. Every backend keeps
-//! one written contract, so what passes on memory behaves the same in production.
+//! sorted sets and sorted hashes (sorted sets whose members carry a value), with batches and
+//! conditional atomic writes. Every backend keeps one contract: [`Store`] documents each operation,
+//! [`Backend`] the rules, and [`conformance`] tests them. The page of a backend lists its
+//! exceptions.
 //!
 //! ```text
 //!  store.zrange("board").by_score(1.0..).rev().limit(10).await?
 //!    │
-//!  Store          one documented method per operation; Batch and AtomicWrite have typed handles
+//!  Store          one documented method per operation; Batch and AtomicWrite return handles
 //!    │            Read | Write: the operation as data
 //!  wrap           Cache, Prefix, Retry, Metrics and others: around any backend, in any order
 //!    │

@@ -7,8 +7,8 @@ use std::cmp::Ordering;
 use std::ops::Bound;
 
 /// The sizes that a store accepts, in bytes. A [`Store`](crate::Store) starts with
-/// [`Limits::PORTABLE`], the limits of DynamoDB, so that a call that works on one backend works on
-/// all of them. If your program uses only one backend, replace them with
+/// [`Limits::PORTABLE`], the limits of DynamoDB, so that no backend refuses a call for the sizes
+/// below. If your program uses only one backend, replace them with
 /// [`Store::with_limits`](crate::Store::with_limits).
 ///
 /// A call that exceeds a length fails with `TooLarge`; an empty name or too many writes fail with

@@ -18,10 +18,14 @@ mod run;
 /// `Store` without a type argument erases the type of its backend. That costs one small allocation
 /// per call (none for a bare [`Memory`]). `Store<Memory>`, or any other concrete type, costs none.
 ///
-/// The methods do nothing until their future is awaited. The future is `Send` whatever the types of
-/// the arguments are: they are converted before the method returns. If a future is dropped before
-/// its end, its write may be applied or not, now or later, but never in part. Other calls do not
-/// wait for it.
+/// A method converts its arguments at once, and sends nothing until its future is polled. So the
+/// future is `Send` whatever the types of the arguments are. If a future is dropped before its end,
+/// its write may be applied or not, now or later, but never in part. Other calls do not wait for
+/// it.
+///
+/// Every operation can fail with `WrongType` if its key holds [another
+/// type](crate#one-key-one-type), and with the errors of its backend (`Unavailable`, `Timeout`, …).
+/// The methods list only the other errors.
 #[derive(Clone, Debug)]
 pub struct Store<B = DynBackend> {
     backend: B,
@@ -214,8 +218,8 @@ impl<B: Backend> Store<B> {
     /// ```
     ///
     /// # Errors
-    /// `Unavailable` if the file cannot be closed cleanly. It still contains every acknowledged
-    /// write.
+    /// `Unavailable` if no thread can be started to close the file. If the disk has failed, the
+    /// next open repairs the file; no acknowledged write is lost.
     pub async fn close(&self) -> Result<()> {
         #[cfg(feature = "embedded")]
         if let Some(file) = self.file.as_ref().or_else(|| as_embedded(&self.backend)) {

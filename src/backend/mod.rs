@@ -67,8 +67,9 @@ use std::sync::Arc;
 ///   others. An operation that could not be run is an error; none is dropped.
 /// - `transact` evaluates every condition against the state before the write, reports all that
 ///   failed, and applies all of the writes or none, also on errors.
-/// - A write is sent again only if it is known that the first attempt was not applied. If that is
-///   unknown, the error's [`outcome_is_unknown`](crate::Error::outcome_is_unknown) is true.
+/// - A write is sent again only if it is known that the first attempt was not applied, or under an
+///   idempotency token. If it is unknown whether the write was applied, the error's
+///   [`outcome_is_unknown`](crate::Error::outcome_is_unknown) is true.
 /// - If a future is dropped, its write is applied or not, but never in part.
 /// - No response of the storage system causes a panic.
 ///

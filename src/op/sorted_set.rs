@@ -130,7 +130,7 @@ fn incr(key: impl Into<Key>, member: impl ToValue, by: f64) -> Result<ZIncrBy> {
 /// # Sorted sets
 ///
 /// Members in the order of their scores, then of their bytes. Sorted sets and sorted hashes are one
-/// structure: a member is a field whose value is itself.
+/// structure: a member that was added without a value has itself as its value.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
@@ -211,7 +211,7 @@ impl<B: Backend> Store<B> {
         RangeQuery::new(self, key.into(), false)
     }
     /// Adds `member` with `score` to the sorted set at `key`, or changes its score. If it was a
-    /// field of a sorted hash, its value is now itself.
+    /// field of a sorted hash, its value is lost: [`zhget`](Self::zhget) then returns the member.
     ///
     /// One round trip. Redis: `ZADD`, and `HDEL` of an older value, in a script. DynamoDB:
     /// `PutItem`.
@@ -264,7 +264,7 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `InvalidArgument` if `by` is NaN; `Overflow` if the sum is (infinity minus infinity), which
-    /// changes nothing.
+    /// changes nothing; and those of [`zscore`](Self::zscore).
     #[inline]
     pub fn zincr_by(
         &self,

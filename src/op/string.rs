@@ -152,8 +152,8 @@ impl<B: Backend> Store<B> {
     ///
     /// # Errors
     /// `TooLarge` for a value above 390 KiB, and those of [`get`](Self::get). `WrongType` if `key`
-    /// holds a sorted set, in memory and in a file; `Redis` replaces the sorted set, `DynamoDb` and
-    /// `FoundationDb` do not see it.
+    /// holds a sorted set, in memory and in a file; `Redis` replaces the sorted set. `DynamoDb` and
+    /// `FoundationDb` do not check for one: then both exist.
     #[inline(always)]
     pub fn set(
         &self,
@@ -178,7 +178,8 @@ impl<B: Backend> Store<B> {
     }
     /// Sets `key` if a string, counter, set or hash is there. Returns whether it was set.
     ///
-    /// One round trip. Redis: a script. DynamoDB: `PutItem` with a condition.
+    /// One round trip. Redis: a script. DynamoDB: `PutItem` with a condition; one
+    /// request more over a hash.
     ///
     /// # Errors
     /// As [`set`](Self::set).
@@ -206,11 +207,12 @@ impl<B: Backend> Store<B> {
     ) -> impl Future<Output = Result<bool>> + Send {
         self.run_write(old.to_value().and_then(|old| Set::of(key, value, Condition::Equals(old))))
     }
-    /// Removes `key`, whatever it holds, sorted sets included. Returns whether it existed.
+    /// Removes `key`, whatever it holds, sorted sets included. Returns whether it existed. On
+    /// DynamoDB a key can hold a sorted set and another type; `delete` removes one of them.
     ///
-    /// One round trip. Redis: `UNLINK` in a script. DynamoDB: `DeleteItem`, and for a sorted set
-    /// a read and a write of each member, page by page. In memory and in a file: linear in the
-    /// members. FoundationDB: one range clear.
+    /// One round trip, except on DynamoDB: `DeleteItem`; if there is no such item, also a `Query`,
+    /// and a `BatchWriteItem` per 25 members of a sorted set. Redis: `UNLINK` in a script. In
+    /// memory and in a file: linear in the members. FoundationDB: one range clear.
     ///
     /// # Errors
     /// Those of [`get`](Self::get).
@@ -229,7 +231,8 @@ impl<B: Backend> Store<B> {
     /// Adds `by` to the counter at `key`. Returns the new value. A missing key counts from 0, and
     /// exists afterwards even if `by` is 0.
     ///
-    /// One round trip. Redis: `INCRBY`. DynamoDB: `UpdateItem` with `ADD`.
+    /// One round trip. Redis: `INCRBY`. DynamoDB: `UpdateItem` with `ADD`; one request more after a
+    /// `set`.
     ///
     /// # Errors
     /// `WrongType` if the string there is not the canonical decimal text of an `i64`; `Overflow` if
@@ -313,7 +316,7 @@ impl<B: Backend> AtomicWrite<'_, B> {
         self.try_push(old.to_value().and_then(|old| Set::of(key, value, Condition::Equals(old))))
     }
     /// Removes a string, counter, set or hash, if one is there. If the key holds a sorted set, the
-    /// atomic write fails with `WrongType`; `DynamoDb` does not see the sorted set and keeps it.
+    /// atomic write fails with `WrongType`; `DynamoDb` does not check for it and keeps it.
     pub fn delete(&mut self, key: impl Into<Key>) {
         self.push(Delete::new(key));
     }

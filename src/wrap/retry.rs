@@ -145,8 +145,9 @@ impl Budget {
 /// budget holds, and then only what the callers send. Without a budget, an outage becomes a retry
 /// storm.
 ///
-/// The DynamoDB backend retries throttling and conflicts of transactions by itself. This wrapper
-/// retries the errors that remain.
+/// `DynamoDb` (10 attempts) and `FoundationDb` (100) retry by themselves, outside of this budget.
+/// Around them, set `max_attempts` of one of the two to 1. `Redis` retries only commands that were
+/// not run.
 ///
 /// Needs a tokio runtime with a timer; without one, a call that is to be retried fails with
 /// `Unsupported`. Feature `retry`. A call that succeeds at once costs about 150 instructions more.

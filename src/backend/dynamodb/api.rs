@@ -30,7 +30,8 @@ pub struct DynamoClient {
 }
 
 impl DynamoClient {
-    /// Wraps a client of the SDK. Not covered by semver, as [`DynamoDb::new`](super::DynamoDb::new).
+    /// Wraps a client of the SDK. Not covered by semver, as
+    /// [`DynamoDb::new`](super::DynamoDb::new).
     pub fn new(client: Client) -> Self {
         DynamoClient::without_retries(client, false)
     }
@@ -86,8 +87,8 @@ macro_rules! calls {
         /// on unchanged. It sends the request **once**: the backend retries, because it knows which
         /// requests may be repeated. Table creation is not part of it.
         ///
-        /// Not covered by semver: the types are those of `aws-sdk-dynamodb`, and a minor version may
-        /// move to another major version of it, or need a tenth call.
+        /// Not covered by semver: the types are those of `aws-sdk-dynamodb`, and a minor version
+        /// may move to another major version of it, or need a tenth call.
         ///
         /// ```
         /// # #[cfg(feature = "dynamodb")] {

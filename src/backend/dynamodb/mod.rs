@@ -85,7 +85,7 @@ use std::sync::Arc;
 /// | `delete` of a sorted set | pages of `Query`, and a `BatchWriteItem` per 25 members |
 /// | the first `incr_by` after a `set` | one more: `set` has written a string |
 /// | `set_xx` over a hash | one more |
-/// | a write over an emptied hash | one more; two if the Go library has emptied it |
+/// | a write over a hash whose last field an atomic write removed | one more; two if the Go library removed it |
 /// | `hset` and `hdel` of more than 250 fields | one more: they read the hash and put it whole |
 /// | ranges | one per page of 1 MB |
 ///
@@ -193,8 +193,8 @@ impl DynamoDb {
     /// Uses a client of the SDK. Keeps all its settings, timeouts included, except its retries and
     /// its stalled stream protection: see [`DynamoClient`].
     ///
-    /// Not covered by semver: `Client` is a type of `aws-sdk-dynamodb`, and a minor version may move
-    /// to another major version of it.
+    /// Not covered by semver: `Client` is a type of `aws-sdk-dynamodb`, and a minor version may
+    /// move to another major version of it.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         DynamoDb::with_api(DynamoClient::new(client), table)
     }

@@ -35,7 +35,7 @@ use std::sync::Arc;
 /// A store in one file, without a server. Durable: a write is on the disk before its call returns.
 ///
 /// Reads never wait for writes. One process at a time can open the file. Any async runtime will do,
-/// and nothing that may wait for the disk runs on its threads. The file is a
+/// and no call waits for the disk on its threads. The file is a
 /// [redb](https://docs.rs/redb) database.
 ///
 /// # Open and close
@@ -107,7 +107,7 @@ use std::sync::Arc;
 /// - **Group commit.** Writes that arrive while the disk is busy share the next commit and its
 ///   sync. So 64 concurrent writers get far more writes per second than one. A commit that extends
 ///   the file syncs twice.
-/// - **Memory.** While the file takes at most half of [`EmbeddedOptions::cache`], a read of up to
+/// - **Threads.** While the file takes at most half of [`EmbeddedOptions::cache`], a read of up to
 ///   128 rows runs on the caller's thread, without I/O. All other reads run on a reading thread.
 /// - **Batches** share commits, and are not atomic. A batch on its own is committed every 8,000
 ///   rows. Other writers wait for the current commit, for at most 500 rows of the batch, and for
@@ -138,13 +138,13 @@ use std::sync::Arc;
 /// | kind | reason | what to do |
 /// |---|---|---|
 /// | `Unavailable`, on open | the file is already open | clone the store to share it |
-/// | `Unavailable` | disk full, I/O error | retry: the store reopens the file by itself |
+/// | `Unavailable` | disk full, I/O error | free space, then retry: the store reopens the file by itself |
 /// | `Unavailable`, not retryable | the store is closed | |
 /// | `Corrupt` | damaged, cut short, or not a file of this library | restore a backup |
 /// | `Unsupported` | written by a newer version of this library | upgrade |
 /// | `AccessDenied` | no permission to read and write the file | |
 /// | `InvalidArgument` | no such directory, or the path is not a regular file | |
-/// | `TooLarge` | a value over 1 GiB, or a key and member over about 512 KiB | |
+/// | `TooLarge` | without limits: a value over 1 GiB, or a key and member over about 512 KiB | |
 ///
 /// If the disk fails during a commit, the writes in it fail, and
 /// [`outcome_is_unknown`](crate::Error::outcome_is_unknown) is true: the next open may find them or
@@ -157,9 +157,9 @@ use std::sync::Arc;
 ///
 /// # File format
 ///
-/// The layout of the rows is versioned and documented in `docs/file-format.md`. Every newer version
-/// of this major version opens the file. A file of a newer format is refused as `Unsupported`,
-/// never misread.
+/// The layout of the rows is versioned and documented in `docs/file-format.md`. Later releases of
+/// the same major version open the file. A file of a newer format is refused as
+/// `Unsupported`, never misread.
 ///
 /// # Other types
 ///

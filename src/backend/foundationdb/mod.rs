@@ -50,7 +50,7 @@ const MAX_PREFIX_LEN: usize = 2_048;
 ///
 /// | call | round trips |
 /// |---|---|
-/// | a read, a batch of reads | 1 of reads, which includes the read version |
+/// | a read, a batch of reads | 1 of reads |
 /// | `set`, `sadd`, `srem`, `hset`, `hdel`, unconditional | 1 commit |
 /// | `set_nx`, `set_xx`, `set_eq`, `hset_nx`, `delete`, `incr_by` | 1 of reads, 1 commit |
 /// | `zadd`, `zhadd`, `zincr_by`, `zrem` | 1 of reads, 1 commit |
@@ -58,7 +58,8 @@ const MAX_PREFIX_LEN: usize = 2_048;
 /// | a batch, an atomic write | those of its costliest operation |
 /// | a write that changes nothing | no commit |
 ///
-/// - The observer reports these round trips as `read` and `commit`.
+/// - The observer reports these round trips as `read` and `commit`. Getting the read version (GRV)
+///   is part of the first `read`; the client batches it over transactions.
 /// - In an atomic write `incr_by` reads the counter, but does not conflict with other increments.
 ///   `delete` reads whether the key holds a sorted set.
 /// - `zrange` with a limit reads only the members that it returns. `zcount` and `zlexcount` read
@@ -85,10 +86,11 @@ const MAX_PREFIX_LEN: usize = 2_048;
 ///
 /// # Consistency
 ///
-/// Reads are strictly serializable. [`eventually_consistent`](crate::Store::eventually_consistent)
-/// reads use a cached read version (`USE_GRV_CACHE`) if the client has one. Only the multi-version
-/// client does: set the network option `DISABLE_CLIENT_BYPASS`, in a program that starts the
-/// network itself.
+/// Reads are strictly serializable, except as a whole those that take more than 5 seconds (see
+/// above). [`eventually_consistent`](crate::Store::eventually_consistent)
+/// reads use the GRV cache (`USE_GRV_CACHE`) if the client has one. With the default client they
+/// change nothing. To have it, start the network yourself with the option `DISABLE_CLIENT_BYPASS`,
+/// and call [`FoundationDb::new`].
 ///
 /// # Other types
 ///
@@ -106,8 +108,8 @@ impl FoundationDb {
     /// Creates a store in `subspace` of a database that you have opened. You must have started the
     /// network. Different subspaces are isolated, also if one contains the other.
     ///
-    /// Not covered by semver: `Database` and `Subspace` are types of the crate `foundationdb`, and a
-    /// minor version may move to another major version of it.
+    /// Not covered by semver: `Database` and `Subspace` are types of the crate `foundationdb`, and
+    /// a minor version may move to another major version of it.
     ///
     /// # Errors
     /// `TooLarge` if the prefix of the subspace is longer than 2,048 bytes.

@@ -70,8 +70,8 @@ const BACKEND: &str = "redis";
 ///
 /// # Behavior
 ///
-/// - **Idle**: all callers share one connection to each server, multiplexed. It is opened by `open`
-///   or by the first call that needs it.
+/// - **Connection**: all callers share one connection to each server, multiplexed. It is opened by
+///   `open` or by the first call that needs it.
 /// - **Disconnected**: calls in flight fail with `Unavailable`. If a write was in flight,
 ///   [`outcome_is_unknown`](crate::Error::outcome_is_unknown) is true. The next call reconnects.
 /// - **Timed out**: a call without an answer within
@@ -82,7 +82,8 @@ const BACKEND: &str = "redis";
 ///   attempt.
 /// - **Backoff**: after a failed attempt, the next one waits for 50 ms, doubling up to 1 s, with
 ///   jitter. Calls in between fail at once with `Unavailable`, and their writes are known not to be
-///   applied. If the server denies access, or cannot be used at all, they fail with that kind. A
+///   applied. If the last attempt failed with `AccessDenied` or `Unsupported`, they fail with
+///   that kind. A
 ///   successful attempt resets the backoff.
 /// - **Demoted**: if the primary answers `READONLY`, the next call reconnects, at most once a
 ///   second, because the host name may now lead to another primary.
@@ -94,9 +95,9 @@ const BACKEND: &str = "redis";
 /// Each operation, batch and atomic write is one command or one pipeline, so one round trip. These
 /// take more:
 ///
-/// - `zhrange` of more than 1,000 entries or of more than 4 MiB of values, and `zrange` by member
-///   with scores of more than 1,000 entries: one round trip to detect that, one for the members,
-///   and one for every few megabytes of values.
+/// - `zhrange` of more than 1,000 entries or 4 MiB of values, and
+///   `zrange(k).by_lex(r).with_scores()` of more than 1,000: two round trips, and one more for
+///   every few megabytes of values.
 /// - A batch of more than 4 MiB of requests, of more than 10,000 commands or of more than 128
 ///   reads. The first pipeline has at most 128 reads. Each later one has as many as fit into 4 MiB
 ///   of replies, estimated from the last replies, and at most 16 times as many as the last one. So
@@ -126,7 +127,7 @@ const BACKEND: &str = "redis";
 /// the same damage if they delete, rename, restore or expire one of the two keys alone. `zhget` and
 /// `zhrange` of a lost value return `Corrupt`; they never return the field instead. `zrange`,
 /// `zscore`, `zcount` and all writes still work. `zhadd` of a field gives it a value again, and
-/// `delete` removes everything. Two states look like others:
+/// `delete` removes everything. Two states cannot be told apart from intact ones:
 ///
 /// - A sorted set that another program created without any value has no value hash. `zhget` and
 ///   `zhrange` of it are `Corrupt`, unless

@@ -60,9 +60,8 @@ impl CacheOptions {
             settle_time: Duration::from_secs(5),
         }
     }
-    /// Holds at most `n` replies of any size. The string of a key, up to 1 KiB, may be stored once
-    /// more for each thread that reads it often, up to 8 times, which avoids contention for its
-    /// reference count.
+    /// Holds at most `n` replies of any size. Values of strings up to 1 KiB that several threads
+    /// read often may be stored up to 8 more times.
     pub const fn max_replies(n: u64) -> Self {
         CacheOptions::new(Unit::Replies, n)
     }
@@ -74,7 +73,7 @@ impl CacheOptions {
     ///
     /// A shared cache is divided into up to 64 shards of at least 1 MiB, and does not store a reply
     /// that does not fit into a shard. So a cache of 1 MiB or more stores a value of the greatest
-    /// portable length. Up to 2 MiB of notes about recent writes come on top of the bound.
+    /// portable length. Records of recent writes, up to 2 MiB, are not part of the bound.
     pub const fn max_bytes(n: u64) -> Self {
         CacheOptions::new(Unit::Bytes, n)
     }
@@ -92,7 +91,7 @@ impl CacheOptions {
     }
     /// How long a replica may lag behind a write, and an in-doubt write may still be applied. For
     /// that long after a write, replies that may be outdated are not cached. 5 seconds by default.
-    /// 0 is enough if there are no replicas and the backend applies writes in order.
+    /// 0 is enough on `Memory` and `Embedded`. Keep the default on the others.
     pub const fn settle_time(mut self, time: Duration) -> Self {
         self.settle_time = at_most_max(time);
         self
@@ -118,8 +117,9 @@ pub struct CacheStats {
 ///
 /// A *shared* cache ([`Cache::shared`]) serves the whole process. It is bounded, and has a time to
 /// live if other processes write, too. A *request-scoped* cache ([`Cache::request`]) is created for
-/// a request and dropped with it, which costs at most ten allocations. Within the request no reply
-/// is read twice, and nothing waits for other requests.
+/// a request and dropped with it, which costs at most ten allocations. Within the request a
+/// reply is read once, unless its key is written or more than 10,000 replies are stored. Nothing
+/// waits for other requests.
 ///
 /// # What is cached, and what invalidates it
 ///
