@@ -2,8 +2,8 @@
 //! operation. The only place where the façade knows a backend by its type.
 //!
 //! [`Memory`] never waits, so it needs no future. What a future costs is a store forwarding stall:
-//! the operation is written in 16-byte pieces and read back whole. Without it a `set` takes 47 ns
-//! instead of 82. See `docs/decisions/0004-memory-fast-path.md`.
+//! the operation is written in 16-byte pieces and read back whole. Figures are in
+//! `docs/decisions/0004-memory-fast-path.md`.
 //!
 //! The compiler knows from the type whether a backend is memory; only an erased backend is compared
 //! at run time.

@@ -3,21 +3,12 @@
 //! The stores have 1,000 keys of 30 bytes, with values of 100 bytes. Such keys are too long to be
 //! inline, so each conversion from text to `Key` allocates. With shorter keys all counts are lower.
 
+use crate::{VALUE, at_most, now};
 use allocation_counter::measure;
-use futures_util::FutureExt;
 use keyvaluestore::{Backend, Key, Memory, Store, Value};
-use std::future::Future;
-
-const VALUE: &str = "01234567890123456789012345678901234567890123456789\
-                     01234567890123456789012345678901234567890123456789";
 
 fn name(kind: &str, i: usize) -> String {
     format!("{kind}:{i:0width$}", width = 29 - kind.len())
-}
-
-/// The result of a call. The futures of the memory backend are always ready.
-fn now<T>(future: impl Future<Output = keyvaluestore::Result<T>>) -> T {
-    future.now_or_never().expect("memory does not wait").expect("the call succeeds")
 }
 
 fn fill<B: Backend>(store: &Store<B>) {
@@ -28,15 +19,6 @@ fn fill<B: Backend>(store: &Store<B>) {
     for i in 0..10_000 {
         now(store.zadd(name("sorted", 0), name("member", i), i as f64));
     }
-}
-
-#[track_caller]
-fn at_most<T>(most: u64, what: &str, call: impl FnOnce() -> T) {
-    let mut result = None;
-    let counted = measure(|| result = Some(call()));
-    drop(result);
-    println!("{what}: {} allocations", counted.count_total);
-    assert!(counted.count_total <= most, "{what}: {} allocations, not {most}", counted.count_total);
 }
 
 #[test]

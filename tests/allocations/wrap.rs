@@ -1,6 +1,7 @@
 //! The allocations of wrappers, and the memory of a cache. `memory.rs` is the same for the memory
 //! backend. Keys are too long to be stored inline.
 
+use crate::{VALUE, at_most, now};
 use allocation_counter::measure;
 use futures_util::FutureExt;
 use keyvaluestore::backend::{Context, batch_sequentially};
@@ -9,24 +10,7 @@ use keyvaluestore::wrap::*;
 use keyvaluestore::{Backend, Key, Memory, Outcome, Result, Store};
 use std::time::Duration;
 
-const VALUE: &str = concat!(
-    "01234567890123456789012345678901234567890123456789",
-    "01234567890123456789012345678901234567890123456789"
-);
 const NAME: &str = "string:0123456789012345678901";
-
-fn now<T>(future: impl Future<Output = Result<T>>) -> T {
-    future.now_or_never().expect("memory does not wait").expect("it works")
-}
-
-#[track_caller]
-fn at_most<T>(most: u64, what: &str, call: impl FnOnce() -> T) {
-    let mut result = None;
-    let counted = measure(|| result = Some(call()));
-    drop(result);
-    println!("{what}: {} allocations", counted.count_total);
-    assert!(counted.count_total <= most, "{what}: {} allocations, not {most}", counted.count_total);
-}
 
 /// A `get` of a shared key. An earlier one has made all allocations that are made once.
 #[track_caller]

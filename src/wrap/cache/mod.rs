@@ -91,7 +91,8 @@ impl CacheOptions {
     }
     /// How long a replica may lag behind a write, and an in-doubt write may still be applied. For
     /// that long after a write, replies that may be outdated are not cached. 5 seconds by default.
-    /// 0 is enough on `Memory` and `Embedded`. Keep the default on the others.
+    /// 0 is enough on `Memory`. On any other backend a write whose future was dropped may be
+    /// applied later.
     pub const fn settle_time(mut self, time: Duration) -> Self {
         self.settle_time = at_most_max(time);
         self

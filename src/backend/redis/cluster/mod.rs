@@ -15,6 +15,7 @@ use super::connection::next_usable;
 use super::connection::{Connection, Failure};
 use super::errors;
 use super::keys::slot;
+use crate::backoff::ExponentialBackoff;
 use crate::{Error, ErrorKind};
 use ::redis::{Cmd, ConnectionInfo, Pipeline, Value as RespValue};
 use rustls::ClientConfig;
@@ -29,7 +30,11 @@ use topology::Topology;
 const MAX_MAP_AGE: Duration = Duration::from_secs(10);
 
 /// A call fails after this many redirections.
-const MAX_REDIRECTIONS: usize = 16;
+const MAX_REDIRECTIONS: u32 = 16;
+
+/// Before a command is sent again to the server that has its slot.
+const DELAYS: ExponentialBackoff =
+    ExponentialBackoff::new(Duration::from_millis(10), Duration::from_millis(320));
 
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -241,7 +246,7 @@ impl Hop {
 struct Redirections {
     /// `None` if the deadline is too far away for an `Instant`.
     deadline: Option<Instant>,
-    count: usize,
+    count: u32,
 }
 
 impl Redirections {
@@ -252,10 +257,9 @@ impl Redirections {
         self.count >= MAX_REDIRECTIONS
             || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
-    /// Waits for at most 10 ms, doubling up to 320 ms. Jitter shortens that by up to a half.
+    /// Waits before the next attempt.
     async fn wait(&mut self) {
         self.count += 1;
-        let max = 5_000 << self.count.min(6);
-        tokio::time::sleep(Duration::from_micros(fastrand::u64(max / 2..=max))).await;
+        tokio::time::sleep(DELAYS.equal_jitter(self.count)).await;
     }
 }

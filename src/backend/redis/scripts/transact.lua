@@ -6,7 +6,7 @@
 
 -- What a write takes: the number of its arguments (nil: it takes a list), the type of its key as in
 -- `op/mod.rs` (a sorted set has two keys), the command that applies it and that its user needs, and
--- its condition. A table of tables would be built anew for each call, a third of the script's time.
+-- its condition. A table of tables would be built anew at each call.
 local function describe(name)
   if name == 'set' then return 1, 'string', 'SET' end
   if name == 'set_nx' then return 1, 'string', 'SET', 'key is absent' end
